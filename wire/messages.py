@@ -1,0 +1,321 @@
+"""Every message of the protocol, as types.
+
+All are frozen and ignore fields they do not know, so that an older program understands a newer one that only adds.
+Times are RFC 3339 with an offset; boxes are shares of the full frame; `_s` is seconds, `_ms` milliseconds.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from wire.fields import Box, Count, DeviceId, Digest, Label, MessageId, Name, Seconds, Text, Timestamp, Unit
+from wire.protocol import PROTOCOL
+from wire.topics import Channel
+
+KIB: Final = 1024
+
+
+class Part(BaseModel):
+    """A value inside a message."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
+
+
+class Message(Part):
+    """What every message carries.
+
+    Attributes:
+        protocol: The protocol number that its maker speaks.
+        message_id: Makes the message idempotent: the same id twice is the same message.
+        device: The device that speaks, or is spoken to.
+        made_at: The maker's own wall clock, which may be wrong; compare it with the time of receipt.
+    """
+
+    MAX_BYTES: ClassVar[int] = 16 * KIB
+
+    protocol: Annotated[int, Field(ge=1)] = PROTOCOL
+    message_id: MessageId
+    device: DeviceId
+    made_at: Timestamp
+
+
+class UpMessage(Message):
+    """From a device.
+
+    Attributes:
+        boot_id: New at each start of the agent.
+        boot_seq: Counts up from 1 within a boot; shows order where the wall clock lies.
+    """
+
+    boot_id: MessageId
+    boot_seq: Annotated[int, Field(ge=1, le=2**63 - 1)]
+
+
+# --- alerts ---------------------------------------------------------------------------------------------------
+
+
+class AlertEvent(StrEnum):
+    """Where an alert stands in its life. An `update` may follow the `end`: a late answer amends."""
+
+    NEW = "new"
+    UPDATE = "update"
+    END = "end"
+
+
+class AlertState(StrEnum):
+    """What the alert claims by now."""
+
+    PROVISIONAL = "provisional"
+    CONFIRMED = "confirmed"
+    RETRACTED = "retracted"
+
+
+class DecidedBy(StrEnum):
+    """Whose word the state is."""
+
+    DEVICE = "device"
+    CLOUD = "cloud"
+    REVIEWER = "reviewer"
+
+
+class Alert(UpMessage):
+    """One event in an alert's life.
+
+    Attributes:
+        id: The alert; the same through new, update and end.
+        revision: 0 with `new`, then one more with each message about this alert. The highest is the truth.
+        sequence: Counts this camera's alert messages from 1 without gaps, across restarts.
+        zone: The zone in which the object stood, where the rule names zones.
+        track: The tracker's number of the object, unique within a boot and camera.
+        score: The detector's, or the cloud's once it decided.
+        seen_first_at, seen_last_at: When the object was first and last seen, by the device's clock.
+        decided_at: When `state` became what it is.
+        reason: Why it is in this state, for a person.
+        model_digest: The model file that saw it.
+        picture: Path of the crop below the cloud's base URL, if one was or will be sent; never the picture itself.
+    """
+
+    MAX_BYTES: ClassVar[int] = 4 * KIB
+
+    id: MessageId
+    event: AlertEvent
+    revision: Count
+    state: AlertState
+    camera: Name
+    sequence: Annotated[int, Field(ge=1, le=2**63 - 1)]
+    rule: Name
+    zone: Name | None = None
+    label: Label
+    track: Count
+    score: Unit
+    box: Box
+    seen_first_at: Timestamp
+    seen_last_at: Timestamp
+    decided_at: Timestamp
+    decided_by: DecidedBy = DecidedBy.DEVICE
+    reason: Text = ""
+    model_digest: Digest
+    picture: Annotated[str, Field(max_length=200, pattern=r"^/v1/pictures/[0-9a-f]{32}$")] | None = None
+
+    @model_validator(mode="after")
+    def _first_revision_is_new(self) -> Self:
+        if (self.revision == 0) != (self.event is AlertEvent.NEW):
+            msg = "revision 0 is the `new` event, and only it"
+            raise ValueError(msg)
+        return self
+
+
+class Acks(Message):
+    """The cloud has committed these messages: the device may forget them."""
+
+    MAX_BYTES: ClassVar[int] = 64 * KIB
+
+    message_ids: Annotated[tuple[MessageId, ...], Field(min_length=1, max_length=500)]
+
+
+# --- state of a device -----------------------------------------------------------------------------------------
+
+
+class Presence(StrEnum):
+    """Online, or not: `offline` is either said at a clean stop or by the broker as the last will."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+class CameraState(StrEnum):
+    """How a camera is doing."""
+
+    STARTING = "starting"
+    LIVE = "live"
+    LOST = "lost"
+    ENDED = "ended"
+
+
+class CameraStatus(Part):
+    """One camera in the status."""
+
+    name: Name
+    state: CameraState
+    detail: Text = ""
+
+
+class ModelStatus(Part):
+    """The model that judges frames, and what runs it."""
+
+    name: Text
+    version: Text
+    digest: Digest
+    runtime: Text
+    delegate: Text
+    detail: Text = ""
+
+
+class Status(UpMessage):
+    """Birth, changes and last will; retained."""
+
+    presence: Presence
+    reason: Text = ""
+    agent_version: Text
+    started_at: Timestamp
+    model: ModelStatus | None = None
+    cameras: Annotated[tuple[CameraStatus, ...], Field(max_length=64)] = ()
+
+
+class CameraTelemetry(Part):
+    """Counters of one camera since the agent started; `fps` and `_ms` over the last interval."""
+
+    name: Name
+    captured: Count
+    judged: Count
+    still: Count = 0
+    dropped: Count = 0
+    reopened: Count = 0
+    fps: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    inference_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    stream_bytes: Count = 0
+    """What sending every captured frame whole as JPEG q80 would have cost, from frames encoded now and then."""
+
+
+class Telemetry(UpMessage):
+    """Small figures, every half minute or so; may be lost.
+
+    Attributes:
+        bytes_by_reason: Every byte that left the device since it started, by why it left.
+        errors: Named errors since the agent started, and how often each.
+    """
+
+    uptime_s: Seconds
+    rss_mib: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    cpu_s: Seconds
+    cameras: Annotated[tuple[CameraTelemetry, ...], Field(max_length=64)] = ()
+    alerts: dict[AlertState, Count] = Field(default_factory=dict)
+    outbox_depth: Count = 0
+    alerts_dropped: Count = 0
+    asks: Count = 0
+    answers: Count = 0
+    answers_late: Count = 0
+    asks_failed: Count = 0
+    bytes_by_reason: Annotated[dict[Name, Count], Field(max_length=32)] = Field(default_factory=dict)
+    errors: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
+
+
+# --- asking ----------------------------------------------------------------------------------------------------
+
+
+class AskReason(StrEnum):
+    """Why a picture leaves the device."""
+
+    UNCERTAIN = "uncertain"
+
+
+class Question(UpMessage):
+    """Travels in the `Vedette-Question` header of `POST /v1/questions`, beside a JPEG body.
+
+    The body shows `region` of the frame. `message_id` is the question's id: asking twice gets the same answer.
+
+    Attributes:
+        alert_id: The alert that the answer decides.
+        box: Where the object is, in shares of the full frame, not of the picture.
+        region: Which part of the full frame the picture shows.
+        deadline_ms: How long the device waits for the answer in the response; later it goes to `down/verdicts`.
+    """
+
+    MAX_BYTES: ClassVar[int] = 4 * KIB
+
+    alert_id: MessageId
+    camera: Name
+    track: Count
+    label: Label
+    score: Unit
+    box: Box
+    region: Box = (0.0, 0.0, 1.0, 1.0)
+    reason: AskReason
+    seen_at: Timestamp
+    deadline_ms: Annotated[int, Field(ge=1, le=600_000)]
+    model_digest: Digest
+
+
+class Decision(StrEnum):
+    """What the cloud makes of the object in question."""
+
+    CONFIRMED = "confirmed"
+    RETRACTED = "retracted"
+
+
+class Verdict(Message):
+    """The answer to a question: in the response when in time, on `down/verdicts` when late.
+
+    Attributes:
+        label, score, box: What the cloud saw there, box in shares of the full frame; None where it saw nothing.
+        model: Name and version of what decided.
+        late: It missed the question's deadline.
+    """
+
+    MAX_BYTES: ClassVar[int] = 4 * KIB
+
+    question_id: MessageId
+    alert_id: MessageId
+    decision: Decision
+    label: Label | None = None
+    score: Unit | None = None
+    box: Box | None = None
+    decided_by: DecidedBy = DecidedBy.CLOUD
+    model: Text
+    reason: Text = ""
+    took_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    late: bool = False
+
+
+class Pending(Message):
+    """The 202 answer: the question is accepted, its verdict comes on `down/verdicts`."""
+
+    question_id: MessageId
+
+
+class Refusal(Part):
+    """The body of every HTTP error."""
+
+    error: Text
+    message: Text
+    mend: Text = ""
+
+
+ON_CHANNEL: Final[dict[Channel, type[Message]]] = {
+    Channel.STATUS: Status,
+    Channel.TELEMETRY: Telemetry,
+    Channel.ALERTS: Alert,
+    Channel.ACKS: Acks,
+    Channel.VERDICTS: Verdict,
+}
+
+QUESTION_HEADER: Final = "Vedette-Question"
+QUESTIONS_PATH: Final = "/v1/questions"
+PICTURES_PATH: Final = "/v1/pictures"
+"""`PUT {PICTURES_PATH}/{alert_id}` with a JPEG body stores an alert's picture; a repeat is harmless."""
+MAX_PICTURE_BYTES: Final = 4 * KIB * KIB
+MAX_PICTURE_PIXELS: Final = 25_000_000
+"""Checked in the header before decoding: 661 kB of JPEG can decode to 169 megapixels."""

@@ -1,0 +1,25 @@
+"""The protocol number and its history.
+
+The number stands in every topic (`vedette/v1/…`) and in every message. It goes up only when a program that
+speaks the older number would misread the newer one: a new optional field does not raise it, since unknown
+fields are ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+PROTOCOL: Final = 1
+
+
+class Change(NamedTuple):
+    """One line of the protocol's history."""
+
+    number: int
+    date: str
+    what: str
+
+
+HISTORY: Final[tuple[Change, ...]] = (
+    Change(1, "2026-11-23", "First protocol: status, telemetry, alerts, acks, questions over HTTPS, late verdicts."),
+)

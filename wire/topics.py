@@ -1,0 +1,109 @@
+"""Building and parsing topics: `vedette/v1/{device}/{up|down}/{channel}`.
+
+A device writes under `up/` and reads under `down/` of its own id only; the broker enforces it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from wire.errors import NewerProtocol, NotOurs
+from wire.fields import DEVICE_ID_PATTERN
+from wire.protocol import PROTOCOL
+
+ROOT: Final = "vedette"
+_DEVICE: Final = re.compile(DEVICE_ID_PATTERN)
+_VERSION: Final = re.compile(r"^v([1-9][0-9]{0,5})$")
+
+
+class Direction(StrEnum):
+    """Seen from the device."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class Channel(StrEnum):
+    """What is said; `qos` and `retained` are part of the contract."""
+
+    STATUS = "status"
+    TELEMETRY = "telemetry"
+    ALERTS = "alerts"
+    ACKS = "acks"
+    VERDICTS = "verdicts"
+
+    @property
+    def direction(self) -> Direction:
+        """Who may write here."""
+        return Direction.DOWN if self in {Channel.ACKS, Channel.VERDICTS} else Direction.UP
+
+    @property
+    def qos(self) -> int:
+        """Telemetry may be lost, nothing else."""
+        return 0 if self is Channel.TELEMETRY else 1
+
+    @property
+    def retained(self) -> bool:
+        """Only state is kept by the broker; an alert kept there would be raised again at each subscription."""
+        return self is Channel.STATUS
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A parsed topic."""
+
+    device: str
+    channel: Channel
+
+    def __str__(self) -> str:
+        return f"{ROOT}/v{PROTOCOL}/{self.device}/{self.channel.direction}/{self.channel}"
+
+
+def topic(device: str, channel: Channel) -> str:
+    """The topic on which `channel` of `device` is spoken.
+
+    Raises:
+        NotOurs: `device` is no device id.
+    """
+    if not _DEVICE.match(device):
+        raise NotOurs(
+            f"{device!r} is not a device id",
+            "Use 1 to 63 lower-case letters, digits, '-' and '_', beginning with a letter or digit.",
+        )
+    return str(Topic(device, channel))
+
+
+def parse(text: str) -> Topic:
+    """Read a topic.
+
+    Raises:
+        NotOurs: It is no topic of this protocol.
+        NewerProtocol: It is ours, but of a higher protocol number.
+    """
+    parts = text.split("/")
+    if len(parts) != 5 or parts[0] != ROOT:  # noqa: PLR2004 - the five levels of the grammar above
+        raise NotOurs(f"topic {text[:120]!r} is not ours")
+    _, version, device, _, channel = parts
+    number = _VERSION.match(version)
+    if number is None or not _DEVICE.match(device):
+        raise NotOurs(f"topic {text[:120]!r} is not ours")
+    if int(number[1]) > PROTOCOL:
+        raise NewerProtocol(
+            f"topic {text[:120]!r} is of protocol {number[1]}, this program speaks {PROTOCOL}",
+            "Update this program.",
+        )
+    try:
+        found = Topic(device, Channel(channel))
+    except ValueError:
+        raise NotOurs(f"topic {text[:120]!r} names no channel of protocol {PROTOCOL}") from None
+    if str(found) != text:
+        raise NotOurs(f"topic {text[:120]!r} is not ours: {channel} is spoken {found.channel.direction}ward")
+    return found
+
+
+def every_device(channel: Channel) -> str:
+    """The subscription with which the cloud hears `channel` of all devices."""
+    return f"{ROOT}/v{PROTOCOL}/+/{channel.direction}/{channel}"
