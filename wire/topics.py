@@ -68,7 +68,7 @@ def topic(device: str, channel: Channel) -> str:
     Raises:
         NotOurs: `device` is no device id.
     """
-    if not _DEVICE.match(device):
+    if not _DEVICE.fullmatch(device):
         raise NotOurs(
             f"{device!r} is not a device id",
             "Use 1 to 63 lower-case letters, digits, '-' and '_', beginning with a letter or digit.",
@@ -87,8 +87,8 @@ def parse(text: str) -> Topic:
     if len(parts) != 5 or parts[0] != ROOT:  # noqa: PLR2004 - the five levels of the grammar above
         raise NotOurs(f"topic {text[:120]!r} is not ours")
     _, version, device, _, channel = parts
-    number = _VERSION.match(version)
-    if number is None or not _DEVICE.match(device):
+    number = _VERSION.fullmatch(version)
+    if number is None or not _DEVICE.fullmatch(device):
         raise NotOurs(f"topic {text[:120]!r} is not ours")
     if int(number[1]) > PROTOCOL:
         raise NewerProtocol(
