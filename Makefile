@@ -1,0 +1,69 @@
+# One list of tasks. Each sets up what it needs in .venv and the user's cache, and can be interrupted and run again.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+PY := .venv/bin/python
+DASHBOARD := $(shell find cloud/web/dashboard -type f -not -path '*/node_modules/*' 2>/dev/null)
+STARTED := $(shell date +%s.%N)
+
+.PHONY: help setup demo test check fast system bench models dashboard clip dist documents constraints clean
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/.ready-dev models dashboard ## everything a developer needs
+
+demo: .venv/.ready-run ## the whole thing on real video, in a browser (ARGS="--duration 60 --source 0")
+	@$(MAKE) -j3 models dashboard clip
+	@VEDETTE_MAKE_STARTED=$(STARTED) exec .venv/bin/vedette demo $(ARGS)
+
+test: .venv/.ready-dev ## all tests that this machine can run
+	@$(MAKE) -j3 models dashboard clip
+	@$(MAKE) fast
+	@$(MAKE) system
+
+fast: .venv/.ready-dev ## the tests without other programs, under a minute
+	@$(PY) -m pytest -q -m "not system" $(ARGS)
+
+system: .venv/.ready-dev ## the tests against real brokers, browsers and whole processes
+	@$(PY) -m pytest -q -m system $(ARGS)
+
+check: .venv/.ready-dev ## format, lint, types, import contracts, generated documents
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+	@$(PY) -m workbench.documents --check
+
+bench: .venv/.ready-dev ## speed as ratios against the bare runtime, and accuracy on labelled video where there is one
+	@$(MAKE) -j3 models clip
+	@$(PY) -m bench $(ARGS)
+
+models: .venv/.ready-run ## build the default models into the user's cache
+	@$(PY) -m deploy.models.build --all
+
+dashboard: cloud/web/static/index.html ## build the dashboard
+cloud/web/static/index.html: .venv/.ready-run $(DASHBOARD)
+	@deploy/setup/dashboard.sh
+
+clip: .venv/.ready-run ## fetch the demo's video
+	@$(PY) -m workbench.clip >/dev/null
+
+dist: .venv/.ready-dev models dashboard ## the wheel, with models and dashboard inside
+	@deploy/setup/dist.sh
+
+documents: .venv/.ready-dev ## write the generated documents
+	@$(PY) -m workbench.documents
+
+constraints: .venv/.ready-dev ## write constraints.txt from .venv
+	@{ echo "# The versions that the project is tested with; \`make constraints\` writes them again from .venv."; \
+	   echo "# The agent-tflite extra needs older numpy and OpenCV and is installed without this file."; \
+	   $(PY) -m pip freeze --exclude-editable | grep -viE '^(pip|setuptools|wheel)==' | sort -f; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean: ## remove what was built in this folder; caches in the home folder stay
+	@rm -rf .venv build dist cloud/web/static vision/models cloud/web/dashboard/node_modules
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.ready-%: pyproject.toml constraints.txt deploy/setup/venv.sh
+	@deploy/setup/venv.sh $*
