@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +48,7 @@ def test_the_device_starts_without_the_clouds_dependencies():
     """A device installs `vedette[agent]` only; whatever its entry point imports must be in that extra."""
     script = (
         "import sys, agent.__main__, agent.app\n"
-        "cloud = {'fastapi','starlette','uvicorn','sqlalchemy','alembic','obstore','rich','typer','nats','nkeys','onnxruntime'}\n"
+        "cloud = set('fastapi starlette uvicorn sqlalchemy alembic obstore rich typer nats nkeys onnxruntime'.split())\n"
         "loaded = {name.split('.')[0] for name in sys.modules}\n"
         "sys.exit(', '.join(sorted(loaded & (cloud | {'cloud','workbench'}))) or 0)"
     )
@@ -57,7 +58,10 @@ def test_the_device_starts_without_the_clouds_dependencies():
 
 def test_the_projects_files_name_no_machine():
     """A path of one machine or a registry's host in a commit breaks every other machine."""
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    tracked = subprocess.run([git, "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     bad = re.compile(r"/work/|/root/|/home/[a-z]|registry\.npmjs|files\.pythonhosted|pypi\.org|deb\.debian\.org")
     found = [
         f"{name}:{number}"
