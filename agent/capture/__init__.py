@@ -1,0 +1,1 @@
+"""From cameras, files and streams to the newest frame of each."""

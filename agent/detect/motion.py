@@ -1,0 +1,125 @@
+"""The motion gate: a still scene is not worth an inference."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Final
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from agent.settings import Settings
+from vision.detections import Image
+
+WIDTH: Final = 160
+"""A person ten pixels wide in a 640-pixel frame still covers several pixels."""
+ROWS_PER_CELL: Final = 2
+"""Of the rows of pixels under a row of cells, as many are read: a whole 1080p frame costs several times as much, and
+with whole runs of twelve pixels in each row, two are enough to average the noise away."""
+LIGHT_SHARE: Final = 0.6
+"""Where more of the picture changes at once, it was the light (or the camera moved), not an object."""
+
+
+class MotionSettings(Settings):
+    """When a scene counts as still.
+
+    Attributes:
+        threshold: By how many grey levels of 255 a place must differ from the background.
+        min_area: The share of the picture that must differ.
+        forced_look_s: A still scene is looked at all the same after so long; 0: never skip.
+        hold_s: For so long after motion, every frame is looked at.
+        background_s: How fast the background takes on what stays: the time constant of its average.
+    """
+
+    threshold: Annotated[float, Field(ge=1, le=255)] = 10.0
+    min_area: Annotated[float, Field(gt=0, le=1)] = 0.0005
+    forced_look_s: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    hold_s: Annotated[float, Field(ge=0, le=3600)] = 2.0
+    background_s: Annotated[float, Field(gt=0, le=3600)] = 8.0
+
+
+class MotionGate:
+    """Compares each frame of one camera with the running average of those before, at a fraction of its size."""
+
+    def __init__(self, settings: MotionSettings) -> None:
+        self._settings = settings
+        self._planes: _Planes | None = None
+        self._seen_at = 0.0
+        self._looked_at = 0.0
+        self._moved_at = 0.0
+
+    def still(self, image: Image, now: float) -> bool:
+        """Whether the frame can be skipped.
+
+        Args:
+            image: uint8 (H, W, 3), BGR; any size, and a new size begins anew.
+            now: When it was captured, in seconds.
+        """
+        if self._moved(image, now):
+            self._moved_at = now
+        held = now - self._moved_at <= self._settings.hold_s
+        if held or now - self._looked_at >= self._settings.forced_look_s:
+            self._looked_at = now
+            return False
+        return True
+
+    def _moved(self, image: Image, now: float) -> bool:
+        planes = self._planes
+        if planes is None or planes.shape != image.shape:
+            self._planes = _Planes(image)
+            self._seen_at = now
+            return True
+        planes.load(image)
+        share = planes.differing(self._settings.threshold)
+        if share > LIGHT_SHARE:
+            planes.begin_anew()
+        else:
+            planes.blend(1.0 - math.exp(-max(0.0, now - self._seen_at) / self._settings.background_s))
+        self._seen_at = now
+        return share >= self._settings.min_area
+
+
+class _Planes:
+    """The small pictures, allocated once for a frame size."""
+
+    def __init__(self, image: Image) -> None:
+        self.shape = image.shape
+        height, width = image.shape[:2]
+        # Cells of whole pixels: for these, averaging by area has a path that is four times as fast.
+        cell = max(1, round(width / WIDTH))
+        self._row_step = max(1, cell // ROWS_PER_CELL)
+        columns, rows = width // cell, max(1, height // (self._row_step * ROWS_PER_CELL))
+        self._size = columns, rows
+        self._height = min(height, rows * self._row_step * ROWS_PER_CELL)
+        self._width = columns * cell
+        # Grey before it is made small: one plane to average instead of three, half the time.
+        self._read = np.empty((len(range(0, self._height, self._row_step)), self._width), np.uint8)
+        self._grey = np.empty((rows, columns), np.uint8)
+        self._average = np.empty((rows, columns), np.float32)
+        self._background = np.empty((rows, columns), np.uint8)
+        self._difference = np.empty((rows, columns), np.uint8)
+        self.load(image)
+        self.begin_anew()
+
+    def load(self, image: Image) -> None:
+        """Take in a frame: thinned by rows, grey, averaged by area, softened against noise."""
+        read = image[: self._height : self._row_step, : self._width]
+        cv2.cvtColor(read, cv2.COLOR_BGR2GRAY, dst=self._read)
+        cv2.resize(self._read, self._size, dst=self._grey, interpolation=cv2.INTER_AREA)
+        cv2.blur(self._grey, (3, 3), dst=self._grey)
+
+    def begin_anew(self) -> None:
+        """The frame at hand is the background from here on."""
+        self._average[:] = self._grey
+
+    def differing(self, threshold: float) -> float:
+        """The share of the picture that differs from the background by more than `threshold` grey levels."""
+        cv2.convertScaleAbs(self._average, dst=self._background)
+        cv2.absdiff(self._grey, self._background, dst=self._difference)
+        cv2.threshold(self._difference, threshold, 255, cv2.THRESH_BINARY, dst=self._difference)
+        return cv2.countNonZero(self._difference) / self._difference.size
+
+    def blend(self, alpha: float) -> None:
+        """Move the background towards the frame at hand."""
+        cv2.accumulateWeighted(self._grey, self._average, alpha)

@@ -1,0 +1,1 @@
+"""Benchmarks and accuracy: figures that are measured here and now, as ratios where a ratio can be had."""
