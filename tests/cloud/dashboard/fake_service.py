@@ -1,0 +1,346 @@
+"""The service as the dashboard sees it: the API's contract with scripted data, and the built page.
+
+It stands behind the real doorway, whose security policy the page must work under, and says only what the real
+service could say: everything passes the types of `cloud.web.views`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import socket
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+import uvicorn
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
+
+from cloud.domain import TelemetryPoint
+from cloud.web.doorway import LOOPBACK_NAMES, Doorway
+from cloud.web.views import AlertDetail, AlertPage, AlertView, DeviceView, Summary
+
+Json = dict[str, Any]
+
+V = TypeVar("V", bound=BaseModel)
+QUESTION = "f" * 32
+EVENTS: dict[str, type[BaseModel]] = {"alert": AlertView, "device": DeviceView, "summary": Summary}
+
+
+class FakeService:
+    """Holds what the tests script; `start`, `stop` and `push` may be called from the test's thread."""
+
+    def __init__(self, static: Path) -> None:
+        self.summary: Json = summary()
+        self.devices: list[Json] = []
+        self.history: dict[str, list[Json]] = {}
+        self.alerts: list[Json] = []
+        """Newest first."""
+        self.changes: dict[str, list[Json]] = {}
+        self.pictures: dict[str, bytes] = {}
+        self.page_size = 50
+        self._port = 0
+        self._app = self._routes(static)
+        self._streams: set[asyncio.Queue[str | None]] = set()
+        self._someone_listens = threading.Condition()
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Listen; after a `stop`, on the same port as before."""
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self._port))
+        self._port = listener.getsockname()[1]
+        config = uvicorn.Config(Doorway(self._app, LOOPBACK_NAMES), log_level="warning", ws="none", lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, args=(self._server, listener), name="fake-service")
+        self._thread.start()
+
+    def _run(self, server: uvicorn.Server, listener: socket.socket) -> None:
+        async def serve() -> None:
+            self._loop = asyncio.get_running_loop()
+            await server.serve([listener])
+
+        asyncio.run(serve())
+        listener.close()
+
+    def stop(self) -> None:
+        """End every stream and stop listening."""
+        if self._thread is None or self._server is None:
+            return
+        self._server.should_exit = True
+        self._send(None)
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "the fake service did not stop"
+        self._thread = self._server = self._loop = None
+
+    def wait_for_listener(self) -> None:
+        with self._someone_listens:
+            assert self._someone_listens.wait_for(lambda: bool(self._streams), 20), "no page opened the event stream"
+
+    def push(self, kind: str, body: Json) -> None:
+        """Send one event to every page."""
+        self.push_unchecked(kind, _spoken(EVENTS[kind], body).model_dump(mode="json"))
+
+    def push_unchecked(self, kind: str, body: object) -> None:
+        """Send what the service would never say."""
+        self.wait_for_listener()
+        self._send(f"event: {kind}\ndata: {json.dumps(body)}\n\n")
+
+    def raise_alert(self, found: Json) -> None:
+        """Store a new or changed alert, and say so."""
+        known = next((index for index, one in enumerate(self.alerts) if one["id"] == found["id"]), None)
+        if known is None:
+            self.alerts.insert(0, found)
+        else:
+            self.alerts[known] = found
+        self.changes.setdefault(found["id"], []).append(change(found))
+        self.push("alert", found)
+
+    def _send(self, text: str | None) -> None:
+        if self._loop is None:
+            return
+
+        def put() -> None:
+            for stream in self._streams:
+                stream.put_nowait(text)
+
+        self._loop.call_soon_threadsafe(put)
+
+    async def _events(self) -> AsyncIterator[str]:
+        stream: asyncio.Queue[str | None] = asyncio.Queue()
+        with self._someone_listens:
+            self._streams.add(stream)
+            self._someone_listens.notify_all()
+        try:
+            yield ": hello\n\n"
+            while (text := await stream.get()) is not None:
+                yield text
+        finally:
+            with self._someone_listens:
+                self._streams.discard(stream)
+
+    def _page(self, before: str | None, device: str | None, state: str | None) -> Json:
+        found = [a for a in self.alerts if device in {None, a["device"]} and state in {None, a["state"]}]
+        start = int(before) if before else 0
+        end = start + self.page_size
+        return {"alerts": found[start:end], "next": str(end) if end < len(found) else None}
+
+    def _routes(self, static: Path) -> FastAPI:
+        app = FastAPI(openapi_url=None)
+
+        @app.get("/api/summary")
+        async def _summary() -> Summary:
+            return _spoken(Summary, self.summary)
+
+        @app.get("/api/devices")
+        async def _devices() -> list[DeviceView]:
+            return [_spoken(DeviceView, one) for one in self.devices]
+
+        @app.get("/api/devices/{device}/history")
+        async def _history(device: str) -> list[TelemetryPoint]:
+            return [_spoken(TelemetryPoint, one) for one in self.history.get(device, [])]
+
+        @app.get("/api/alerts")
+        async def _alerts(
+            before: str | None = None, device: str | None = None, state: str | None = None
+        ) -> AlertPage:
+            return _spoken(AlertPage, self._page(before, device, state))
+
+        @app.get("/api/alerts/{alert_id}")
+        async def _alert(alert_id: str) -> Response:
+            for one in self.alerts:
+                if one["id"] == alert_id:
+                    found = _spoken(AlertDetail, {**one, "history": self.changes.get(alert_id, [])})
+                    return JSONResponse(found.model_dump(mode="json"))
+            return JSONResponse({"error": "NotFound", "message": f"there is no alert {alert_id}", "mend": ""}, 404)
+
+        @app.get("/api/events")
+        async def _stream() -> StreamingResponse:
+            return StreamingResponse(self._events(), media_type="text/event-stream")
+
+        @app.get("/api/questions/{question}/picture")
+        async def _picture(question: str) -> Response:
+            return Response(self.pictures.get(question, _grey_jpeg()), media_type="image/jpeg")
+
+        app.mount("/", StaticFiles(directory=static, html=True))
+        return app
+
+
+def _spoken(view: type[V], body: Json) -> V:
+    return view.model_validate(body)
+
+
+def _grey_jpeg() -> bytes:
+    done, data = cv2.imencode(".jpg", np.full((240, 160, 3), 128, np.uint8))
+    assert done
+    return data.tobytes()
+
+
+def summary(**changes: object) -> Json:
+    return {
+        "devices": 0,
+        "online": 0,
+        "alerts": {"provisional": 0, "confirmed": 0, "retracted": 0},
+        "alerts_total": 0,
+        "asks": 0,
+        "answers": 0,
+        "late_answers": 0,
+        "bytes_sent": 0,
+        "bytes_by_reason": {},
+        "bytes_if_streamed": 0,
+        "frames": 0,
+        "first_alert_at": None,
+        **changes,
+    }
+
+
+def device(name: str, **changes: object) -> Json:
+    return {
+        "device": name,
+        "presence": "online",
+        "reason": "",
+        "agent_version": "0.1.0",
+        "last_seen_at": "2026-05-01T12:00:00Z",
+        "enrolled_at": "2026-05-01T11:00:00Z",
+        "revoked_at": None,
+        "model": {
+            "name": "ssdlite-mobilenetv2",
+            "version": "1.0.0",
+            "digest": "sha256:" + "ab" * 32,
+            "runtime": "ai-edge-litert 2.3.0",
+            "delegate": "xnnpack",
+            "detail": "",
+        },
+        "cameras": [{"name": "north", "state": "live", "detail": ""}],
+        "telemetry": None,
+        **changes,
+    }
+
+
+def telemetry(made_at: str, **changes: object) -> Json:
+    return {
+        "message_id": hashlib.md5(made_at.encode(), usedforsecurity=False).hexdigest(),
+        "device": "gate",
+        "boot_id": "0" * 32,
+        "boot_seq": 1,
+        "made_at": made_at,
+        "uptime_s": 120.0,
+        "rss_mib": 97.2,
+        "cpu_s": 22.0,
+        "cameras": [
+            {
+                "name": "north",
+                "captured": 840,
+                "judged": 700,
+                "still": 120,
+                "dropped": 20,
+                "reopened": 0,
+                "fps": 7.0,
+                "inference_ms": 5.4,
+                "stream_bytes": 63_000_000,
+            }
+        ],
+        "alerts": {"confirmed": 3},
+        "outbox_depth": 0,
+        "alerts_dropped": 0,
+        "asks": 4,
+        "answers": 4,
+        "answers_late": 0,
+        "asks_failed": 0,
+        "bytes_by_reason": {"alerts": 12_000, "questions": 46_000},
+        "errors": {},
+        **changes,
+    }
+
+
+def history_point(at: str, **changes: object) -> Json:
+    return {
+        "at": at,
+        "uptime_s": 120.0,
+        "rss_mib": 97.2,
+        "cpu_s": 22.0,
+        "frames": 840,
+        "fps": 7.0,
+        "inference_ms": 5.4,
+        "alerts": 3,
+        "asks": 4,
+        "bytes_sent": 58_000,
+        "stream_bytes": 63_000_000,
+        "outbox_depth": 0,
+        **changes,
+    }
+
+
+def alert(number: int, **changes: object) -> Json:
+    seen = f"2026-05-01T12:{number // 60 % 60:02d}:{number % 60:02d}Z"
+    return {
+        "protocol": 1,
+        "message_id": f"{number:032x}",
+        "device": "gate",
+        "boot_id": "0" * 32,
+        "boot_seq": number + 1,
+        "id": f"{number:032x}",
+        "event": "update" if changes.get("revision") else "new",
+        "revision": 0,
+        "state": "provisional",
+        "camera": "north",
+        "sequence": number + 1,
+        "rule": "people",
+        "zone": None,
+        "label": "person",
+        "track": number,
+        "score": 0.47,
+        "box": [0.3, 0.2, 0.5, 0.9],
+        "seen_first_at": seen,
+        "seen_last_at": seen,
+        "decided_at": seen,
+        "decided_by": "device",
+        "reason": "",
+        "model_digest": "sha256:" + "ab" * 32,
+        "picture": None,
+        "made_at": seen,
+        "received_at": seen,
+        "first_received_at": seen,
+        "ended": False,
+        "picture_url": None,
+        "verdict": None,
+        **changes,
+    }
+
+
+def verdict(**changes: object) -> Json:
+    return {
+        "decision": "confirmed",
+        "label": "person",
+        "score": 0.91,
+        "box": [0.31, 0.21, 0.5, 0.92],
+        "model": "ensemble 0.1.0",
+        "reason": "",
+        "took_ms": 212.4,
+        "late": False,
+        "decided_by": "cloud",
+        "question_id": QUESTION,
+        "region": [0.2, 0.1, 0.6, 1.0],
+        "asked_box": [0.3, 0.2, 0.5, 0.9],
+        "picture_url": f"/api/questions/{QUESTION}/picture",
+        **changes,
+    }
+
+
+def change(found: Json) -> Json:
+    names = ("event", "state", "revision", "label", "score", "decided_by", "reason", "made_at", "received_at")
+    return {name: found[name] for name in names}
