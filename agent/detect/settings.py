@@ -1,0 +1,42 @@
+"""Which model judges frames, and what may run it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from agent.settings import Settings
+from vision.runtime import NO_DELEGATE, XNNPACK
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+
+
+class LibraryDelegate(Settings):
+    """A delegate library and its options, such as `libedgetpu.so.1` with `device = "usb:0"`."""
+
+    library: Name
+    options: Annotated[dict[str, str], Field(max_length=64)] = Field(default_factory=dict)
+
+
+class DetectSettings(Settings):
+    """The detector.
+
+    Attributes:
+        model: `default`, a model's name, or the path of a model file or its folder.
+        threads: For one inference; a second brings nothing at the default model's size.
+        delegates: Preferred first: `xnnpack`, `none`, or the path of a delegate library, as text or as a table with
+            its options. One that fails is reported, and the next one tried.
+        runtimes: Preferred first; one that is not installed is passed over.
+    """
+
+    model: Name = "default"
+    threads: Annotated[int, Field(ge=1, le=16)] = 1
+    delegates: Annotated[tuple[Name | LibraryDelegate, ...], Field(min_length=1, max_length=8)] = (
+        XNNPACK,
+        NO_DELEGATE,
+    )
+    runtimes: Annotated[tuple[Literal["litert", "tflite-runtime"], ...], Field(min_length=1, max_length=2)] = (
+        "litert",
+        "tflite-runtime",
+    )

@@ -1,0 +1,1 @@
+"""From output tensors to candidates: one module for each `wire.model.OutputKind`."""
