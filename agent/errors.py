@@ -2,6 +2,7 @@
 
 AgentError
 ├── ConfigInvalid            names the key and the mend
+├── LifecycleBroken          an alert was to make a move that its table does not name: a fault of this program
 ├── CaptureError
 │   ├── SourceMissing        no such file, folder or device
 │   ├── SourceUnreadable     it is there, but no picture can be had from it
@@ -29,6 +30,10 @@ class AgentError(VedetteError):
 
 class ConfigInvalid(AgentError):
     """The configuration can't be used."""
+
+
+class LifecycleBroken(AgentError):
+    """An alert was to make a move that its lifecycle does not name; nothing was told about it."""
 
 
 class CaptureError(AgentError):

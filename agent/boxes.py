@@ -1,0 +1,51 @@
+"""How two boxes lie to each other; what tracking and deciding both ask."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from agent.domain import Box
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Intersection over union, 0..1."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    if width <= 0.0:
+        return 0.0
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if height <= 0.0:
+        return 0.0
+    both = width * height
+    return both / (area(a) + area(b) - both)
+
+
+def covered(a: Box, b: Box) -> float:
+    """How much of the smaller box lies in the other, 0..1."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0.0 or height <= 0.0:
+        return 0.0
+    return width * height / min(area(a), area(b))
+
+
+def area(box: Box) -> float:
+    """As a share of the picture."""
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def distance(a: Box, b: Box) -> float:
+    """How far the centres are apart, in the mean size of the two boxes, each axis by its own side."""
+    width, height = (a[2] - a[0]) + (b[2] - b[0]), (a[3] - a[1]) + (b[3] - b[1])
+    if width <= 0.0 or height <= 0.0:
+        return math.inf
+    return math.hypot((a[0] + a[2] - b[0] - b[2]) / width, (a[1] + a[3] - b[1] - b[3]) / height)
+
+
+EDGE: Final = 0.01
+"""A detector's box of what the picture cuts off ends within this share of the picture from the edge."""
+
+
+def cut_off(box: Box) -> bool:
+    """Whether the picture's edge cuts the object off: it may be coming or going."""
+    return box[0] <= EDGE or box[1] <= EDGE or box[2] >= 1.0 - EDGE or box[3] >= 1.0 - EDGE

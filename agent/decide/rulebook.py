@@ -1,0 +1,494 @@
+"""Rules held against tracks: which alerts to tell, what to ask, what an answer or its absence changes.
+
+Who decides: an object of certain score is confirmed by the device. An uncertain one is asked about, once; while the
+question is open the verdict decides, whatever the device sees meanwhile. At the deadline, and as long as no verdict
+came, the device may confirm what it has seen with certainty since; otherwise the rule's fallback applies. A verdict
+that comes late amends, and is never overruled by the device; a reviewer's is never overruled by the cloud.
+
+Over 400 lines, since every event of an alert's life is decided here, and each can change what the others may do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from agent.decide.alert import Alert, Sightings, likeness
+from agent.decide.cooldown import Cooldowns, Place
+from agent.decide.lifecycle import Phase
+from agent.decide.schedule import applies
+from agent.decide.settings import (
+    AskPolicySettings,
+    Fallback,
+    PicturePolicy,
+    RuleSettings,
+    WhenUnsure,
+    ZoneSettings,
+)
+from agent.decide.zones import Polygon, contains, ground_point
+from agent.domain import AlertChange, Answer, Ask, Track
+from wire.messages import AlertEvent, AlertState, AskReason, DecidedBy, Decision
+
+MAX_LIVE: Final = 500
+"""Alerts followed at once; beyond, none is raised until one leaves, and `counts["alerts_refused"]` goes up."""
+MAX_REMEMBERED: Final = 5000
+"""Alerts that a late answer can still amend, at about 1 kB each; beyond, the oldest is forgotten."""
+MINUTE_S: Final = 60.0
+
+_NEW, _UPDATE, _END = AlertEvent.NEW, AlertEvent.UPDATE, AlertEvent.END
+_PROVISIONAL, _CONFIRMED, _RETRACTED = AlertState.PROVISIONAL, AlertState.CONFIRMED, AlertState.RETRACTED
+_DEVICE = DecidedBy.DEVICE
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What one frame led to, in order."""
+
+    changes: tuple[AlertChange, ...] = ()
+    asks: tuple[Ask, ...] = ()
+
+
+class _Look:
+    """One track in one frame, as one rule sees it."""
+
+    __slots__ = ("local", "now", "rule", "sightings", "track", "zone")
+
+    def __init__(
+        self, rule: RuleSettings, sightings: Sightings, track: Track, zone: str | None, now: float, local: datetime
+    ) -> None:
+        self.rule = rule
+        self.sightings = sightings
+        self.track = track
+        self.zone = zone
+        self.now = now
+        self.local = local
+
+
+class RuleBook:
+    """All rules of the device, and every alert that may still change. Not safe for use from two threads at once.
+
+    Args:
+        rules: Their names are unique.
+        zones: Those of all cameras.
+        asking: How the cloud is asked; None where there is none: from a rule's `min_score` on all is certain then.
+        uncertain: The model's own band of scores worth a question, where `asking` names none.
+        new_id: Gives ids of alerts and questions, 32 hex digits, never the same twice.
+
+    Attributes:
+        counts: What was refused, ignored or forgotten, by name.
+    """
+
+    def __init__(
+        self,
+        rules: Iterable[RuleSettings],
+        zones: Iterable[ZoneSettings],
+        asking: AskPolicySettings | None,
+        uncertain: tuple[float, float],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._manifest_band = uncertain
+        self._configure(rules, zones, asking)
+        self._new_id = new_id
+        self._seen: dict[tuple[str, str], dict[int, Sightings]] = {}
+        self._live: dict[str, Alert] = {}
+        self._remembered: OrderedDict[str, tuple[float, Alert]] = OrderedDict()
+        self._cooldowns = Cooldowns()
+        self._frame_at: dict[str, float] = {}
+        self._asked_at: deque[float] = deque()
+        self.counts: Counter[str] = Counter()
+
+    def _configure(
+        self, rules: Iterable[RuleSettings], zones: Iterable[ZoneSettings], asking: AskPolicySettings | None
+    ) -> None:
+        self._rules = {rule.name: rule for rule in rules}
+        self._zones: dict[str, dict[str, Polygon]] = {}
+        for zone in zones:
+            self._zones.setdefault(zone.camera, {})[zone.name] = zone.polygon
+        self._asking = asking
+        self._keep_for_s = (asking or AskPolicySettings()).keep_for_s
+        self._band = (0.0, 0.0) if asking is None else asking.uncertain or self._manifest_band
+
+    @property
+    def open_alerts(self) -> int:
+        """How many alerts are followed or wait for an answer."""
+        return len(self._live)
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    def step(self, camera: str, tracks: Sequence[Track], now: float, local: datetime) -> Decisions:
+        """Take in the tracks of one frame; `local` is the device's time of day, for schedules."""
+        changes: list[AlertChange] = []
+        asks: list[Ask] = []
+        present = {track.id for track in tracks}
+        zones = self._zones.get(camera, {})
+        for rule in self._rules.values():
+            if rule.cameras and camera not in rule.cameras:
+                continue
+            seen = self._seen.setdefault((rule.name, camera), {})
+            for track in tracks:
+                if not track.seen_now or track.label not in rule.labels:
+                    continue
+                zone = _zone(rule, zones, track)
+                if rule.zones and zone is None:
+                    continue
+                sightings = seen.get(track.id)
+                if sightings is None or (sightings.alert is not None and sightings.alert.left):
+                    sightings = seen[track.id] = Sightings(track, now)
+                self._look(camera, _Look(rule, sightings, track, zone, now, local), changes, asks)
+            _forget_gone(seen, present)
+        self._frame_at[camera] = now
+        changes += self.tick(now)
+        return Decisions(tuple(changes), tuple(asks))
+
+    def still(self, camera: str, now: float) -> None:
+        """Take note that nothing has moved before this camera: whatever was there is still there, unseen."""
+        before, self._frame_at[camera] = self._frame_at.get(camera), now
+        for alert in self._live.values():
+            if alert.told.camera == camera and alert.seen_at == before:
+                alert.seen_at = now
+
+    def answer(self, answer: Answer, now: float) -> tuple[AlertChange, ...]:
+        """Take in a verdict, in time or late; one that changes nothing or is about nothing known is only counted."""
+        alert = self._live.get(answer.alert_id)
+        if alert is None:
+            alert = self._remembered.get(answer.alert_id, (0.0, None))[1]
+        if alert is None:
+            self.counts["answers_unknown"] += 1
+            return ()
+        reviewed = answer.decided_by is DecidedBy.REVIEWER
+        foreign = alert.question is not None and answer.question_id != alert.question
+        if (foreign or alert.answered_by is DecidedBy.REVIEWER) and not reviewed:
+            self.counts["answers_ignored"] += 1
+            return ()
+        late = alert.waits_until is None and not reviewed
+        alert.waits_until = None
+        alert.answered_by = answer.decided_by
+        change = self._apply(alert, answer, now)
+        if change is None:
+            return ()
+        self.counts["answers_late"] += late
+        return (change,)
+
+    def tick(self, now: float) -> tuple[AlertChange, ...]:
+        """Apply the fallback to questions whose deadline is over, and end alerts whose object is gone."""
+        changes: list[AlertChange] = []
+        for alert in tuple(self._live.values()):
+            if alert.waits_until is not None and now >= alert.waits_until:
+                changes += self._fall_back(alert, now)
+            if alert.waits_until is None:
+                after_s = 0.0 if alert.rule is None else alert.rule.end_after_s
+                if now - alert.seen_at >= after_s:
+                    changes += self._leave(alert, now, f"not seen for {after_s:g} s")
+        while self._remembered and now - next(iter(self._remembered.values()))[0] > self._keep_for_s:
+            self._remembered.popitem(last=False)
+        return tuple(changes)
+
+    def finish(self, now: float, reason: str) -> tuple[AlertChange, ...]:
+        """End every open alert; what waits for an answer gets its fallback first."""
+        changes: list[AlertChange] = []
+        for alert in tuple(self._live.values()):
+            if alert.waits_until is not None:
+                changes += self._fall_back(alert, now)
+            changes += self._leave(alert, now, reason)
+        return tuple(changes)
+
+    def replace_rules(
+        self,
+        rules: Iterable[RuleSettings],
+        zones: Iterable[ZoneSettings],
+        asking: AskPolicySettings | None,
+        now: float,
+    ) -> tuple[AlertChange, ...]:
+        """Go on under other settings; alerts whose rule is gone end, the others follow their rule as it is now."""
+        self._configure(rules, zones, asking)
+        changes: list[AlertChange] = []
+        for alert in tuple(self._live.values()):
+            alert.rule = self._rules.get(alert.told.rule)
+            if alert.rule is None:
+                if alert.waits_until is not None:
+                    changes += self._fall_back(alert, now)
+                changes += self._leave(alert, now, "its rule was removed")
+        for _, alert in self._remembered.values():
+            alert.rule = self._rules.get(alert.told.rule)
+        self._seen = {key: seen for key, seen in self._seen.items() if key[0] in self._rules}
+        return tuple(changes)
+
+    def restore(self, records: Iterable[AlertChange], now: float) -> tuple[AlertChange, ...]:
+        """Take up what an earlier run told; ends its open alerts, and keeps all for late answers.
+
+        Args:
+            records: At least the latest change of each alert; an amended one that has ended needs its `end` too.
+            now: The time.
+        """
+        latest: dict[str, AlertChange] = {}
+        ended: set[str] = set()
+        for record in records:
+            if record.event is _END or record.state is _RETRACTED:
+                ended.add(record.id)
+            if record.id not in latest or record.revision > latest[record.id].revision:
+                latest[record.id] = record
+        changes: list[AlertChange] = []
+        for record in latest.values():
+            phase = Phase.ENDED if record.id in ended else Phase.OPEN
+            alert = Alert(self._rules.get(record.rule), record, phase, record.last_at)
+            if record.decided_by is not _DEVICE:
+                alert.answered_by = record.decided_by
+            changes += self._leave(alert, now, "the agent was restarted")
+        return tuple(changes)
+
+    # --- one track before one rule --------------------------------------------------------------------------------
+
+    def _look(self, camera: str, look: _Look, changes: list[AlertChange], asks: list[Ask]) -> None:
+        rule, sightings, track = look.rule, look.sightings, look.track
+        lower, upper = self._band
+        if track.score >= max(rule.min_score, lower):
+            sightings.count(certain=track.score >= upper)
+        sightings.stand_in(look.zone)
+        certain = sightings.certain >= rule.frames_to_confirm
+        if sightings.alert is None:
+            needed = max(rule.frames_to_confirm, 1 if self._asking is None else self._asking.min_hits)
+            if not certain and sightings.counted < needed:
+                return
+            sightings.alert = self._earlier(camera, look)
+        alert = sightings.alert
+        if alert is None:
+            self._raise(camera, look, changes, asks, certain=certain)
+            return
+        alert.see(track, look.now)
+        alert.certain = alert.certain or certain
+        change = self._follow(alert, look)
+        if change is not None:
+            changes.append(change)
+
+    def _earlier(self, camera: str, look: _Look) -> Alert | None:
+        """The alert that this track's object already has, under another number of the tracker's."""
+        best, found = 0.0, None
+        frame_before = self._frame_at.get(camera, look.now)
+        for alert in self._live.values():
+            if alert.told.camera == camera and alert.told.rule == look.rule.name:
+                value = likeness(alert, look.sightings, look.track, frame_before)
+                if value > best:
+                    best, found = value, alert
+        return found
+
+    def _raise(self, camera: str, look: _Look, changes: list[AlertChange], asks: list[Ask], *, certain: bool) -> None:
+        rule, now = look.rule, look.now
+        place = (rule.name, camera, look.zone, look.track.label)
+        if not applies(rule.schedule, look.local) or self._cooldowns.holds(place, now):
+            return
+        if len(self._live) >= MAX_LIVE:
+            self.counts["alerts_refused"] += 1
+            return
+        alert = look.sightings.alert = self._draft(camera, look)
+        alert.certain = certain
+        self._live[alert.id] = alert
+        if certain:
+            changes.append(self._tell(alert, _NEW, now, _CONFIRMED, "seen with certainty"))
+        elif self._asking is not None and self._may_ask(rule, now):
+            asks.append(self._ask(alert, look.track, self._asking, now))
+            if rule.when_unsure is WhenUnsure.ALERT:
+                changes.append(self._tell(alert, _NEW, now, _PROVISIONAL, "uncertain; the cloud is asked"))
+        else:
+            changes += self._fall_back(alert, now)
+
+    def _draft(self, camera: str, look: _Look) -> Alert:
+        track, rule = look.track, look.rule
+        told = AlertChange(
+            id=self._new_id(),
+            event=_NEW,
+            revision=-1,
+            state=_PROVISIONAL,
+            camera=camera,
+            rule=rule.name,
+            zone=look.zone,
+            label=track.label,
+            track=track.id,
+            score=track.score,
+            box=track.box,
+            first_at=track.first_at,
+            last_at=look.now,
+            decided_at=look.now,
+            decided_by=_DEVICE,
+            reason="",
+            wants_picture=rule.picture is PicturePolicy.ALWAYS,
+        )
+        alert = Alert(rule, told, Phase.UNRAISED, look.now)
+        alert.see(track, look.now)
+        return alert
+
+    def _follow(self, alert: Alert, look: _Look) -> AlertChange | None:
+        """What one more sighting changes."""
+        rule, now = look.rule, look.now
+        if alert.phase is Phase.UNRAISED and alert.held_back is not None:
+            state, decided_by, reason, label = alert.held_back
+            return self._raise_late(alert, now, state, decided_by, reason, label)
+        if self._device_may_confirm(alert):
+            if alert.phase is Phase.UNRAISED:
+                return self._raise_late(alert, now, _CONFIRMED, _DEVICE, "seen with certainty since")
+            return self._tell(alert, _UPDATE, now, _CONFIRMED, "seen with certainty since")
+        if alert.phase is not Phase.OPEN:
+            return None
+        told = alert.told
+        moved = look.zone != told.zone and look.sightings.zone_seen >= rule.frames_to_confirm
+        if moved:
+            return self._tell(alert, _UPDATE, now, told.state, told.reason, told.decided_by, zone=look.zone)
+        if rule.update_every_s and now - alert.told_at >= rule.update_every_s:
+            return self._tell(alert, _UPDATE, now, told.state, told.reason, told.decided_by)
+        return None
+
+    def _device_may_confirm(self, alert: Alert) -> bool:
+        unconfirmed = alert.phase is Phase.UNRAISED or alert.state is not _CONFIRMED
+        return unconfirmed and alert.certain and alert.waits_until is None and alert.answered_by is None
+
+    # --- questions and answers ------------------------------------------------------------------------------------
+
+    def _may_ask(self, rule: RuleSettings, now: float) -> bool:
+        if rule.picture is PicturePolicy.NEVER or self._asking is None:
+            return False
+        while self._asked_at and now - self._asked_at[0] >= MINUTE_S:
+            self._asked_at.popleft()
+        if len(self._asked_at) >= self._asking.max_per_minute:
+            self.counts["asks_over_limit"] += 1
+            return False
+        self._asked_at.append(now)
+        return True
+
+    def _ask(self, alert: Alert, track: Track, asking: AskPolicySettings, now: float) -> Ask:
+        alert.question = self._new_id()
+        alert.waits_until = now + asking.deadline_s
+        return Ask(
+            id=alert.question,
+            alert_id=alert.id,
+            camera=alert.told.camera,
+            track=track.id,
+            label=track.label,
+            score=track.score,
+            box=track.box,
+            reason=AskReason.UNCERTAIN,
+            asked_at=now,
+            deadline_s=asking.deadline_s,
+        )
+
+    def _fall_back(self, alert: Alert, now: float) -> tuple[AlertChange, ...]:
+        """No verdict: the device's own later certainty, else the rule's fallback, decides."""
+        asked = alert.waits_until is not None
+        alert.waits_until = None
+        fallback = Fallback.KEEP if alert.rule is None else alert.rule.fallback
+        reason = "no answer in time" if asked else "uncertain; the cloud was not asked"
+        if alert.certain:
+            fallback, reason = Fallback.CONFIRM, "no answer in time; seen with certainty since"
+        change: AlertChange | None = None
+        if alert.phase is Phase.UNRAISED:
+            if fallback is not Fallback.RETRACT:
+                state = _CONFIRMED if fallback is Fallback.CONFIRM else _PROVISIONAL
+                change = self._raise_late(alert, now, state, _DEVICE, reason)
+        elif fallback is Fallback.CONFIRM:
+            change = self._tell(alert, _UPDATE, now, _CONFIRMED, reason)
+        elif fallback is Fallback.RETRACT:
+            change = self._tell(alert, _END, now, _RETRACTED, reason)
+        return () if change is None else (change,)
+
+    def _apply(self, alert: Alert, answer: Answer, now: float) -> AlertChange | None:
+        """Let a verdict change the alert."""
+        label, reason = answer.label, answer.reason or f"decided by {answer.model}"
+        confirmed = answer.decision is Decision.CONFIRMED
+        if confirmed and label is not None and alert.rule is not None and label not in alert.rule.labels:
+            confirmed, reason = False, f"it is a {label}, which this rule does not look for"
+        state = _CONFIRMED if confirmed else _RETRACTED
+        if alert.phase is Phase.UNRAISED:
+            if not confirmed:
+                alert.held_back = None
+                return None
+            if answer.score is not None:
+                alert.take_score(answer.score)
+            change = self._raise_late(alert, now, state, answer.decided_by, reason, label=label)
+            if change is not None and alert.id not in self._live:
+                self._remembered.pop(alert.id, None)
+                self._live[alert.id] = alert
+            return change
+        told = alert.told
+        corrected = label if confirmed and label != told.label else None
+        if state is told.state and corrected is None and answer.decided_by is told.decided_by:
+            self.counts["answers_repeated"] += 1
+            return None
+        if state is told.state is _RETRACTED:
+            return None
+        if answer.score is not None:
+            alert.take_score(answer.score)
+        event = _END if state is _RETRACTED and alert.phase is Phase.OPEN else _UPDATE
+        return self._tell(alert, event, now, state, reason, answer.decided_by, label=corrected)
+
+    # --- telling --------------------------------------------------------------------------------------------------
+
+    def _raise_late(
+        self,
+        alert: Alert,
+        now: float,
+        state: AlertState,
+        decided_by: DecidedBy,
+        reason: str,
+        label: str | None = None,
+    ) -> AlertChange | None:
+        """Tell of an alert that waited; held back where another one's cooldown runs by now."""
+        told = alert.told
+        if self._cooldowns.holds((told.rule, told.camera, told.zone, label or told.label), now):
+            self.counts["alerts_held_back"] += alert.held_back is None
+            alert.held_back = (state, decided_by, reason, label)
+            return None
+        return self._tell(alert, _NEW, now, state, reason, decided_by, label=label)
+
+    def _tell(
+        self,
+        alert: Alert,
+        event: AlertEvent,
+        now: float,
+        state: AlertState,
+        reason: str,
+        decided_by: DecidedBy = _DEVICE,
+        *,
+        label: str | None = None,
+        zone: str | None = None,
+    ) -> AlertChange:
+        change = alert.tell(event, now, state, decided_by, reason, label=label, zone=zone)
+        if state is _RETRACTED:
+            self._cooldowns.lift(alert.id)
+        elif event is not _UPDATE and alert.rule is not None and alert.rule.cooldown_s:
+            self._cooldowns.begin(_place(change), alert.id, now + alert.rule.cooldown_s)
+        return change
+
+    def _leave(self, alert: Alert, now: float, reason: str) -> tuple[AlertChange, ...]:
+        """Its object is gone: end it where it is open, and keep it for late answers."""
+        changes: tuple[AlertChange, ...] = ()
+        if alert.phase is Phase.OPEN:
+            changes = (self._tell(alert, _END, now, alert.state, reason, alert.told.decided_by),)
+        alert.left = True
+        alert.track = None
+        self._live.pop(alert.id, None)
+        self._remembered[alert.id] = (now, alert)
+        if len(self._remembered) > MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
+            self.counts["alerts_forgotten"] += 1
+        return changes
+
+
+def _forget_gone(seen: dict[int, Sightings], present: set[int]) -> None:
+    """Forget tracks that the tracker does not report any more, but for the latest of each alert: it may come back."""
+    for number in [number for number in seen if number not in present]:
+        alert = seen[number].alert
+        if alert is None or alert.track is None or alert.track.id != number:
+            del seen[number]
+
+
+def _place(told: AlertChange) -> Place:
+    return (told.rule, told.camera, told.zone, told.label)
+
+
+def _zone(rule: RuleSettings, zones: Mapping[str, Polygon], track: Track) -> str | None:
+    """The first of the rule's zones in which the object stands."""
+    if not rule.zones:
+        return None
+    point = ground_point(track.box)
+    return next((name for name in rule.zones if name in zones and contains(zones[name], point)), None)
