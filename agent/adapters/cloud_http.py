@@ -1,0 +1,195 @@
+"""The cloud's HTTP door from the device's side: one request, one outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from pydantic import ValidationError
+
+from agent.adapters.lean_httpx import httpx
+from agent.ask.questions import header_value
+from agent.ask.settings import AskSettings
+from agent.deliver.ledger import Ledger, Why, http_request_size
+from agent.errors import AnswerInvalid, AskRefused, AskUnreachable, ConfigInvalid
+from wire.codec import decode
+from wire.errors import VedetteError, WireError
+from wire.messages import (
+    KIB,
+    PICTURES_PATH,
+    QUESTION_HEADER,
+    QUESTIONS_PATH,
+    Message,
+    Pending,
+    Question,
+    Refusal,
+    Verdict,
+)
+
+M = TypeVar("M", bound=Message)
+
+MAX_ANSWER_BYTES: Final = 16 * KIB
+"""The largest answer of the contract, a `Pending`; no more than that is read of any response."""
+MAX_RETRY_AFTER_S: Final = 300.0
+"""A cloud that asks for more gets this, so that a slip there cannot silence a device for a day."""
+PASSING: Final = {408, 425, 429}
+"""Of the client errors, those that the same request may not meet again."""
+KEEP_ALIVE_S: Final = 60.0
+"""uvicorn, nginx and cloud balancers close an idle connection after 5 to 75 s; httpx notices."""
+
+
+class TryAgain(Exception):
+    """The request did not get through, and may later."""
+
+    def __init__(self, error: VedetteError, at_least_s: float = 0.0) -> None:
+        self.error = error
+        self.at_least_s = at_least_s
+        super().__init__(str(error))
+
+
+class CloudHttp:
+    """Keeps connections alive between requests; belongs to one event loop."""
+
+    def __init__(self, settings: AskSettings, *, token: Callable[[], str | None], ledger: Ledger) -> None:
+        """Prepare; nothing is connected yet. May read files, so call it off the event loop.
+
+        Raises:
+            ConfigInvalid: `ca_file` can't be used.
+        """
+        self._url = settings.url
+        self._token = token
+        self._ledger = ledger
+        self._client = httpx.AsyncClient(
+            verify=_tls_context(settings),
+            # What the environment says about proxies is meant for programs of people, not for a service.
+            trust_env=False,
+            follow_redirects=False,
+            headers={"Accept-Encoding": "identity", "User-Agent": "vedette-agent"},
+            timeout=httpx.Timeout(None, connect=settings.connect_timeout_s),
+            limits=httpx.Limits(
+                max_connections=settings.max_concurrent,
+                max_keepalive_connections=settings.max_concurrent,
+                keepalive_expiry=KEEP_ALIVE_S,
+            ),
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def ask(self, question: Question, jpeg: bytes, *, timeout_s: float) -> Verdict | None:
+        """Put the question; None where the verdict will come over MQTT.
+
+        Raises:
+            AskRefused: For good.
+            TryAgain: It did not get through.
+        """
+        headers = {QUESTION_HEADER: header_value(question)}
+        status, body = await self._send("POST", QUESTIONS_PATH, jpeg, headers, timeout_s, Why.QUESTIONS)
+        if status == httpx.codes.OK:
+            verdict = _read(Verdict, body)
+            _check(verdict.question_id == question.message_id and verdict.alert_id == question.alert_id)
+            return verdict
+        if status == httpx.codes.ACCEPTED:
+            _check(_read(Pending, body).question_id == question.message_id)
+            return None
+        raise TryAgain(AnswerInvalid(f"the cloud answered a question with status {status}"))
+
+    async def put_picture(self, alert_id: str, jpeg: bytes, *, timeout_s: float) -> None:
+        """Store an alert's picture.
+
+        Raises:
+            AskRefused, TryAgain: as `ask`.
+        """
+        await self._send("PUT", f"{PICTURES_PATH}/{alert_id}", jpeg, {}, timeout_s, Why.PICTURES)
+
+    async def _send(
+        self, method: str, path: str, jpeg: bytes, headers: dict[str, str], timeout_s: float, why: Why
+    ) -> tuple[int, bytes]:
+        """One exchange; the status, 2xx, and the body."""
+        headers = headers | {"Content-Type": "image/jpeg"} | await self._authorisation()
+        request = self._client.build_request(method, self._url + path, content=jpeg, headers=headers)
+        size = http_request_size(method, request.url.raw_path.decode("ascii"), request.headers.raw, jpeg)
+        try:
+            async with asyncio.timeout(timeout_s):
+                status, body, retry_after = await self._exchange(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as lost:  # nothing was sent
+            raise TryAgain(AskUnreachable(f"the cloud at {self._url} can't be reached ({lost!r})")) from lost
+        except httpx.HTTPError as lost:
+            self._ledger.spend(why, size)
+            raise TryAgain(AskUnreachable(f"the cloud at {self._url} hung up ({lost!r})")) from lost
+        except TimeoutError as late:
+            self._ledger.spend(why, size)
+            raise TryAgain(
+                AskUnreachable(f"the cloud at {self._url} did not answer within {timeout_s:.1f} s")
+            ) from late
+        self._ledger.spend(why, size)
+        return _judged(status, body, retry_after)
+
+    async def _exchange(self, request: httpx.Request) -> tuple[int, bytes, str | None]:
+        response = await self._client.send(request, stream=True)
+        try:
+            body = bytearray()
+            async for part in response.aiter_raw():
+                body += part
+                if len(body) > MAX_ANSWER_BYTES:
+                    raise TryAgain(AnswerInvalid(f"the cloud's answer is over {MAX_ANSWER_BYTES} bytes"))
+            return response.status_code, bytes(body), response.headers.get("Retry-After")
+        finally:
+            await response.aclose()
+
+    async def _authorisation(self) -> dict[str, str]:
+        try:
+            token = await asyncio.to_thread(self._token)
+        except ConfigInvalid as missing:
+            raise TryAgain(missing) from missing
+        return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+def _judged(status: int, body: bytes, retry_after: str | None) -> tuple[int, bytes]:
+    if httpx.codes.is_success(status):
+        return status, body
+    said = _said(status, body)
+    if httpx.codes.is_client_error(status) and status not in PASSING:
+        raise AskRefused(f"the cloud refused: {said}")
+    # A redirect is no answer of ours either: most likely a captive portal, which somebody will pass.
+    raise TryAgain(AskUnreachable(f"the cloud can't answer now: {said}"), _seconds(retry_after))
+
+
+def _said(status: int, body: bytes) -> str:
+    try:
+        refusal = Refusal.model_validate_json(body)
+    except ValidationError:
+        return f"status {status}"
+    return f"status {status}, {refusal.error}: {refusal.message}"
+
+
+def _seconds(retry_after: str | None) -> float:
+    if retry_after is None or not (retry_after.isascii() and retry_after.isdigit()):
+        return 0.0
+    return min(float(retry_after), MAX_RETRY_AFTER_S)
+
+
+def _read(kind: type[M], body: bytes) -> M:
+    try:
+        return decode(kind, body)
+    except WireError as refused:
+        raise TryAgain(AnswerInvalid(f"the cloud's answer can't be read ({refused.name}: {refused.what})")) from None
+
+
+def _check(fits: bool) -> None:  # noqa: FBT001 - an assertion by another name
+    if not fits:
+        raise TryAgain(AnswerInvalid("the cloud answered another question than ours"))
+
+
+def _tls_context(settings: AskSettings) -> ssl.SSLContext:
+    if settings.url.startswith("http://"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, and far cheaper than loading the system's roots
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as refused:
+        raise ConfigInvalid(
+            f"ask.ca_file: {settings.ca_file} can't be used ({refused})", "Check that it is a PEM file."
+        ) from refused

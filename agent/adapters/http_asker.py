@@ -1,0 +1,289 @@
+"""The asker: takes questions and pictures from the judging thread, and gets them to the cloud.
+
+Each is cut out of its frame at once, encoded in a thread, kept on disk, and sent when its turn comes
+(`agent.ask.schedule`). It leaves the disk when the cloud has taken or refused it, or when it has become too old.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import ValidationError
+
+from agent.adapters.cloud_http import CloudHttp, TryAgain
+from agent.adapters.crops import Cutting, CuttingQueue, cut, encode_jpeg
+from agent.adapters.wakeup import Wakeup
+from agent.ask.crop import Crop, crop_around
+from agent.ask.questions import question_message
+from agent.ask.schedule import Schedule, Waiting
+from agent.ask.settings import AskSettings
+from agent.ask.uploads import Key, Kind, Upload, Uploads
+from agent.deliver.faults import Faults
+from agent.deliver.ledger import Ledger
+from agent.deliver.link import OnAnswer
+from agent.deliver.messages import Boot, Moment, answer_of
+from agent.domain import AlertChange, Ask, Box, Clock, Frame
+from agent.errors import AskRefused, OutboxUnwritable
+from wire.codec import decode, encode
+from wire.errors import MessageInvalid, WireError
+from wire.messages import Question, Verdict
+
+log = logging.getLogger(__name__)
+
+SLACK_S: Final = 0.5
+"""How much longer than the deadline an answer is waited for: the cloud counts from the arrival of the question, and
+says at the deadline that the verdict will come over MQTT."""
+LEAST_WAIT_S: Final = 0.05
+"""Of a question whose deadline is all but over when it is sent."""
+COMMIT_TIMEOUT_S: Final = 30.0
+"""How long the consequences of an answer may take to be committed before the question is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskCounts:
+    """Since the agent started; see `wire.messages.Telemetry`.
+
+    Attributes:
+        asks: Questions handed in.
+        answers: Verdicts that came in time, over HTTP.
+        answers_late: Verdicts that came later, over HTTP.
+        asks_failed: Questions dropped, refused or given up.
+        pictures_failed: The same of alerts' pictures.
+    """
+
+    asks: int = 0
+    answers: int = 0
+    answers_late: int = 0
+    asks_failed: int = 0
+    pictures_failed: int = 0
+
+
+class _Stopped(Exception):
+    """The agent stops; nothing went wrong."""
+
+
+class HttpAsker:
+    """`run` is its one task; `submit`, `submit_picture` and `counts` may be called from any thread."""
+
+    def __init__(
+        self,
+        settings: AskSettings,
+        *,
+        boot: Boot,
+        uploads: Uploads,
+        token: Callable[[], str | None],
+        on_answer: OnAnswer,
+        clock: Clock,
+        faults: Faults,
+        ledger: Ledger,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._boot = boot
+        self._uploads = uploads
+        self._token = token
+        self._on_answer = on_answer
+        self._clock = clock
+        self._faults = faults
+        self._ledger = ledger
+        self._jitter = jitter
+        self._cuttings = CuttingQueue(settings.max_waiting)
+        self._arrived = Wakeup()
+        self._changed = Wakeup()
+        self._schedule = Schedule(
+            max_concurrent=settings.max_concurrent,
+            give_up_after_s=settings.give_up_after_s,
+            retry_min_s=settings.retry_min_s,
+            retry_max_s=settings.retry_max_s,
+        )
+        # Written by the judging thread alone …
+        self._asks = 0
+        self._asks_unheard = 0
+        self._pictures_unheard = 0
+        # … and these by the event loop alone.
+        self._answers = 0
+        self._answers_late = 0
+        self._failed = dict.fromkeys(Kind, 0)
+
+    def counts(self) -> AskCounts:
+        """The figures now."""
+        return AskCounts(
+            asks=self._asks,
+            answers=self._answers,
+            answers_late=self._answers_late,
+            asks_failed=self._asks_unheard + self._failed[Kind.QUESTION],
+            pictures_failed=self._pictures_unheard + self._failed[Kind.PICTURE],
+        )
+
+    def submit(self, ask: Ask, frame: Frame) -> bool:
+        """Ask about an object of `frame`; False, and counted, where there is no room or the question is invalid."""
+        self._asks += 1
+        crop = self._crop(ask.box, frame)
+        try:
+            question = self._question(ask, crop, frame)
+        except ValidationError as refused:
+            first = refused.errors(include_url=False, include_input=False)[0]
+            self._faults.note(MessageInvalid(f"Question: {'.'.join(map(str, first['loc']))}: {first['msg']}"))
+            self._asks_unheard += 1
+            return False
+        key = Key(Kind.QUESTION, ask.id)
+        deadline_at = ask.asked_at + ask.deadline_s
+        if self._take(Cutting(key, cut(frame.image, crop), question, ask.asked_at, deadline_at)):
+            return True
+        self._asks_unheard += 1
+        return False
+
+    def submit_picture(self, change: AlertChange, frame: Frame) -> bool:
+        """Send a picture of an alert's object; False, and counted, where there is no room."""
+        image = cut(frame.image, self._crop(change.box, frame))
+        if self._take(Cutting(Key(Kind.PICTURE, change.id), image, None, self._clock.monotonic(), None)):
+            return True
+        self._pictures_unheard += 1
+        return False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send what is handed in and what earlier runs left, until `stop` is set; the rest stays on disk.
+
+        Raises:
+            ConfigInvalid: A file named in the settings can't be used.
+        """
+        self._arrived.bind()
+        self._changed.bind()
+        cloud = await asyncio.to_thread(CloudHttp, self._settings, token=self._token, ledger=self._ledger)
+        await self._restore()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_arrivals(), name="ask-keep")
+                tasks.create_task(self._send_in_turn(cloud, tasks), name="ask-send")
+                await stop.wait()
+                raise _Stopped  # noqa: TRY301 - ends the group's tasks
+        except* _Stopped:
+            await self._keep_what_arrived()
+        finally:
+            await cloud.close()
+
+    # --- on the judging thread --------------------------------------------------------------------------------
+
+    def _crop(self, box: Box, frame: Frame) -> Crop:
+        height, width = frame.image.shape[:2]
+        settings = self._settings
+        return crop_around(box, width=width, height=height, margin=settings.margin, min_px=settings.min_crop_px)
+
+    def _question(self, ask: Ask, crop: Crop, frame: Frame) -> Question:
+        height, width = frame.image.shape[:2]
+        moment = Moment.now(self._clock)
+        return question_message(
+            ask,
+            region=crop.region(width, height),
+            device=self._boot.device,
+            boot_id=self._boot.boot_id,
+            boot_seq=self._boot.next_seq(),
+            made_at=moment.wall,
+            seen_at=moment.wall_at(frame.at),
+            model_digest=self._boot.model_digest,
+        )
+
+    def _take(self, cutting: Cutting) -> bool:
+        taken = self._cuttings.put(cutting)
+        if taken:
+            self._arrived.set()
+        return taken
+
+    # --- from the judging thread to the disk ------------------------------------------------------------------
+
+    async def _restore(self) -> None:
+        """Take up what an earlier run left; its deadlines are over."""
+        moment = Moment.now(self._clock)
+        for key, made_at in await asyncio.to_thread(self._uploads.waiting):
+            # A wall clock that was set back must not keep an upload for ever.
+            at = min(moment.monotonic_at(made_at), moment.monotonic)
+            self._schedule.add(Waiting(key, at))
+
+    async def _keep_arrivals(self) -> None:
+        while True:
+            await self._keep_what_arrived()
+            await self._arrived.wait()
+
+    async def _keep_what_arrived(self) -> None:
+        while (cutting := self._cuttings.take()) is not None:
+            dropped = await asyncio.to_thread(self._keep, cutting)
+            self._schedule.add(Waiting(cutting.key, cutting.made_at, cutting.deadline_at))
+            for key in dropped:
+                self._schedule.drop(key)
+                self._failed[key.kind] += 1
+            self._changed.set()
+
+    def _keep(self, cutting: Cutting) -> list[Key]:
+        jpeg = encode_jpeg(cutting.image, quality=self._settings.jpeg_quality, max_px=self._settings.max_crop_px)
+        question = b"" if cutting.question is None else encode(cutting.question)
+        made_at = Moment.now(self._clock).wall_at(cutting.made_at)
+        return self._uploads.put(Upload(cutting.key, question, jpeg, made_at))
+
+    # --- from the disk to the cloud ---------------------------------------------------------------------------
+
+    async def _send_in_turn(self, cloud: CloudHttp, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            now = self._clock.monotonic()
+            for key in self._schedule.give_up(now):
+                log.warning("gave up %s %s: it is too old", key.kind, key.id)
+                self._failed[key.kind] += 1
+                await asyncio.to_thread(self._uploads.remove, key)
+            while (waiting := self._schedule.take(now)) is not None:
+                tasks.create_task(self._send(cloud, waiting), name=f"ask-{waiting.key.id}")
+            at = self._schedule.next_at(now)
+            await self._changed.wait(None if at is None else max(0.0, at - now))
+
+    async def _send(self, cloud: CloudHttp, waiting: Waiting) -> None:
+        try:
+            upload = await asyncio.to_thread(self._uploads.get, waiting.key)
+            if upload is not None:
+                await self._exchange(cloud, waiting, upload)
+        except AskRefused as refused:
+            self._faults.note(refused)
+            self._failed[waiting.key.kind] += 1
+        except TryAgain as later:
+            self._faults.note(later.error)
+            self._schedule.failed(
+                waiting, self._clock.monotonic(), jitter=self._jitter(), at_least_s=later.at_least_s
+            )
+            self._changed.set()
+            return
+        await asyncio.to_thread(self._uploads.remove, waiting.key)
+        self._schedule.done(waiting)
+        self._changed.set()
+
+    async def _exchange(self, cloud: CloudHttp, waiting: Waiting, upload: Upload) -> None:
+        later_s = self._settings.retry_timeout_s
+        if waiting.key.kind is Kind.PICTURE:
+            await cloud.put_picture(waiting.key.id, upload.jpeg, timeout_s=later_s)
+            return
+        try:
+            question = decode(Question, upload.question)
+        except WireError as damaged:
+            raise AskRefused(f"a question kept on disk can't be read any more ({damaged})") from damaged
+        timeout_s = later_s
+        if waiting.deadline_at is not None:
+            left_s = max(LEAST_WAIT_S, waiting.deadline_at - self._clock.monotonic())
+            question = question.model_copy(update={"deadline_ms": round(left_s * 1000)})
+            timeout_s = left_s + SLACK_S
+        verdict = await cloud.ask(question, upload.jpeg, timeout_s=timeout_s)
+        if verdict is not None:
+            await self._hand_over(verdict, waiting)
+
+    async def _hand_over(self, verdict: Verdict, waiting: Waiting) -> None:
+        if waiting.deadline_at is not None and self._clock.monotonic() <= waiting.deadline_at:
+            self._answers += 1
+        else:
+            self._answers_late += 1
+        committed = self._on_answer(answer_of(verdict))
+        if committed is None:
+            return
+        waiting_for = asyncio.wrap_future(committed)
+        await asyncio.wait((waiting_for,), timeout=COMMIT_TIMEOUT_S)
+        if not waiting_for.done() or waiting_for.cancelled() or waiting_for.exception() is not None:
+            raise TryAgain(OutboxUnwritable("what followed from an answer was not committed: it will be asked again"))

@@ -1,0 +1,59 @@
+"""From what the rules ask to what is sent. Pure: ids, numbers and times are handed in."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from agent.domain import Ask, Box
+from wire.codec import encode
+from wire.messages import Question
+
+LEAST_DEADLINE_MS = 1
+
+
+def question_message(
+    ask: Ask,
+    *,
+    region: Box,
+    device: str,
+    boot_id: str,
+    boot_seq: int,
+    made_at: datetime,
+    seen_at: datetime,
+    model_digest: str,
+) -> Question:
+    """The message that asks `ask` about a picture of `region`."""
+    return Question(
+        message_id=ask.id,
+        device=device,
+        made_at=made_at,
+        boot_id=boot_id,
+        boot_seq=boot_seq,
+        alert_id=ask.alert_id,
+        camera=ask.camera,
+        track=ask.track,
+        label=ask.label,
+        score=ask.score,
+        box=_inside(ask.box),
+        region=region,
+        reason=ask.reason,
+        seen_at=seen_at,
+        deadline_ms=max(LEAST_DEADLINE_MS, round(ask.deadline_s * 1000)),
+        model_digest=model_digest,
+    )
+
+
+def header_value(question: Question) -> str:
+    """The question as an HTTP header: ASCII, so that labels in any script pass every proxy.
+
+    Raises:
+        wire.errors.MessageTooLarge: It is over its limit.
+    """
+    return json.dumps(json.loads(encode(question)), ensure_ascii=True, separators=(",", ":"))
+
+
+def _inside(box: Box) -> Box:
+    """A predicted box may reach over the frame's edge; a reported one may not."""
+    x1, y1, x2, y2 = (min(1.0, max(0.0, float(v))) for v in box)
+    return (x1, y1, x2, y2)

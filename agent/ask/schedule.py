@@ -1,0 +1,119 @@
+"""What to send next, and when to try again. Pure.
+
+A fresh question is tried at once, whatever happened before: somebody waits for its answer, and it tells as well
+as any other request whether the cloud is there. All else waits out the pause that failures impose, oldest first, one
+at a time until the first success, and pictures after questions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from agent.ask.uploads import Key, Kind
+
+MAX_DOUBLINGS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An upload that waits for its turn.
+
+    Attributes:
+        made_at: Monotonic.
+        deadline_at: Until when an answer is in time, monotonic; None for what nobody waits for.
+    """
+
+    key: Key
+    made_at: float
+    deadline_at: float | None = None
+
+
+class Schedule:
+    """Takes what is to be sent, gives out what may be sent now, and is told how it went."""
+
+    def __init__(
+        self, *, max_concurrent: int, give_up_after_s: float, retry_min_s: float, retry_max_s: float
+    ) -> None:
+        self._max_concurrent = max_concurrent
+        self._give_up_after_s = give_up_after_s
+        self._retry_min_s = retry_min_s
+        self._retry_max_s = retry_max_s
+        self._waiting: dict[Key, Waiting] = {}
+        self._under_way: dict[Key, Waiting] = {}
+        self._failures = 0
+        self._pause_until = 0.0
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._under_way)
+
+    def add(self, upload: Waiting) -> None:
+        """It is to be sent; replaces one of the same key."""
+        self._waiting.pop(upload.key, None)
+        self._waiting[upload.key] = upload
+
+    def drop(self, key: Key) -> None:
+        """It is not to be sent any more."""
+        self._waiting.pop(key, None)
+
+    def take(self, now: float) -> Waiting | None:
+        """What to send now; it is under way until `done` or `failed` is called with it."""
+        if len(self._under_way) >= self._max_concurrent:
+            return None
+        chosen = self._fresh(now) or self._due(now)
+        if chosen is not None:
+            self._under_way[chosen.key] = self._waiting.pop(chosen.key)
+        return chosen
+
+    def done(self, upload: Waiting) -> None:
+        """The cloud took it, or refused it for good: either way it is there."""
+        self._under_way.pop(upload.key, None)
+        self._failures = 0
+        self._pause_until = 0.0
+
+    def failed(self, upload: Waiting, now: float, *, jitter: float, at_least_s: float = 0.0) -> None:
+        """It did not get through, and will be tried again, no longer as fresh.
+
+        Args:
+            upload: As it was taken.
+            now: Monotonic.
+            jitter: 0..1, random.
+            at_least_s: How long the cloud asked to be left alone.
+        """
+        self._under_way.pop(upload.key, None)
+        self._waiting.setdefault(upload.key, Waiting(upload.key, upload.made_at))
+        pause = min(self._retry_max_s, self._retry_min_s * 2 ** min(self._failures, MAX_DOUBLINGS))
+        self._failures += 1
+        self._pause_until = max(self._pause_until, now + max(pause * (0.5 + jitter / 2), at_least_s))
+
+    def give_up(self, now: float) -> list[Key]:
+        """What has become too old, and is not to be sent any more."""
+        old = [key for key, item in self._waiting.items() if now - item.made_at >= self._give_up_after_s]
+        for key in old:
+            del self._waiting[key]
+        return old
+
+    def next_at(self, now: float) -> float | None:
+        """When to look again if nothing else happens; None where only an event can change anything."""
+        if not self._waiting:
+            return None
+        oldest = min(item.made_at for item in self._waiting.values())
+        at = oldest + self._give_up_after_s
+        return min(at, self._pause_until) if self._pause_until > now else at
+
+    def _fresh(self, now: float) -> Waiting | None:
+        return next((w for w in self._waiting.values() if w.deadline_at is not None and w.deadline_at > now), None)
+
+    def _due(self, now: float) -> Waiting | None:
+        if now < self._pause_until or (self._failures and self._under_way):
+            return None
+        oldest_first = sorted(self._waiting.values(), key=lambda w: (w.key.kind is Kind.PICTURE, w.made_at))
+        chosen = next(iter(oldest_first), None)
+        if chosen is not None and chosen.key.kind is Kind.PICTURE and not self._picture_may_go():
+            return None
+        return chosen
+
+    def _picture_may_go(self) -> bool:
+        """A place is kept free for the next question, where there is more than one."""
+        pictures = sum(key.kind is Kind.PICTURE for key in self._under_way)
+        return pictures < max(1, self._max_concurrent - 1)

@@ -1,0 +1,53 @@
+"""What waits to be sent over HTTP, as the asker sees its store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+
+class Kind(StrEnum):
+    """What an upload is; questions go first."""
+
+    QUESTION = "question"
+    PICTURE = "picture"
+
+
+class Key(NamedTuple):
+    """Names an upload: `id` is the question's or the alert's. A second one under the same key replaces the first."""
+
+    kind: Kind
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A picture to send.
+
+    Attributes:
+        question: The exact bytes of the `wire` message; empty for an alert's picture.
+        made_at: By the wall clock, since it may outlive the boot.
+    """
+
+    key: Key
+    question: bytes
+    jpeg: bytes
+    made_at: datetime
+
+
+class Uploads(Protocol):
+    """Safe to use from any thread; each call may wait for the disk, none raises for the disk's sake."""
+
+    def put(self, upload: Upload) -> list[Key]:
+        """Keep it until it is removed; returns what was dropped to make room, oldest first."""
+
+    def get(self, key: Key) -> Upload | None:
+        """The upload, if it is still there."""
+
+    def remove(self, key: Key) -> None:
+        """It was sent, or given up."""
+
+    def waiting(self) -> list[tuple[Key, datetime]]:
+        """What is kept, and when it was made; oldest first."""

@@ -1,0 +1,423 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from agent.adapters.http_asker import AskCounts, HttpAsker
+from agent.adapters.sqlite_uploads import SqliteUploads
+from agent.adapters.system_clock import SystemClock
+from agent.adapters.wakeup import Wakeup
+from agent.ask.settings import AskSettings
+from agent.deliver.faults import Faults
+from agent.deliver.ledger import Ledger
+from agent.domain import Answer, Ask, Frame
+from agent.errors import ConfigInvalid
+from tests.agent.ask.scripted_cloud import (
+    ScriptedCloud,
+    always,
+    hang_up,
+    in_time,
+    later,
+    never,
+    response,
+    verdict_for,
+)
+from tests.agent.deliver.samples import boot, change
+from wire.messages import AskReason, Decision, Refusal
+
+BOUND_S = 20.0
+BUSY = response(503, Refusal(error="Overloaded", message="too busy").model_dump_json().encode())
+REFUSED = response(422, Refusal(error="PictureUnreadable", message="no JPEG").model_dump_json().encode())
+
+
+class AnnouncingFaults(Faults):
+    """Wakes a test that waits for a fault."""
+
+    def __init__(self, happened: Wakeup) -> None:
+        super().__init__()
+        self._happened = happened
+
+    def note(self, error):
+        super().note(error)
+        self._happened.set()
+
+
+class AnnouncingUploads(SqliteUploads):
+    """Wakes a test that waits for an upload to leave."""
+
+    happened: Wakeup
+    removed = 0
+    stored = 0
+
+    def put(self, upload):
+        dropped = super().put(upload)
+        self.stored += 1
+        self.happened.set()
+        return dropped
+
+    def remove(self, key):
+        super().remove(key)
+        self.removed += 1
+        self.happened.set()
+
+
+@dataclass
+class Rig:
+    """An asker on a real store, before a scripted cloud."""
+
+    cloud: ScriptedCloud
+    path: Path
+    settings: dict[str, object] = field(default_factory=dict)
+    answers: list[Answer] = field(default_factory=list)
+    token: str | None = "secret"
+    hold: Future[None] | None = None
+    taken: int = 0
+
+    def __post_init__(self) -> None:
+        self.happened = Wakeup()
+        self.happened.bind()
+        self.cloud.heard = self.happened.set
+        self.clock = SystemClock()
+        self.faults = AnnouncingFaults(self.happened)
+        self.ledger = Ledger()
+        given: dict[str, object] = {
+            "url": f"http://127.0.0.1:{self.cloud.port}", "retry_min_s": 0.02, "retry_max_s": 0.05,
+            "retry_timeout_s": 10.0,
+        }  # fmt: skip
+        settings = AskSettings.model_validate(given | self.settings)
+        self.uploads = AnnouncingUploads(
+            self.path, max_stored=settings.max_stored, max_stored_mib=settings.max_stored_mib, faults=self.faults
+        )
+        self.uploads.happened = self.happened
+        self.asker = HttpAsker(
+            settings, boot=boot(), uploads=self.uploads, token=lambda: self.token, on_answer=self._keep,
+            clock=self.clock, faults=self.faults, ledger=self.ledger,
+        )  # fmt: skip
+        self.stop = asyncio.Event()
+
+    def _keep(self, answer: Answer) -> Future[None] | None:
+        self.answers.append(answer)
+        self.happened.set()
+        return self.hold
+
+    def start(self) -> None:
+        self.task = asyncio.create_task(self.asker.run(self.stop))
+
+    async def end(self) -> None:
+        self.stop.set()
+        async with asyncio.timeout(BOUND_S):
+            await self.task
+        self.uploads.close()
+
+    async def until(self, true) -> None:
+        async with asyncio.timeout(BOUND_S):
+            while not true():
+                await self.happened.wait()
+
+    async def done(self) -> None:
+        """All questions that were taken have left the disk."""
+        await self.until(lambda: self.uploads.removed == self.taken)
+
+    def ask(self, number: int = 1, deadline_s: float = 5.0, **fields: object) -> bool:
+        given: dict[str, object] = {
+            "id": f"{number:032x}", "alert_id": f"{number + 100:032x}", "camera": "yard", "track": number,
+            "label": "pérson", "score": 0.5, "box": (0.4, 0.4, 0.6, 0.6), "reason": AskReason.UNCERTAIN,
+            "asked_at": self.clock.monotonic(), "deadline_s": deadline_s,
+        }  # fmt: skip
+        taken = self.asker.submit(Ask(**(given | fields)), self.frame())  # type: ignore[arg-type]
+        self.taken += taken
+        return taken
+
+    def frame(self, height: int = 480, width: int = 640) -> Frame:
+        image = np.zeros((height, width, 3), np.uint8)
+        image[:, width // 2 :] = 255
+        return Frame("yard", 0, image, self.clock.monotonic())
+
+
+@pytest.fixture
+async def cloud() -> AsyncIterator[ScriptedCloud]:
+    made = ScriptedCloud()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def rig(cloud: ScriptedCloud, tmp_path: Path) -> AsyncIterator[Rig]:
+    made = Rig(cloud, tmp_path / "uploads.db")
+    made.start()
+    yield made
+    await made.end()
+
+
+async def test_a_question_shows_the_object_and_its_answer_comes_back(cloud, rig):
+    assert rig.ask()
+    await rig.done()
+    [request] = cloud.requests
+    assert (request.method, request.path) == ("POST", "/v1/questions")
+    assert request.headers["authorization"] == "Bearer secret"
+    assert request.headers["content-type"] == "image/jpeg"
+    assert request.headers["vedette-question"].isascii()
+    question = request.question
+    assert (question.label, question.message_id, question.device) == ("pérson", f"{1:032x}", "cam-1")
+    assert 0 < question.deadline_ms <= 5000
+    picture = cv2.imdecode(np.frombuffer(request.body, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    x1, y1, x2, y2 = question.region
+    assert picture.shape[:2] == (round((y2 - y1) * 480), round((x2 - x1) * 640))
+    assert picture[:, :5].mean() < 10
+    assert picture[:, -5:].mean() > 245
+    [answer] = rig.answers
+    assert (answer.question_id, answer.decision) == (f"{1:032x}", Decision.CONFIRMED)
+    assert rig.asker.counts() == AskCounts(asks=1, answers=1)
+
+
+async def test_bytes_are_counted_as_they_were_sent(cloud, rig):
+    rig.ask()
+    await rig.done()
+    [request] = cloud.requests
+    head = sum(len(name) + len(value) + 4 for name, value in request.headers.items())
+    assert rig.ledger.bytes_by_reason() == {
+        "questions": len("POST /v1/questions HTTP/1.1\r\n") + head + 2 + len(request.body)
+    }
+
+
+async def test_connections_are_kept_alive(cloud, rig):
+    for number in range(1, 6):
+        rig.ask(number)
+        await rig.done()
+    assert (len(cloud.requests), cloud.connections) == (5, 1)
+
+
+async def test_a_pending_answer_comes_over_mqtt_and_the_question_is_done(cloud, rig):
+    cloud.script = [later]
+    rig.ask()
+    await rig.done()
+    assert (rig.answers, rig.asker.counts()) == ([], AskCounts(asks=1))
+    assert not rig.faults.counts()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "fault"),
+    [
+        (always(BUSY), "AskUnreachable"),
+        (always(response(500, b"oops")), "AskUnreachable"),
+        (always(response(429)), "AskUnreachable"),
+        (always(response(302, Location="http://portal/")), "AskUnreachable"),
+        (hang_up, "AskUnreachable"),
+        (always(b"not HTTP at all\r\n\r\n"), "AskUnreachable"),
+        (always(response(200, b"<html>log in here</html>")), "AnswerInvalid"),
+        (always(response(200, b"x" * 20_000)), "AnswerInvalid"),
+        (always(response(204)), "AnswerInvalid"),
+        (always(response(200, b"\x1f\x8b", Content_Encoding="gzip")), "AnswerInvalid"),
+        (always(response(202, b"{}")), "AnswerInvalid"),
+    ],
+)
+async def test_trouble_is_named_and_the_question_put_again(cloud, rig, trouble, fault):
+    cloud.script = [trouble]
+    rig.ask()
+    await rig.done()
+    assert rig.faults.counts() == {fault: 1}
+    assert [request.question.message_id for request in cloud.requests] == [f"{1:032x}"] * 2
+    assert len(rig.answers) == 1
+
+
+async def test_an_answer_to_another_question_is_none(cloud, rig):
+    async def wrong(request):
+        return response(200, verdict_for(request.question, question_id="f" * 32))
+
+    cloud.script = [wrong]
+    rig.ask()
+    await rig.done()
+    assert rig.faults.counts() == {"AnswerInvalid": 1}
+    assert [answer.question_id for answer in rig.answers] == [f"{1:032x}"]
+
+
+async def test_an_endless_answer_is_not_read_to_its_end(cloud, rig):
+    part = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
+    cloud.script = [always(b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n" + 3 * part)]
+    rig.ask()
+    await rig.done()
+    assert rig.faults.counts() == {"AnswerInvalid": 1}
+
+
+async def test_a_refused_question_is_forgotten_and_counted(cloud, rig):
+    cloud.script = [always(REFUSED)]
+    rig.ask()
+    await rig.done()
+    assert rig.faults.counts() == {"AskRefused": 1}
+    assert rig.asker.counts() == AskCounts(asks=1, asks_failed=1)
+    assert len(cloud.requests) == 1
+
+
+async def test_a_slow_answer_is_asked_for_again_and_counts_as_late(cloud, rig):
+    cloud.script = [never]
+    rig.ask(deadline_s=0.05)
+    await rig.done()
+    assert rig.faults.counts() == {"AskUnreachable": 1}
+    assert rig.asker.counts() == AskCounts(asks=1, answers_late=1)
+
+
+async def test_questions_survive_an_outage(cloud, tmp_path):
+    await cloud.stop()
+    rig = Rig(cloud, tmp_path / "uploads.db")
+    rig.start()
+    for number in range(1, 4):
+        rig.ask(number, deadline_s=0.05)
+    await rig.until(lambda: rig.faults.counts().get("AskUnreachable", 0) >= 3)
+    assert rig.ledger.bytes_by_reason() == {}
+    await cloud.start()
+    await rig.until(lambda: len(rig.answers) == 3)
+    assert sorted(answer.question_id for answer in rig.answers) == [f"{n:032x}" for n in (1, 2, 3)]
+    await rig.end()
+
+
+async def test_questions_survive_a_restart(cloud, tmp_path):
+    await cloud.stop()
+    before = Rig(cloud, tmp_path / "uploads.db")
+    before.start()
+    before.ask(1)
+    await before.until(lambda: "AskUnreachable" in before.faults.counts())
+    await before.end()
+    await cloud.start()
+    after = Rig(cloud, tmp_path / "uploads.db")
+    after.start()
+    await after.until(lambda: after.uploads.removed)
+    assert [answer.question_id for answer in after.answers] == [f"{1:032x}"]
+    assert after.asker.counts() == AskCounts(answers_late=1)
+    await after.end()
+
+
+async def test_what_is_handed_in_at_the_end_is_on_disk_for_the_next_run(cloud, tmp_path):
+    rig = Rig(cloud, tmp_path / "uploads.db")
+    cloud.otherwise = never
+    rig.start()
+    await asyncio.to_thread(rig.ask, 1)
+    await rig.until(lambda: cloud.requests)
+    rig.ask(2)
+    await rig.end()
+    kept = SqliteUploads(tmp_path / "uploads.db", max_stored=9, max_stored_mib=9, faults=Faults()).waiting()
+    assert [key.id for key, _ in kept] == [f"{1:032x}", f"{2:032x}"]
+
+
+async def test_an_old_question_is_given_up_and_counted(cloud, tmp_path):
+    cloud.otherwise = always(BUSY)
+    rig = Rig(cloud, tmp_path / "uploads.db", {"give_up_after_s": 0.2})
+    rig.start()
+    rig.ask(deadline_s=0.05)
+    await rig.done()
+    assert rig.asker.counts().asks_failed == 1
+    assert not rig.uploads.waiting()
+    await rig.end()
+
+
+async def test_an_answer_counts_only_when_what_follows_from_it_is_committed(cloud, rig):
+    rig.hold = Future()
+    rig.ask()
+    await rig.until(lambda: rig.answers)
+    assert rig.uploads.waiting()
+    rig.hold.set_result(None)
+    await rig.done()
+    assert len(cloud.requests) == 1
+
+
+async def test_a_failed_commit_asks_again(cloud, rig):
+    rig.hold = Future()
+    rig.hold.set_exception(RuntimeError("disk"))
+    rig.ask()
+    await rig.until(lambda: rig.answers)
+    rig.hold = None
+    await rig.done()
+    assert (len(cloud.requests), len(rig.answers)) == (2, 2)
+    assert rig.faults.counts() == {"OutboxUnwritable": 1}
+
+
+async def test_pictures_go_after_questions(cloud, tmp_path):
+    rig = Rig(cloud, tmp_path / "uploads.db", {"max_concurrent": 1})
+    release = asyncio.Event()
+
+    async def by_method(request):
+        await release.wait()
+        return response(204) if request.method == "PUT" else await in_time(request)
+
+    cloud.otherwise = by_method
+    rig.start()
+    rig.ask(1)
+    await rig.until(lambda: cloud.requests)
+    for number in (7, 8):
+        assert rig.asker.submit_picture(change(number, wants_picture=True), rig.frame())
+    rig.ask(2)
+    await rig.until(lambda: rig.uploads.stored == 4)
+    release.set()
+    await rig.until(lambda: rig.uploads.removed == 4)
+    assert [request.method for request in cloud.requests] == ["POST", "POST", "PUT", "PUT"]
+    assert [request.path for request in cloud.requests[2:]] == [f"/v1/pictures/{n:032x}" for n in (7, 8)]
+    assert set(rig.ledger.bytes_by_reason()) == {"questions", "pictures"}
+    await rig.end()
+
+
+async def test_a_full_inbox_drops_and_counts(cloud, tmp_path):
+    rig = Rig(cloud, tmp_path / "uploads.db", {"max_waiting": 2})
+    assert [rig.ask(1), rig.ask(2), rig.ask(3)] == [True, True, False]
+    assert not rig.asker.submit_picture(change(1), rig.frame())
+    assert rig.asker.counts() == AskCounts(asks=3, asks_failed=1, pictures_failed=1)
+    rig.start()
+    await rig.until(lambda: len(rig.answers) == 2)
+    await rig.end()
+
+
+async def test_large_crops_are_bounded_in_memory_and_scaled_down(cloud, tmp_path):
+    rig = Rig(cloud, tmp_path / "uploads.db")
+    big = rig.frame(2000, 3000)
+    changes = [change(n, box=(0.0, 0.0, 1.0, 1.0)) for n in range(1, 3)]
+    assert [rig.asker.submit_picture(made, big) for made in changes] == [True, False]
+    cloud.otherwise = always(response(204))
+    rig.start()
+    await rig.until(lambda: cloud.requests)
+    picture = cv2.imdecode(np.frombuffer(cloud.requests[0].body, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (427, 640, 3)
+    await rig.end()
+
+
+async def test_a_question_that_breaks_the_contract_is_counted_and_not_sent(cloud, rig):
+    assert not rig.ask(1, label="")
+    assert rig.faults.counts() == {"MessageInvalid": 1}
+    assert rig.asker.counts() == AskCounts(asks=1, asks_failed=1)
+
+
+async def test_the_cloud_may_ask_to_be_left_alone_for_a_while(cloud, rig):
+    cloud.script = [always(response(429, Retry_After="1000000"))]
+    rig.ask()
+    await rig.until(rig.faults.counts)
+    assert rig.uploads.waiting()
+    rig.ask(2)
+    await rig.until(lambda: len(rig.answers) == 2)
+
+
+async def test_a_token_file_that_is_missing_is_named_and_nothing_is_sent(cloud, tmp_path):
+    rig = Rig(cloud, tmp_path / "uploads.db")
+
+    def missing():
+        raise ConfigInvalid("token_file: it is empty")
+
+    rig.asker._token = missing
+    rig.start()
+    rig.ask()
+    await rig.until(lambda: "ConfigInvalid" in rig.faults.counts())
+    assert not cloud.requests
+    await rig.end()
+
+
+async def test_a_ca_file_that_cannot_be_read_stops_the_asker_at_once(cloud, tmp_path):
+    settings = {"url": "https://127.0.0.1:1", "ca_file": tmp_path / "none.pem"}
+    rig = Rig(cloud, tmp_path / "uploads.db", settings)
+    with pytest.raises(ConfigInvalid, match="ca_file"):
+        await rig.asker.run(rig.stop)
