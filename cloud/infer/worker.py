@@ -1,0 +1,96 @@
+"""Detectors for asyncio: each in a thread of its own, before them one bounded queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from cloud.infer.errors import Overloaded
+from vision.detections import Detections, Detector, Image
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    image: Image
+    min_score: float
+    outcome: asyncio.Future[Detections]
+
+
+class InferWorker:
+    """An async context manager; `detect` may be awaited by any number of tasks while it is open.
+
+    A detector serves one thread, so each replica has one. A picture whose asker was cancelled while it waited is
+    passed over; one already under way is finished, and its result dropped.
+    """
+
+    def __init__(self, replicas: Sequence[Detector], *, max_waiting: int) -> None:
+        self._replicas = tuple(replicas)
+        self._jobs: asyncio.Queue[_Job] = asyncio.Queue(max_waiting)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the replicas can name."""
+        return self._replicas[0].labels
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [
+            asyncio.create_task(self._serve(detector, number), name=f"infer-{number}")
+            for number, detector in enumerate(self._replicas)
+        ]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while not self._jobs.empty():
+            self._jobs.get_nowait().outcome.cancel()
+
+    async def detect(self, image: Image, min_score: float) -> Detections:
+        """The objects in `image`, as `vision.detections.Detector.detect`.
+
+        Raises:
+            Overloaded: As many pictures wait as may; ask again later.
+            vision.errors.InferenceFailed: The model failed on this picture.
+        """
+        outcome: asyncio.Future[Detections] = asyncio.get_running_loop().create_future()
+        try:
+            self._jobs.put_nowait(_Job(image, min_score, outcome))
+        except asyncio.QueueFull:
+            raise Overloaded(
+                f"{self._jobs.maxsize} pictures wait for the model already", "Ask again in a second."
+            ) from None
+        return await outcome
+
+    async def _serve(self, detector: Detector, number: int) -> None:
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, thread_name_prefix=f"infer-{number}") as thread:
+            while True:
+                job = await self._jobs.get()
+                if job.outcome.done():
+                    continue
+                run = loop.run_in_executor(thread, detector.detect, job.image, job.min_score)
+                try:
+                    await asyncio.wait({run})
+                except asyncio.CancelledError:
+                    job.outcome.cancel()
+                    raise
+                _hand_over(run, job.outcome)
+
+
+def _hand_over(run: asyncio.Future[Detections], outcome: asyncio.Future[Detections]) -> None:
+    """Give the asker, if still there, what the run gave, an error included."""
+    error = run.exception()
+    if outcome.done():
+        return
+    if error is not None:
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(run.result())

@@ -1,0 +1,1 @@
+"""Answering the devices' questions: a picture and a claim in, a verdict out, once per question."""

@@ -1,0 +1,259 @@
+r"""The devices' HTTP door: questions, and pictures of alerts.
+
+`POST /v1/questions` takes a JPEG as its body and the `Question` in the header `Vedette-Question`: its JSON on one
+line, with every character outside ASCII escaped (`\uXXXX`), since header bytes beyond ASCII do not survive every
+proxy; raw UTF-8 is understood too. The answer is 200 with a `Verdict`, or 202 with a `Pending`.
+`PUT /v1/pictures/{alert_id}` takes a JPEG as its body; the answer is 204.
+
+Both want `Authorization: Bearer <device token>`. Every refusal is a `Refusal` in JSON. Nothing of a body is read
+before the asker, its rate and its headers are found good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import uuid
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, ClassVar, Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect
+
+from cloud.infer.errors import Overloaded
+from cloud.offload.errors import OffloadStopped, QuestionNotYours, TooManyQuestions
+from cloud.offload.pictures import AlertPictures
+from cloud.offload.ports import TokenCheck
+from cloud.offload.rate import RateLimit
+from cloud.offload.service import OffloadService
+from cloud.ports import Clock
+from vision.errors import PictureUnreadable
+from wire import codec
+from wire.errors import MessageInvalid, VedetteError, WireError
+from wire.fields import ID_PATTERN
+from wire.messages import (
+    MAX_PICTURE_BYTES,
+    PICTURES_PATH,
+    QUESTION_HEADER,
+    QUESTIONS_PATH,
+    Pending,
+    Question,
+    Refusal,
+)
+
+_BEARER: Final = re.compile(r"^[Bb]earer +([\x21-\x7e]{1,512})$")
+_ID: Final = re.compile(ID_PATTERN)
+
+
+class DoorSettings(BaseModel):
+    """What a device may ask of the HTTP door.
+
+    Attributes:
+        requests_per_s: Of one device, in the long run.
+        burst: Of one device, at once.
+        body_timeout_s: How long a body may take to arrive.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    requests_per_s: Annotated[float, Field(gt=0)] = 5.0
+    burst: Annotated[int, Field(ge=1)] = 30
+    body_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+
+
+class RequestRefused(VedetteError):
+    """A request that is turned away at the door."""
+
+    status: ClassVar[int] = 400
+
+
+class TokenRefused(RequestRefused):
+    """No token, or nobody's."""
+
+    status = 401
+
+
+class DeviceMismatch(RequestRefused):
+    """The token is one device's, the question another's."""
+
+    status = 403
+
+
+class BodyTooSlow(RequestRefused):
+    """The body did not arrive in time."""
+
+    status = 408
+
+
+class PictureTooLarge(RequestRefused):
+    """The body is over the limit."""
+
+    status = 413
+
+
+class NotJpeg(RequestRefused):
+    """The body says that it is not a JPEG."""
+
+    status = 415
+
+
+class TooManyRequests(RequestRefused):
+    """The device asks more often than it may."""
+
+    status = 429
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("this device asks more often than it may", f"Wait {math.ceil(wait_s)} s.")
+        self.wait_s = wait_s
+
+
+# Errors of the layers below, as HTTP says them; any other `VedetteError` is our own trouble, 503: ask again.
+_STATUS: Final[tuple[tuple[type[VedetteError], int], ...]] = (
+    (WireError, 400),
+    (QuestionNotYours, 409),
+    (PictureUnreadable, 422),
+    (Overloaded, 503),
+    (TooManyQuestions, 503),
+    (OffloadStopped, 503),
+)
+
+
+def questions_router(
+    *,
+    service: OffloadService,
+    pictures: AlertPictures,
+    tokens: TokenCheck,
+    clock: Clock,
+    settings: DoorSettings,
+    new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+) -> APIRouter:
+    """The routes that devices call over HTTP."""
+    router = APIRouter(route_class=_RefusingRoute, tags=["devices"])
+    rate = RateLimit(per_s=settings.requests_per_s, burst=settings.burst)
+
+    async def admitted(request: Request) -> str:
+        """The device whose token the request carries, if it may ask now."""
+        device = await tokens.device_of(_bearer(request))
+        if device is None:
+            raise TokenRefused(
+                "the token is not that of a device known here", "Enrol the device, or renew its token."
+            )
+        wait_s = rate.wait_s(device, clock.monotonic())
+        if wait_s > 0:
+            raise TooManyRequests(wait_s)
+        return device
+
+    @router.post(QUESTIONS_PATH, responses=_RESPONSES)
+    async def ask(request: Request) -> Response:
+        received_at = clock.monotonic()
+        device = await admitted(request)
+        question = _question(request)
+        if question.device != device:
+            raise DeviceMismatch(
+                f"the token is {device}'s, the question {question.device}'s", "Use the device's own."
+            )
+        picture = await _picture(request, settings.body_timeout_s)
+        verdict = await service.answer(question, picture, received_at)
+        if verdict is not None:
+            return _json(200, codec.encode(verdict))
+        pending = Pending(message_id=new_id(), device=device, made_at=clock.wall(), question_id=question.message_id)
+        return _json(202, codec.encode(pending))
+
+    @router.put(PICTURES_PATH + "/{alert_id}", status_code=204, responses=_RESPONSES)
+    async def keep_picture(alert_id: str, request: Request) -> Response:
+        device = await admitted(request)
+        if not _ID.match(alert_id):
+            raise MessageInvalid("the alert's id is not 32 lower-case hex digits")
+        await pictures.keep(device, alert_id, await _picture(request, settings.body_timeout_s))
+        return Response(status_code=204)
+
+    return router
+
+
+class _RefusingRoute(APIRoute):
+    """Turns our named errors into `Refusal`s."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answer = super().get_route_handler()
+
+        async def answer_or_refuse(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except VedetteError as refused:
+                return _refusal(refused)
+            except ClientDisconnect:
+                return Response(status_code=400)
+
+        return answer_or_refuse
+
+
+_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": Refusal} for status in (400, 401, 403, 408, 409, 413, 415, 422, 429, 503)
+}
+
+
+def _refusal(refused: VedetteError) -> Response:
+    if isinstance(refused, RequestRefused):
+        status = refused.status
+    else:
+        status = next((status for kind, status in _STATUS if isinstance(refused, kind)), 503)
+    headers = {}
+    if isinstance(refused, TooManyRequests):
+        headers["Retry-After"] = str(math.ceil(refused.wait_s))
+    elif status == 503:  # noqa: PLR2004 - the table above
+        headers["Retry-After"] = "1"
+    elif status == 401:  # noqa: PLR2004 - RFC 9110 wants the scheme named
+        headers["WWW-Authenticate"] = "Bearer"
+    body = Refusal(error=refused.name, message=_plain(refused.what), mend=_plain(refused.mend))
+    return _json(status, body.model_dump_json().encode(), headers)
+
+
+def _plain(text: str) -> str:
+    """Within what `Refusal` may hold: what a message quotes may be long, and not printable."""
+    return "".join(character if character.isprintable() else "�" for character in text)[:500]
+
+
+def _json(status: int, body: bytes, headers: dict[str, str] | None = None) -> Response:
+    return Response(body, status, headers, "application/json")
+
+
+def _bearer(request: Request) -> str:
+    found = _BEARER.match(request.headers.get("authorization", ""))
+    if found is None:
+        raise TokenRefused("the request carries no bearer token", "Send `Authorization: Bearer <token>`.")
+    return found[1]
+
+
+def _question(request: Request) -> Question:
+    header = request.headers.get(QUESTION_HEADER)
+    if header is None:
+        raise MessageInvalid(f"the header {QUESTION_HEADER} is missing", "Send the question as JSON in it.")
+    return codec.decode(Question, header.encode("latin-1"))
+
+
+async def _picture(request: Request, timeout_s: float) -> bytes:
+    """The body, which may be as large as a picture may be and is not read beyond that."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "image/jpeg":
+        raise NotJpeg("the body is not said to be image/jpeg", "Send a JPEG, and `Content-Type: image/jpeg`.")
+    too_large = PictureTooLarge(f"the picture is over the limit of {MAX_PICTURE_BYTES} bytes", "Send a smaller one.")
+    if _said_length(request) > MAX_PICTURE_BYTES:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_PICTURE_BYTES:
+                    raise too_large
+    except TimeoutError:
+        raise BodyTooSlow(f"the picture took longer than {timeout_s:g} s to arrive", "Ask again.") from None
+    return bytes(body)
+
+
+def _said_length(request: Request) -> int:
+    said = request.headers.get("content-length", "0")
+    return int(said) if said.isascii() and said.isdigit() and len(said) < 20 else 0  # noqa: PLR2004 - fits 64 bits
