@@ -1,0 +1,199 @@
+"""Answers the broker's question who a connection is, and has connections closed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+import nats
+import nats.errors
+import nkeys
+from nats.aio.client import Client as NatsClient
+from nats.aio.msg import Msg
+
+from cloud.adapters.nats_claims import Connecting, Signer, admit, read_request, refuse
+from cloud.adapters.nats_config import AUTH_USER, SYSTEM_USER, BrokerSecrets
+from cloud.errors import CloudError, LinkLost, LinkRefused
+from cloud.ingest.ports import Counter
+from cloud.ports import Clock
+
+log = logging.getLogger(__name__)
+
+_SUBJECT: Final = "$SYS.REQ.USER.AUTH"
+# Well within the broker's own patience, so that it hears a refusal and not nothing.
+_ANSWER_WITHIN_S: Final = 2.0
+_KICK_WITHIN_S: Final = 2.0
+_RECONNECT_S: Final = 0.1
+# Connections remembered so that they can be closed; beyond it the oldest is left to its expiry.
+_MAX_REMEMBERED: Final = 100_000
+
+
+class TokenCheck(Protocol):
+    """Who holds a token."""
+
+    async def device_of(self, token: str) -> str | None:
+        """The device whose token this is; None if nobody's, or revoked."""
+
+
+class AccountKey:
+    """A key pair made for this run of the service; it is never written down."""
+
+    def __init__(self) -> None:
+        seed = nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_ACCOUNT)
+        self._pair = nkeys.from_seed(seed)
+
+    @property
+    def issuer(self) -> str:
+        """The public half, as NATS spells it."""
+        return str(self._pair.public_key.decode())
+
+    def sign(self, data: bytes) -> bytes:
+        """An Ed25519 signature."""
+        return bytes(self._pair.sign(data))
+
+
+class Callout:
+    """The broker's doorkeeper, for as long as `open_callout` is open."""
+
+    def __init__(
+        self,
+        *,
+        auth: NatsClient,
+        system: NatsClient,
+        tokens: TokenCheck,
+        signer: Signer,
+        counter: Counter,
+        clock: Clock,
+    ) -> None:
+        self._auth = auth
+        self._system = system
+        self._tokens = tokens
+        self._signer = signer
+        self._counter = counter
+        self._clock = clock
+        self._inside: OrderedDict[str, tuple[str, int]] = OrderedDict()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker can ask right now."""
+        return bool(self._auth.is_connected)
+
+    async def answer(self, message: Msg) -> None:
+        """Answer one question of the broker's; never raises, since a refusal is an answer too."""
+        try:
+            who = read_request(message.data)
+        except LinkRefused as unreadable:
+            log.error("%s; is the broker of another version?", unreadable)  # noqa: TRY400 - no trace needed
+            return
+        try:
+            async with asyncio.timeout(_ANSWER_WITHIN_S):
+                answer = await self._decide(who)
+        except (TimeoutError, CloudError) as failed:
+            self._counter.count("auth.failed")
+            log.error("a device was refused because its token could not be checked: %s", failed)  # noqa: TRY400
+            answer = refuse(who, "try again", self._signer, self._now())
+        await message.respond(answer)
+
+    async def cut_off(self, device: str) -> None:
+        """Close the device's connection, if it has one.
+
+        Raises:
+            LinkLost: The broker does not answer; the device's stay ends with its expiry.
+        """
+        inside = self._inside.get(device)
+        if inside is None:
+            return
+        server, connection = inside
+        try:
+            await self._system.request(
+                f"$SYS.REQ.SERVER.{server}.KICK", b'{"cid": %d}' % connection, timeout=_KICK_WITHIN_S
+            )
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise LinkLost(f"the broker did not close {device}'s connection ({type(error).__name__})") from error
+        del self._inside[device]
+        log.info("connection closed", extra={"device": device})
+
+    async def _decide(self, who: Connecting) -> bytes:
+        device = await self._tokens.device_of(who.password) if who.password else None
+        if device is None:
+            return self._refused(who, "unknown", "no such token")
+        if who.user != device:
+            return self._refused(who, "user", "the user name is not the token's device")
+        if who.client_id != device:
+            return self._refused(who, "client_id", "the client id is not the device's")
+        self._inside[device] = (who.server, who.connection)
+        self._inside.move_to_end(device)
+        if len(self._inside) > _MAX_REMEMBERED:
+            self._inside.popitem(last=False)
+        self._counter.count("auth.admitted")
+        return admit(who, device, self._signer, self._now())
+
+    def _refused(self, who: Connecting, kind: str, why: str) -> bytes:
+        self._counter.count(f"auth.refused.{kind}")
+        log.warning("connection refused: %s", why, extra={"user": who.user[:80], "client_id": who.client_id[:80]})
+        return refuse(who, why, self._signer, self._now())
+
+    def _now(self) -> int:
+        return int(self._clock.wall().timestamp())
+
+
+@asynccontextmanager
+async def open_callout(
+    *,
+    port: int,
+    passwords: BrokerSecrets,
+    signer: Signer,
+    tokens: TokenCheck,
+    counter: Counter,
+    clock: Clock,
+) -> AsyncIterator[Callout]:
+    """Answer the broker on loopback `port` while the context is open, over its restarts too.
+
+    Raises:
+        LinkLost: It can't be reached.
+    """
+    async with (
+        _connected(port, AUTH_USER, passwords.auth) as auth,
+        _connected(port, SYSTEM_USER, passwords.system) as system,
+    ):
+        callout = Callout(auth=auth, system=system, tokens=tokens, signer=signer, counter=counter, clock=clock)
+        await auth.subscribe(_SUBJECT, cb=callout.answer)
+        await auth.flush()
+        yield callout
+
+
+@asynccontextmanager
+async def _connected(port: int, user: str, password: str) -> AsyncIterator[NatsClient]:
+    closing = False
+
+    async def disconnected() -> None:
+        if not closing:
+            log.warning("the broker went away", extra={"as": user})
+
+    async def failed(error: Exception) -> None:
+        log.debug("%s: %s", user, error)
+
+    try:
+        client = await nats.connect(
+            f"nats://127.0.0.1:{port}",
+            user=user,
+            password=password,
+            name=f"vedette-{user}",
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=_RECONNECT_S,
+            disconnected_cb=disconnected,
+            error_cb=failed,
+        )
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        raise LinkLost(f"the broker can't be reached as {user}: {error}") from error
+    try:
+        yield client
+    finally:
+        closing = True
+        await client.close()

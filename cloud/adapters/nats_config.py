@@ -1,0 +1,90 @@
+"""The embedded broker's configuration file, written afresh at each start. Pure.
+
+Three accounts. DEVICES holds the cloud and the devices, and is the only one with MQTT sessions. AUTH holds whoever
+answers the broker's question who a connection is. SYS may close connections. The three passwords are random, new at
+each start, and never leave the machine; a device is not among the users here, it is asked for (`nats_callout`).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from cloud.adapters.mqtt_link import CLIENT_ID, MAX_UNACKED
+
+AUTH_USER: Final = "auth"
+SYSTEM_USER: Final = "system"
+
+# The largest that a device says is 16 KiB, the largest that the cloud says, 500 acks, 18 KiB; the broker adds headers
+# of its own. Whoever sends more is disconnected. With MAX_UNACKED it bounds what a flood can make the cloud hold.
+_MAX_PAYLOAD: Final = 32 * 1024
+# A device that can't be told who it is within this is refused, and tries again.
+AUTH_TIMEOUT_S: Final = 5
+# What was delivered and not acknowledged comes again after this; also what its receiver lost in a crash.
+_ACK_WAIT_S: Final = 10
+_MAX_STORE_BYTES: Final = 4 * 1024**3
+
+
+def _password() -> str:
+    return secrets.token_hex(32)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSecrets:
+    """The passwords of the cloud's own connections."""
+
+    cloud: str = field(default_factory=_password, repr=False)
+    auth: str = field(default_factory=_password, repr=False)
+    system: str = field(default_factory=_password, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSettings:
+    """Where the broker listens and keeps its sessions.
+
+    Attributes:
+        client_port: For the cloud's own connections, on loopback only.
+        folder: Below it sessions, retained messages and the configuration.
+    """
+
+    mqtt_host: str
+    mqtt_port: int
+    client_port: int
+    folder: Path
+
+
+def render(settings: BrokerSettings, passwords: BrokerSecrets, issuer: str) -> str:
+    """The configuration's text.
+
+    Args:
+        settings: Where it listens and what it keeps.
+        passwords: Of the users in it.
+        issuer: The public key that signs what devices may do.
+    """
+    return f"""# Written at each start of `vedette serve`; changes here are lost.
+host: 127.0.0.1
+port: {settings.client_port}
+server_name: vedette
+max_payload: {_MAX_PAYLOAD}
+jetstream {{ store_dir: {json.dumps(str(settings.folder / "sessions"))}, max_file_store: {_MAX_STORE_BYTES} }}
+mqtt {{
+  host: {json.dumps(settings.mqtt_host)}, port: {settings.mqtt_port}
+  max_ack_pending: {MAX_UNACKED}, ack_wait: "{_ACK_WAIT_S}s"
+}}
+accounts {{
+  DEVICES: {{ jetstream: enabled, users: [ {{
+    user: {CLIENT_ID}, password: {passwords.cloud},
+    permissions: {{ publish: ["vedette.v1.*.down.>"], subscribe: ["vedette.v1.>", "$MQTT.sub.>"] }}
+  }} ] }}
+  AUTH: {{ users: [ {{ user: {AUTH_USER}, password: {passwords.auth} }} ] }}
+  SYS: {{ users: [ {{ user: {SYSTEM_USER}, password: {passwords.system} }} ] }}
+}}
+system_account: SYS
+authorization {{
+  timeout: {AUTH_TIMEOUT_S}
+  auth_callout {{ issuer: {issuer}, account: AUTH, auth_users: [ {AUTH_USER}, {SYSTEM_USER}, {CLIENT_ID} ] }}
+}}
+"""

@@ -1,0 +1,319 @@
+"""Puts the service together, and runs it: the one place that knows every part."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import APIRouter
+
+from cloud.adapters.clock import SystemClock
+from cloud.adapters.data_dir import Addresses, DataDir
+from cloud.adapters.mqtt_link import LinkSettings, MqttLink
+from cloud.adapters.nats_callout import AccountKey, Callout, open_callout
+from cloud.adapters.nats_config import BrokerSecrets, BrokerSettings
+from cloud.adapters.nats_process import Broker, open_broker
+from cloud.bus import Bus, OffloadWitness
+from cloud.config import Settings
+from cloud.errors import BrokerFailed, PortTaken
+from cloud.fleet.enrolment import Enrolment
+from cloud.fleet.revocation import RevocationWatch
+from cloud.infer.default import open_default_detector
+from cloud.infer.worker import InferWorker
+from cloud.ingest.counters import Counters
+from cloud.ingest.service import IngestService
+from cloud.ingest.thinning import thin_for_ever
+from cloud.offload.pictures import AlertPictures, Decoding
+from cloud.offload.service import OffloadService
+from cloud.store.alerts import AlertStore
+from cloud.store.batches import BatchStore
+from cloud.store.blobs import LocalBlobs
+from cloud.store.database import Database, open_database
+from cloud.store.devices import DeviceStore
+from cloud.store.questions import QuestionStore
+from cloud.web.api import read_router
+from cloud.web.events import Feed
+from cloud.web.health import health_router
+from cloud.web.questions import questions_router
+from cloud.web.server import HttpServer, listening, make_application
+
+log = logging.getLogger(__name__)
+
+_LINK_WITHIN_S: Final = 20.0
+_CANCEL_AGAIN_S: Final = 0.5
+# A free port that was found may be taken before the broker has it.
+_PORT_ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the open service consists of."""
+
+    addresses: Addresses
+    http_socket: socket.socket
+    server: HttpServer
+    feed: Feed
+    background: tuple[tuple[str, Callable[[], Coroutine[Any, Any, None]]], ...]
+    link: MqttLink
+
+
+async def serve(settings: Settings, *, on_ready: Callable[[Addresses], None], stop: asyncio.Event) -> None:
+    """Run the service until `stop` is set; `on_ready` is called once devices and browsers can connect.
+
+    Raises:
+        StartRefused: It can't start; nothing is left running.
+        StoreError, VisionError: The database or the model can't be opened.
+    """
+    settings.check_binds()
+    data = DataDir(settings.data_dir)
+    data.make()
+    with data.held():
+        async with _opened(settings, data) as parts, asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work(), name=name) for name, work in parts.background]
+            http = group.create_task(parts.server.serve(sockets=[parts.http_socket]), name="http")
+            await _link_established(parts.link)
+            with data.announced(parts.addresses):
+                on_ready(parts.addresses)
+                log.info("ready", extra={"http": parts.addresses.http, "mqtt": parts.addresses.mqtt})
+                await stop.wait()
+                log.info("stopping")
+                parts.feed.close()
+                parts.server.stop()
+                await http
+            await _end(tasks)
+
+
+async def serve_until_signalled(settings: Settings, *, on_ready: Callable[[Addresses], None]) -> None:
+    """Run the service until SIGTERM or SIGINT; a second one does not wait for what is under way.
+
+    Raises:
+        As `serve`.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    ready = asyncio.Event()
+
+    def announce(addresses: Addresses) -> None:
+        ready.set()
+        on_ready(addresses)
+
+    running = asyncio.create_task(serve(settings, on_ready=announce, stop=stop), name="serve")
+
+    def asked_to_stop() -> None:
+        if stop.is_set() or not ready.is_set():
+            running.cancel()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_stop)
+    try:
+        await running
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel them until they are gone: `wait_for` of Python 3.11 can swallow a cancellation that meets a result."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
+    """Every part, in the order in which they need each other; closed in the reverse."""
+    clock = SystemClock()
+    counters = Counters()
+    bus = Bus()
+    async with AsyncExitStack() as stack:
+        http_socket = stack.enter_context(listening(settings.http_host, settings.http_port))
+        database = await stack.enter_async_context(open_database(data.database_url))
+        devices, alerts, batches = DeviceStore(database), AlertStore(database), BatchStore(database)
+        blobs = LocalBlobs(data.blobs)
+        enrolment = Enrolment(devices, clock)
+        passwords, key = BrokerSecrets(), AccountKey()
+        where, broker = await _broker(stack, settings, data, passwords, key, counters, clock)
+        callout = await stack.enter_async_context(
+            open_callout(
+                port=where.client_port,
+                passwords=passwords,
+                signer=key,
+                tokens=enrolment,
+                counter=counters,
+                clock=clock,
+            )
+        )
+        link = MqttLink(LinkSettings(_reachable(where.mqtt_host), where.mqtt_port, passwords.cloud), counters, clock)
+        ingest = IngestService(link=link, store=batches, bus=bus, counter=counters, clock=clock)
+        feed = Feed(bus=bus, alerts=alerts, devices=devices, clock=clock)
+        routers = [
+            read_router(alerts=alerts, devices=devices, pictures=blobs, feed=feed, clock=clock),
+            health_router(_checks(database, broker, callout, link, ingest), counters.snapshot),
+        ]
+        if settings.answer_questions:
+            questions = QuestionStore(database, clock)
+            routers.append(await _answering(stack, settings, questions, blobs, link, bus, enrolment, clock))
+        server = HttpServer(make_application(routers, allowed_hosts=frozenset(settings.allowed_hosts)))
+        yield _Parts(
+            addresses=_addresses(http_socket, where),
+            http_socket=http_socket,
+            server=server,
+            feed=feed,
+            link=link,
+            background=(
+                ("broker", broker.supervise),
+                ("link", link.run),
+                ("ingest", ingest.run),
+                ("revocations", RevocationWatch(devices, callout, clock).run),
+                ("thinning", lambda: thin_for_ever(batches, clock)),
+                ("events", feed.run),
+            ),
+        )
+
+
+async def _broker(
+    stack: AsyncExitStack,
+    settings: Settings,
+    data: DataDir,
+    passwords: BrokerSecrets,
+    key: AccountKey,
+    counters: Counters,
+    clock: SystemClock,
+) -> tuple[BrokerSettings, Broker]:
+    if settings.mqtt_port != 0:
+        _check_free(settings.mqtt_host, settings.mqtt_port)
+    for attempt in range(_PORT_ATTEMPTS):
+        where = BrokerSettings(
+            mqtt_host=settings.mqtt_host,
+            mqtt_port=settings.mqtt_port or _free_port(settings.mqtt_host),
+            client_port=_free_port("127.0.0.1"),
+            folder=data.broker,
+        )
+        try:
+            return where, await stack.enter_async_context(open_broker(where, passwords, key.issuer, counters, clock))
+        except BrokerFailed as failed:
+            if attempt + 1 == _PORT_ATTEMPTS or "address already in use" not in failed.what:
+                raise
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+async def _answering(
+    stack: AsyncExitStack,
+    settings: Settings,
+    questions: QuestionStore,
+    blobs: LocalBlobs,
+    link: MqttLink,
+    bus: Bus,
+    enrolment: Enrolment,
+    clock: SystemClock,
+) -> APIRouter:
+    """The offload service with its models, and its routes."""
+    detectors = []
+    for _ in range(settings.infer.replicas):
+        detector = await asyncio.to_thread(open_default_detector, settings.infer)
+        stack.callback(detector.close)
+        detectors.append(detector)
+    judge = await stack.enter_async_context(InferWorker(detectors, max_waiting=settings.infer.max_waiting))
+    decoding = Decoding()
+    service = await stack.enter_async_context(
+        OffloadService(
+            judge=judge,
+            model=detectors[0].name,
+            store=questions,
+            blobs=blobs,
+            link=link,
+            witness=OffloadWitness(bus),
+            clock=clock,
+            decoding=decoding,
+            settings=settings.offload,
+        )
+    )
+    return questions_router(
+        service=service,
+        pictures=AlertPictures(blobs, questions, decoding),
+        tokens=enrolment,
+        clock=clock,
+        settings=settings.door,
+    )
+
+
+def _checks(
+    database: Database, broker: Broker, callout: Callout, link: MqttLink, ingest: IngestService
+) -> dict[str, Callable[[], Coroutine[Any, Any, bool]]]:
+    async def broker_ready() -> bool:
+        return broker.ready
+
+    async def auth_ready() -> bool:
+        return callout.connected
+
+    async def link_ready() -> bool:
+        return link.connected
+
+    async def ingest_ready() -> bool:
+        return ingest.working
+
+    return {
+        "database": database.answers,
+        "broker": broker_ready,
+        "auth": auth_ready,
+        "link": link_ready,
+        "ingest": ingest_ready,
+    }
+
+
+async def _link_established(link: MqttLink) -> None:
+    try:
+        async with asyncio.timeout(_LINK_WITHIN_S):
+            await link.established()
+    except TimeoutError:
+        raise BrokerFailed(
+            f"the broker runs, but took no connection within {_LINK_WITHIN_S:g} s", "The log says why it refused."
+        ) from None
+
+
+def _addresses(http_socket: socket.socket, where: BrokerSettings) -> Addresses:
+    host, port = http_socket.getsockname()[:2]
+    http = f"http://{_in_url(_reachable(host))}:{port}"
+    return Addresses(
+        http=http,
+        mqtt=f"mqtt://{_in_url(_reachable(where.mqtt_host))}:{where.mqtt_port}",
+        dashboard=f"{http}/",
+        pid=os.getpid(),
+    )
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound to
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _free_port(host: str) -> int:
+    with listening(host, 0) as found:
+        return int(found.getsockname()[1])
+
+
+def _check_free(host: str, port: int) -> None:
+    try:
+        with listening(host, port):
+            return
+    except PortTaken:
+        raise PortTaken(
+            f"MQTT can't be served on {host}:{port}: something else listens there",
+            "Stop it, or choose another `mqtt_port`; 0 finds a free one.",
+        ) from None

@@ -1,0 +1,217 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+from rich.table import Table
+
+from cloud.adapters.clock import SystemClock
+from cloud.adapters.data_dir import Addresses, DataDir
+from cloud.app import serve_until_signalled
+from cloud.cli.snippet import agent_snippet
+from cloud.cli.telling import output, told
+from cloud.config import Settings, load_settings
+from cloud.fleet.enrolment import Enrolment
+from cloud.log import configure
+from cloud.store.database import Database, open_database
+from cloud.store.devices import DeviceStore
+from cloud.web.views import DeviceView, device_view
+
+T = TypeVar("T")
+
+app: Final = typer.Typer(
+    name="vedette",
+    help="Edge-to-cloud hybrid inference: the service, and its fleet.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+device_app: Final = typer.Typer(help="One device: show, enroll, revoke.", no_args_is_help=True)
+app.add_typer(device_app, name="device")
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
+DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")]
+NameArgument = Annotated[str, typer.Argument(help="The device's id.")]
+
+
+@app.callback()
+def main() -> None:
+    """Edge-to-cloud hybrid inference: the service, and its fleet."""
+
+
+@app.command()
+def serve(
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    http_port: Annotated[int | None, typer.Option(help="0 is any free one.")] = None,
+    mqtt_port: Annotated[int | None, typer.Option(help="0 is any free one.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+) -> None:
+    """Run the cloud service on this machine: broker, ingest, answers, dashboard. Ctrl-C stops it."""
+    with told():
+        settings = load_settings(
+            config, {"data_dir": data_dir, "http_port": http_port, "mqtt_port": mqtt_port, "log_level": log_level}
+        )
+        configure(settings.log_level, settings.log_format)
+
+        def ready(addresses: Addresses) -> None:
+            if as_json:
+                typer.echo(addresses.to_json())
+                return
+            output.print(f"Dashboard  {addresses.dashboard}")
+            output.print(f"Devices    {addresses.mqtt}  (enrol one: vedette device enroll NAME)")
+            output.print("Ctrl-C stops it.")
+
+        asyncio.run(serve_until_signalled(settings, on_ready=ready))
+
+
+@app.command()
+def devices(
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+) -> None:
+    """The fleet: who is there, with which model and cameras."""
+    with told():
+        views = _run(_list(_settings(config, data_dir)))
+        if as_json:
+            typer.echo(json.dumps([view.model_dump(mode="json") for view in views]))
+        elif views:
+            output.print(_table(views))
+        else:
+            output.print("No device is enrolled yet: vedette device enroll NAME")
+
+
+@device_app.command()
+def show(
+    name: NameArgument,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+) -> None:
+    """What is known of one device."""
+    with told():
+        view = _run(_show(_settings(config, data_dir), name))
+        if as_json:
+            typer.echo(view.model_dump_json())
+        else:
+            output.print(_details(view))
+
+
+@device_app.command()
+def enroll(
+    name: NameArgument,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+) -> None:
+    """Take a device in, and print its token: this once, it is not kept."""
+    with told():
+        settings = _settings(config, data_dir)
+        token = _run(_enroll(settings, name))
+        if as_json:
+            typer.echo(json.dumps({"device": name, "token": token}))
+            return
+        output.print(f"{name} is enrolled. Its token, shown this once:\n")
+        output.print(token)
+        output.print("\nPut it into a file that only the agent can read, and this into the agent's settings:\n")
+        output.print(agent_snippet(name, settings, DataDir(settings.data_dir).announced_addresses()))
+
+
+@device_app.command()
+def revoke(name: NameArgument, config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
+    """Turn a device away: refused from now on, and cut off within a second if it is connected."""
+    with told():
+        _run(_revoke(_settings(config, data_dir), name))
+        output.print(f"{name} is revoked.")
+
+
+def _settings(config: Path | None, data_dir: Path | None) -> Settings:
+    settings = load_settings(config, {"data_dir": data_dir})
+    configure("warning", settings.log_format)
+    return settings
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[Database]:
+    data = DataDir(settings.data_dir)
+    data.make()
+    async with open_database(data.database_url) as database:
+        yield database
+
+
+async def _list(settings: Settings) -> list[DeviceView]:
+    now = SystemClock().wall()
+    async with _database(settings) as database:
+        return [device_view(device, now) for device in await DeviceStore(database).all()]
+
+
+async def _show(settings: Settings, name: str) -> DeviceView:
+    async with _database(settings) as database:
+        return device_view(await DeviceStore(database).find(name), SystemClock().wall())
+
+
+async def _enroll(settings: Settings, name: str) -> str:
+    async with _database(settings) as database:
+        return await Enrolment(DeviceStore(database), SystemClock()).enroll(name)
+
+
+async def _revoke(settings: Settings, name: str) -> None:
+    async with _database(settings) as database:
+        await Enrolment(DeviceStore(database), SystemClock()).revoke(name)
+
+
+def _table(views: list[DeviceView]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("device", "presence", "last seen", "model", "cameras"):
+        table.add_column(heading, overflow="fold")
+    for view in views:
+        table.add_row(view.device, _presence(view), _seen(view), _model(view), _cameras(view))
+    return table
+
+
+def _details(view: DeviceView) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    rows = {
+        "device": view.device,
+        "presence": _presence(view),
+        "last seen": _seen(view),
+        "enrolled": f"{view.enrolled_at:%Y-%m-%d %H:%M:%S %Z}",
+        "agent": view.agent_version or "–",
+        "model": _model(view),
+        "cameras": _cameras(view),
+    }
+    if view.telemetry is not None:
+        rows["memory"] = f"{view.telemetry.rss_mib:.0f} MiB"
+        rows["waiting to be sent"] = str(view.telemetry.outbox_depth)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def _presence(view: DeviceView) -> str:
+    return f"{view.presence} ({view.reason})" if view.reason else str(view.presence)
+
+
+def _seen(view: DeviceView) -> str:
+    return "never" if view.last_seen_at is None else f"{view.last_seen_at:%Y-%m-%d %H:%M:%S %Z}"
+
+
+def _model(view: DeviceView) -> str:
+    return "–" if view.model is None else f"{view.model.name} {view.model.version}"
+
+
+def _cameras(view: DeviceView) -> str:
+    return ", ".join(f"{camera.name} {camera.state}" for camera in view.cameras) or "–"

@@ -1,0 +1,66 @@
+"""How a command ends: errors as two lines for a person, and an exit code for programs.
+
+| code | meaning |
+|---|---|
+| 0 | done; for `serve`, stopped as asked |
+| 1 | a fault of the program's own, with a trace |
+| 2 | wrong usage, or wrong settings |
+| 3 | the service can't start, or its database can't be used |
+| 4 | there is no such device |
+| 5 | the device exists already |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import typer
+from rich.console import Console
+
+from cloud.errors import DeviceExists, DeviceUnknown, SettingsInvalid, StartRefused, StoreError
+from vision.errors import VisionError
+from wire.errors import NotOurs, VedetteError
+
+output: Final = Console(highlight=False, soft_wrap=True, markup=False)
+errors: Final = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
+EXIT_CODES: Final[tuple[tuple[type[VedetteError], int], ...]] = (
+    (SettingsInvalid, 2),
+    (NotOurs, 2),
+    (StartRefused, 3),
+    (StoreError, 3),
+    (VisionError, 3),
+    (DeviceUnknown, 4),
+    (DeviceExists, 5),
+)
+
+
+def exit_code(error: VedetteError) -> int:
+    """The code that stands for the error."""
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Say an error of ours to the person, and exit with its code.
+
+    Raises:
+        typer.Exit: Instead of the error.
+    """
+    try:
+        yield
+    except* VedetteError as group:
+        error = _first(group)
+    else:
+        return
+    errors.print(f"error: {error.what}", style="red")
+    if error.mend:
+        errors.print(error.mend)
+    raise typer.Exit(exit_code(error))
+
+
+def _first(group: BaseExceptionGroup[VedetteError]) -> VedetteError:
+    found = group.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found

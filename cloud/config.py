@@ -1,0 +1,161 @@
+"""The service's settings: a TOML file, then the environment, then the command line, checked before anything runs.
+
+`VEDETTE_DATA_DIR=…` sets a top-level key, `VEDETTE_OFFLOAD__AT_ONCE=…` one inside a table.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from cloud.errors import BindRefused, SettingsInvalid
+from cloud.infer.default import InferSettings
+from cloud.log import LogFormat, LogLevel
+from cloud.offload.settings import OffloadSettings
+from cloud.web.questions import DoorSettings
+
+MAX_CONFIG_BYTES: Final = 1 << 20
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def default_data_dir() -> Path:
+    """Where a person's programs keep their data."""
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "vedette"
+
+
+class Settings(BaseSettings):
+    """Everything that `vedette serve` needs to know.
+
+    Attributes:
+        data_dir: Database, pictures, the broker's sessions.
+        http_host, http_port, mqtt_host, mqtt_port: Where it listens; port 0 is any free one, told in `serve.json`.
+        allow_plaintext: Listen beyond this machine although nothing is encrypted yet.
+        allowed_hosts: Names beside loopback's under which browsers may call the service.
+        answer_questions: Look at what devices are unsure of; without it no model is loaded.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="VEDETTE_", env_nested_delimiter="__", allow_inf_nan=False
+    )
+
+    data_dir: Path = Field(default_factory=default_data_dir)
+    http_host: str = "127.0.0.1"
+    http_port: Port = 8080
+    mqtt_host: str = "127.0.0.1"
+    mqtt_port: Port = 1883
+    allow_plaintext: bool = False
+    allowed_hosts: Annotated[tuple[str, ...], Field(max_length=64)] = ()
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "auto"
+    answer_questions: bool = True
+    offload: OffloadSettings = OffloadSettings()
+    infer: InferSettings = InferSettings()
+    door: DoorSettings = DoorSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is given
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - read in `load_settings`
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - a file is named, not found by chance
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - nothing here is a secret
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What it is made with, only: `load_settings` puts the sources together, since it knows one more."""
+        return (init_settings,)
+
+    def check_binds(self) -> Self:
+        """Refuse to be heard beyond this machine by accident.
+
+        Raises:
+            BindRefused: An address is not loopback, and that was not allowed.
+        """
+        for key in ("http_host", "mqtt_host"):
+            host = getattr(self, key)
+            if not self.allow_plaintext and not _is_loopback(host):
+                raise BindRefused(
+                    f"{key} = {host!r} can be reached from other machines, and neither tokens nor pictures are"
+                    " encrypted on the way",
+                    "Put a TLS proxy in front and listen on 127.0.0.1, or set `allow_plaintext = true`"
+                    " where you trust the whole network.",
+                )
+        return self
+
+
+def load_settings(file: Path | None, overrides: Mapping[str, object]) -> Settings:
+    """The settings from the file, the environment and the command line, the last one winning.
+
+    Args:
+        file: TOML; None for none.
+        overrides: From the command line; None values were not given.
+
+    Raises:
+        SettingsInvalid: All that is wrong, one line each: the key, what is wrong, and the mend.
+    """
+    given = {key: value for key, value in overrides.items() if value is not None}
+    values = {} if file is None else _read(file)
+    try:
+        return Settings(**_over(_over(values, EnvSettingsSource(Settings)()), given))
+    except ValidationError as refused:
+        lines = "\n".join(f"  {_line(error)}" for error in refused.errors(include_url=False))
+        source = "the settings" if file is None else str(file)
+        raise SettingsInvalid(f"{source} can't be used:\n{lines}") from None
+
+
+def _over(values: dict[str, Any], winning: Mapping[str, Any]) -> dict[str, Any]:
+    """`winning` laid over `values`, table by table."""
+    laid = dict(values)
+    for key, value in winning.items():
+        beneath = laid.get(key)
+        laid[key] = _over(beneath, value) if isinstance(beneath, dict) and isinstance(value, dict) else value
+    return laid
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        if file.stat().st_size > MAX_CONFIG_BYTES:
+            raise SettingsInvalid(f"{file} is over {MAX_CONFIG_BYTES} bytes", "Name the service's TOML file.")
+        return tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise SettingsInvalid(f"there is no file {file}", "Name the service's TOML file with --config.") from None
+    except (OSError, UnicodeDecodeError) as refused:
+        raise SettingsInvalid(f"{file} can't be read: {refused}", "Name a readable TOML file.") from None
+    except tomllib.TOMLDecodeError as broken:
+        raise SettingsInvalid(f"{file} is not TOML: {broken}", "Mend the file at that place.") from None
+
+
+def _line(error: Mapping[str, Any]) -> str:
+    path = tuple(str(step) for step in error["loc"])
+    key = ".".join(path)
+    if error["type"] != "extra_forbidden":
+        return f"{key}: {error['msg']}"
+    near = difflib.get_close_matches(path[-1], _keys_at(path[:-1]), n=1)
+    return f"{key}: unknown key; {f'did you mean {near[0]!r}?' if near else 'remove it'}"
+
+
+def _keys_at(path: tuple[str, ...]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for step in path:
+        field = model.model_fields.get(step)
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return []
+        model = field.annotation
+    return list(model.model_fields)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

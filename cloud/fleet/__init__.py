@@ -1,0 +1,1 @@
+"""Which devices there are, who is who, and who is there."""

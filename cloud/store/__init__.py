@@ -1,0 +1,1 @@
+"""What the cloud keeps: tables in a database, pictures as blobs."""

@@ -1,0 +1,173 @@
+"""Committing what a batch of messages changes, decided on what was stored right before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Final, Protocol, TypeVar
+
+from sqlalchemy import Table, Update, and_, bindparam, delete, insert, or_, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cloud.domain import Arrival, DeviceRecord, Known, StandingAlert, TelemetryPoint, Writes
+from cloud.errors import StoreFailed
+from cloud.store.database import Database
+from cloud.store.devices import COLUMNS, record_of
+from cloud.store.schema import alert_events, alerts, devices, telemetry_points
+from wire.codec import encode
+from wire.messages import Alert, Message
+
+# Chart points: one in ten seconds for the last hour, one in five minutes for a day; some 650 rows a device.
+SLOT_S: Final = 10
+FINE_S: Final = 3600
+COARSE_SLOTS: Final = 30
+KEPT_S: Final = 24 * 3600
+
+
+class Decided(Protocol):
+    """Whatever the decision holds, it says what to write."""
+
+    @property
+    def writes(self) -> Writes:
+        """What to write."""
+
+
+D = TypeVar("D", bound=Decided)
+
+
+class BatchStore:
+    """One transaction a batch: read what is known, decide, write."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def commit(self, arrivals: Sequence[Arrival], decide: Callable[[Known], D]) -> D:
+        """Commit what `decide` makes of the arrivals, and give its decision back.
+
+        Raises:
+            StoreFailed: Nothing was changed.
+        """
+        try:
+            async with self._database.writing() as connection:
+                decision = decide(await _known(connection, arrivals))
+                await _write(connection, decision.writes)
+        except IntegrityError as raced:
+            raise StoreFailed("another writer stored the same alert at the same time") from raced
+        return decision
+
+    async def thin(self, now: datetime) -> None:
+        """Delete the chart points that are too old, or too close for their age."""
+        slot = int(now.timestamp()) // SLOT_S
+        old = telemetry_points.c.slot < slot - KEPT_S // SLOT_S
+        between = and_(telemetry_points.c.slot < slot - FINE_S // SLOT_S, telemetry_points.c.slot % COARSE_SLOTS != 0)
+        async with self._database.writing() as connection:
+            await connection.execute(delete(telemetry_points).where(or_(old, between)))
+
+
+async def _known(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> Known:
+    speakers = {arrival.message.device for arrival in arrivals}
+    heard = [arrival.message for arrival in arrivals if isinstance(arrival.message, Alert)]
+    found = await connection.execute(select(*COLUMNS).where(devices.c.id.in_(speakers)))
+    known_devices = {row.id: record_of(row) for row in found}
+    if not heard:
+        return Known(known_devices, {}, frozenset())
+    stored = await connection.execute(
+        select(alerts.c.id, alerts.c.ended, alerts.c.first_received_at, alerts.c.received_at, alerts.c.message).where(
+            alerts.c.id.in_({alert.id for alert in heard})
+        )
+    )
+    seen = await connection.execute(
+        select(alert_events.c.device, alert_events.c.message_id).where(
+            tuple_(alert_events.c.device, alert_events.c.message_id).in_(
+                {(alert.device, alert.message_id) for alert in heard}
+            )
+        )
+    )
+    return Known(
+        known_devices,
+        {
+            row.id: StandingAlert(
+                Alert.model_validate_json(row.message), row.ended, row.first_received_at, row.received_at
+            )
+            for row in stored
+        },
+        frozenset((row.device, row.message_id) for row in seen),
+    )
+
+
+async def _write(connection: AsyncConnection, writes: Writes) -> None:
+    if writes.events:
+        await connection.execute(insert(alert_events), [_event_row(alert, at) for alert, at in writes.events])
+    fresh = [_alert_row(write) for write in writes.alerts if write.is_new]
+    if fresh:
+        await connection.execute(insert(alerts), fresh)
+    changed = [_alert_row(write) | {"key": write.alert.id} for write in writes.alerts if not write.is_new]
+    if changed:
+        columns = ("camera", "state", "revision", "ended", "received_at", "message")
+        rows = [{name: row[name] for name in (*columns, "key")} for row in changed]
+        await connection.execute(_update(alerts, columns), rows)
+    if writes.devices:
+        rows = [_device_row(device) for device in writes.devices]
+        await connection.execute(_update(devices, [column for column in rows[0] if column != "key"]), rows)
+    points = {(device, int(point.at.timestamp()) // SLOT_S): point for device, point in writes.points}
+    await _write_points(connection, points)
+
+
+def _update(table: Table, columns: Iterable[str]) -> Update:
+    """Sets `columns` of the row whose id is the parameter `key`."""
+    return update(table).where(table.c.id == bindparam("key")).values({name: bindparam(name) for name in columns})
+
+
+async def _write_points(connection: AsyncConnection, points: dict[tuple[str, int], TelemetryPoint]) -> None:
+    if not points:
+        return
+    where = tuple_(telemetry_points.c.device, telemetry_points.c.slot).in_(list(points))
+    await connection.execute(delete(telemetry_points).where(where))
+    rows = [
+        {"device": device, "slot": slot, "point": point.model_dump_json()} for (device, slot), point in points.items()
+    ]
+    await connection.execute(insert(telemetry_points), rows)
+
+
+def _event_row(alert: Alert, received_at: datetime) -> dict[str, object]:
+    return {
+        "device": alert.device,
+        "message_id": alert.message_id,
+        "alert_id": alert.id,
+        "camera": alert.camera,
+        "sequence": alert.sequence,
+        "revision": alert.revision,
+        "received_at": received_at,
+        "message": _text(alert),
+    }
+
+
+def _alert_row(write: StandingAlert) -> dict[str, object]:
+    return {
+        "id": write.alert.id,
+        "device": write.alert.device,
+        "camera": write.alert.camera,
+        "state": write.alert.state,
+        "revision": write.alert.revision,
+        "ended": write.ended,
+        "first_received_at": write.first_received_at,
+        "received_at": write.received_at,
+        "message": _text(write.alert),
+    }
+
+
+def _device_row(device: DeviceRecord) -> dict[str, object]:
+    return {
+        "key": device.id,
+        "last_seen_at": device.last_seen_at,
+        "presence": device.presence,
+        "status": _text(device.status),
+        "online_status": _text(device.online_status),
+        "telemetry": _text(device.telemetry),
+        "past": device.past.model_dump_json(),
+    }
+
+
+def _text(message: Message | None) -> str | None:
+    return None if message is None else encode(message).decode()

@@ -1,0 +1,129 @@
+"""Reading and writing the devices' table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Row, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from cloud.domain import DeviceRecord, TelemetryPoint, Totals
+from cloud.errors import DeviceExists, DeviceUnknown
+from cloud.store.database import Database
+from cloud.store.schema import devices, telemetry_points
+from wire.messages import Presence, Status, Telemetry
+
+COLUMNS: Final = tuple(column for column in devices.c if column.name != "token_sha256")
+
+
+def record_of(row: Row[Any]) -> DeviceRecord:
+    """The device in a row of `COLUMNS`."""
+    return DeviceRecord(
+        id=row.id,
+        enrolled_at=row.enrolled_at,
+        revoked_at=row.revoked_at,
+        last_seen_at=row.last_seen_at,
+        presence=Presence(row.presence),
+        status=None if row.status is None else Status.model_validate_json(row.status),
+        online_status=None if row.online_status is None else Status.model_validate_json(row.online_status),
+        telemetry=None if row.telemetry is None else Telemetry.model_validate_json(row.telemetry),
+        past=Totals.model_validate_json(row.past),
+    )
+
+
+class DeviceStore:
+    """The devices, and the digests of their tokens."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, device: str, token_sha256: str, now: datetime) -> None:
+        """Commit a new device.
+
+        Raises:
+            DeviceExists: There is one of that id, revoked or not.
+        """
+        row = {
+            "id": device,
+            "token_sha256": token_sha256,
+            "enrolled_at": now,
+            "presence": Presence.OFFLINE,
+            "past": Totals().model_dump_json(),
+        }
+        try:
+            async with self._database.writing() as connection:
+                await connection.execute(insert(devices), [row])
+        except IntegrityError:
+            raise DeviceExists(
+                f"a device called {device} is enrolled already",
+                "Choose another name; a revoked one is not given out again, so that its history stays its own.",
+            ) from None
+
+    async def revoke(self, device: str, now: datetime) -> None:
+        """Commit that the device is no longer welcome; the first time counts.
+
+        Raises:
+            DeviceUnknown: There is none of that id.
+        """
+        async with self._database.writing() as connection:
+            await self._require(await connection.execute(select(devices.c.id).where(devices.c.id == device)), device)
+            await connection.execute(
+                update(devices).where(devices.c.id == device, devices.c.revoked_at.is_(None)).values(revoked_at=now)
+            )
+
+    async def find(self, device: str) -> DeviceRecord:
+        """One device.
+
+        Raises:
+            DeviceUnknown: There is none of that id.
+        """
+        async with self._database.reading() as connection:
+            found = await connection.execute(select(*COLUMNS).where(devices.c.id == device))
+            return record_of(await self._require(found, device))
+
+    async def all(self) -> list[DeviceRecord]:
+        """Every device, by name."""
+        async with self._database.reading() as connection:
+            return [record_of(row) for row in await connection.execute(select(*COLUMNS).order_by(devices.c.id))]
+
+    async def some(self, ids: Sequence[str]) -> list[DeviceRecord]:
+        """Those of `ids` that there are."""
+        async with self._database.reading() as connection:
+            return [record_of(row) for row in await connection.execute(select(*COLUMNS).where(devices.c.id.in_(ids)))]
+
+    async def holder(self, token_sha256: str) -> str | None:
+        """The device, not revoked, whose token has this digest."""
+        async with self._database.reading() as connection:
+            found = await connection.execute(
+                select(devices.c.id).where(devices.c.token_sha256 == token_sha256, devices.c.revoked_at.is_(None))
+            )
+            return found.scalar_one_or_none()
+
+    async def revoked(self) -> set[str]:
+        """The ids of all that were revoked."""
+        async with self._database.reading() as connection:
+            found = await connection.execute(select(devices.c.id).where(devices.c.revoked_at.is_not(None)))
+            return set(found.scalars())
+
+    async def history(self, device: str) -> list[TelemetryPoint]:
+        """The device's chart points, oldest first.
+
+        Raises:
+            DeviceUnknown: There is none of that id.
+        """
+        async with self._database.reading() as connection:
+            await self._require(await connection.execute(select(devices.c.id).where(devices.c.id == device)), device)
+            found = await connection.execute(
+                select(telemetry_points.c.point)
+                .where(telemetry_points.c.device == device)
+                .order_by(telemetry_points.c.slot)
+            )
+            return [TelemetryPoint.model_validate_json(point) for point in found.scalars()]
+
+    async def _require(self, found: Any, device: str) -> Row[Any]:  # noqa: ANN401 - SQLAlchemy's own
+        row: Row[Any] | None = found.one_or_none()
+        if row is None:
+            raise DeviceUnknown(f"there is no device called {device}", "`vedette devices` lists them.")
+        return row

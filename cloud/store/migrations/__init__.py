@@ -1,0 +1,1 @@
+"""The steps from each earlier shape of the database to the present one."""

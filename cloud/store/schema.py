@@ -1,0 +1,151 @@
+"""The tables. Portable between SQLite and PostgreSQL; the migrations lead here.
+
+Messages are kept whole, as the JSON they came as, beside the columns that are searched by.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A point in time. SQLite keeps no offset, so everything is UTC before it goes in."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002, D102
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ANN401, ARG002, D102
+        if not isinstance(value, datetime):
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite counts only an INTEGER key up by itself.
+_Number = BigInteger().with_variant(Integer, "sqlite")
+_Device = String(63)
+_Id = String(32)
+
+devices: Final = Table(
+    "devices",
+    metadata,
+    Column("id", _Device, primary_key=True),
+    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("enrolled_at", UtcTime, nullable=False),
+    Column("revoked_at", UtcTime),
+    Column("last_seen_at", UtcTime),
+    Column("presence", String(16), nullable=False),
+    Column("status", Text),
+    Column("online_status", Text),
+    Column("telemetry", Text),
+    Column("past", Text, nullable=False),
+)
+
+alerts: Final = Table(
+    "alerts",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("id", _Id, nullable=False, unique=True),
+    Column("device", _Device, nullable=False),
+    Column("camera", String(63), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("ended", Boolean, nullable=False),
+    Column("first_received_at", UtcTime, nullable=False),
+    Column("received_at", UtcTime, nullable=False),
+    Column("message", Text, nullable=False),
+    Index(None, "state"),
+    Index(None, "device", "number"),
+    Index(None, "first_received_at"),
+)
+
+alert_events: Final = Table(
+    "alert_events",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("device", _Device, nullable=False),
+    Column("message_id", _Id, nullable=False),
+    Column("alert_id", _Id, nullable=False),
+    Column("camera", String(63), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("received_at", UtcTime, nullable=False),
+    Column("message", Text, nullable=False),
+    UniqueConstraint("device", "message_id"),
+    Index(None, "alert_id"),
+)
+
+questions: Final = Table(
+    "questions",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("id", _Id, nullable=False, unique=True),
+    Column("device", _Device, nullable=False),
+    Column("alert_id", _Id, nullable=False),
+    Column("picture_key", String(200), nullable=False),
+    Column("picture_bytes", BigInteger, nullable=False),
+    Column("received_at", UtcTime, nullable=False),
+    Column("message", Text, nullable=False),
+    Index(None, "alert_id"),
+)
+
+verdicts: Final = Table(
+    "verdicts",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("question_id", _Id, nullable=False, unique=True),
+    Column("device", _Device, nullable=False),
+    Column("alert_id", _Id, nullable=False),
+    Column("late", Boolean, nullable=False),
+    Column("received_at", UtcTime, nullable=False),
+    Column("message", Text, nullable=False),
+    Index(None, "alert_id"),
+    Index(None, "late"),
+)
+
+pictures: Final = Table(
+    "pictures",
+    metadata,
+    Column("device", _Device, primary_key=True),
+    Column("alert_id", _Id, primary_key=True),
+    Column("key", String(200), nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("received_at", UtcTime, nullable=False),
+    Index(None, "alert_id"),
+)
+
+telemetry_points: Final = Table(
+    "telemetry_points",
+    metadata,
+    Column("device", _Device, primary_key=True),
+    Column("slot", BigInteger, primary_key=True, autoincrement=False),
+    Column("point", Text, nullable=False),
+    Index(None, "slot"),
+)

@@ -1,0 +1,144 @@
+"""Live events for browsers (server-sent events): rendered once, sent to all who listen.
+
+A listener that does not keep up is disconnected: its browser comes back by itself, and reads afresh what it missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Final
+
+from pydantic import BaseModel
+
+from cloud.bus import Bus, Change, Kind
+from cloud.errors import CloudError, StoreError
+from cloud.ports import Clock
+from cloud.store.alerts import AlertStore
+from cloud.store.devices import DeviceStore
+from cloud.web.views import Summary, alert_view, device_view, summary_view
+
+log = logging.getLogger(__name__)
+
+SUMMARY_EVERY_S: Final = 1.0
+# Under the shortest idle limit that proxies commonly have, 30 s.
+HEARTBEAT_S: Final = 15.0
+HEARTBEAT: Final = b": still here\n\n"
+# Tells the browser to come back after a second, not after its own three.
+HELLO: Final = b"retry: 1000\n\n"
+MAX_LISTENERS: Final = 200
+_MAX_WAITING: Final = 1000
+
+
+class TooManyListeners(CloudError):
+    """As many browsers listen as may."""
+
+
+class Feed:
+    """Turns changes into events, for all listeners at once."""
+
+    def __init__(self, *, bus: Bus, alerts: AlertStore, devices: DeviceStore, clock: Clock) -> None:
+        self._bus = bus
+        self._alerts = alerts
+        self._devices = devices
+        self._clock = clock
+        self._listeners: set[asyncio.Queue[bytes | None]] = set()
+        self._dirty = asyncio.Event()
+        self._closed = False
+
+    async def run(self) -> None:
+        """Render what changes, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow(), name="feed-changes")
+            group.create_task(self._sum_up(), name="feed-summary")
+
+    def close(self) -> None:
+        """Let every listener go, and take no more."""
+        self._closed = True
+        self._restart()
+
+    def check_room(self) -> None:
+        """Look before listening.
+
+        Raises:
+            TooManyListeners: As many listen as may, or the service is stopping.
+        """
+        if self._closed or len(self._listeners) >= MAX_LISTENERS:
+            raise TooManyListeners("no more live dashboards can be served", "Close some, or try again in a moment.")
+
+    async def listen(self) -> AsyncIterator[bytes]:
+        """The events from now on, with a heartbeat while nothing happens; ends when the listener is let go."""
+        listener: asyncio.Queue[bytes | None] = asyncio.Queue(_MAX_WAITING)
+        self._listeners.add(listener)
+        try:
+            yield HELLO
+            while True:
+                try:
+                    async with asyncio.timeout(HEARTBEAT_S):
+                        event = await listener.get()
+                except TimeoutError:
+                    event = HEARTBEAT
+                if event is None:
+                    return
+                yield event
+        finally:
+            self._listeners.discard(listener)
+
+    async def summary(self) -> Summary:
+        """The fleet's sums as of now."""
+        return summary_view(await self._devices.all(), await self._alerts.sums(), self._clock.wall())
+
+    async def _follow(self) -> None:
+        while True:
+            with self._bus.subscribe("events") as changes:
+                async for batch in changes.batches():
+                    self._dirty.set()
+                    if self._listeners:
+                        await self._show(batch)
+            # Only a subscription that fell behind ends: what it missed is read afresh by whoever listens.
+            self._restart()
+
+    def _restart(self) -> None:
+        """Let the listeners go, so that they come back and read afresh."""
+        for listener in tuple(self._listeners):
+            self._let_go(listener)
+
+    async def _show(self, changes: list[Change]) -> None:
+        try:
+            alerts = await self._alerts.some([change.key for change in changes if change.kind is Kind.ALERT])
+            devices = await self._devices.some([change.key for change in changes if change.kind is Kind.DEVICE])
+        except StoreError as failed:
+            log.warning("events not shown: %s", failed)
+            return
+        now = self._clock.wall()
+        for full in alerts:
+            self._send("alert", alert_view(full))
+        for device in devices:
+            self._send("device", device_view(device, now))
+
+    async def _sum_up(self) -> None:
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            if self._listeners:
+                try:
+                    self._send("summary", await self.summary())
+                except StoreError as failed:
+                    log.warning("summary not shown: %s", failed)
+            await self._clock.sleep(SUMMARY_EVERY_S)
+
+    def _send(self, name: str, view: BaseModel) -> None:
+        event = f"event: {name}\ndata: {view.model_dump_json()}\n\n".encode()
+        for listener in tuple(self._listeners):
+            try:
+                listener.put_nowait(event)
+            except asyncio.QueueFull:
+                log.warning("a dashboard does not keep up and was let go")
+                self._let_go(listener)
+
+    def _let_go(self, listener: asyncio.Queue[bytes | None]) -> None:
+        self._listeners.discard(listener)
+        while not listener.empty():
+            listener.get_nowait()
+        listener.put_nowait(None)

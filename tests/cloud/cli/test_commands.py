@@ -1,0 +1,123 @@
+"""The commands, as a person or a program calls them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cloud.adapters.data_dir import Addresses, DataDir
+from cloud.cli import app
+from cloud.cli.telling import output
+from cloud.fleet.tokens import digest
+from cloud.store.database import open_database
+from cloud.store.devices import DeviceStore
+
+
+class Person:
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+
+    def types(self, *words: str) -> Result:
+        return CliRunner().invoke(app, [*words, "--data-dir", str(self.data_dir)])
+
+
+@pytest.fixture
+def person(tmp_path: Path) -> Person:
+    return Person(tmp_path / "data")
+
+
+def holder(person: Person, token: str) -> str | None:
+    async def look() -> str | None:
+        async with open_database(DataDir(person.data_dir).database_url) as database:
+            return await DeviceStore(database).holder(digest(token))
+
+    return asyncio.run(look())
+
+
+def test_enrolled_device_is_listed_shown_and_revoked(person: Person) -> None:
+    enrolled = json.loads(person.types("device", "enroll", "cam-1", "--json").stdout)
+    assert holder(person, enrolled["token"]) == "cam-1"
+    (listed,) = json.loads(person.types("devices", "--json").stdout)
+    assert (listed["device"], listed["presence"], listed["reason"]) == ("cam-1", "offline", "never seen")
+    assert json.loads(person.types("device", "show", "cam-1", "--json").stdout) == listed
+    assert person.types("device", "revoke", "cam-1").exit_code == 0
+    assert holder(person, enrolled["token"]) is None
+    assert "revoked" in person.types("devices").stdout
+
+
+def test_enrolling_prints_the_token_once_and_settings_that_are_toml(person: Person) -> None:
+    printed = person.types("device", "enroll", "cam-1").stdout
+    token = next(line for line in printed.splitlines() if line.startswith("vdt_"))
+    assert holder(person, token) == "cam-1"
+    snippet = tomllib.loads(printed[printed.index("device = ") :])
+    assert snippet["device"] == "cam-1"
+    assert snippet["link"]["url"] == "mqtt://127.0.0.1:1883"
+    assert token not in person.types("device", "show", "cam-1").stdout
+
+
+def test_enrolling_names_the_addresses_of_the_running_service(person: Person) -> None:
+    person.data_dir.mkdir()
+    addresses = Addresses("http://127.0.0.1:7", "mqtt://127.0.0.1:8", "http://127.0.0.1:7/", 1)
+    with DataDir(person.data_dir).announced(addresses):
+        printed = person.types("device", "enroll", "cam-1").stdout
+    snippet = tomllib.loads(printed[printed.index("device = ") :])
+    assert (snippet["ask"]["url"], snippet["link"]["url"]) == (addresses.http, addresses.mqtt)
+    (person.data_dir / "serve.json").write_text("[broken")
+    assert person.types("device", "enroll", "cam-2").exit_code == 0
+
+
+def test_empty_fleet_says_what_to_do(person: Person) -> None:
+    assert "vedette device enroll" in person.types("devices").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("device", "show", "nobody"), 4, "no device called nobody"),
+        (("device", "revoke", "nobody"), 4, "no device called nobody"),
+        (("device", "enroll", "cam-1"), 5, "enrolled already"),
+        (("device", "enroll", "Not/An Id"), 2, "not a device id"),
+        (("devices", "--config", "/nonexistent.toml"), 2, "no file"),
+    ],
+)
+def test_refusal_is_told_with_its_code(person: Person, words: tuple[str, ...], code: int, said: str) -> None:
+    person.types("device", "enroll", "cam-1")
+    result = person.types(*words)
+    assert result.exit_code == code
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_broken_database_is_told_with_its_code(person: Person) -> None:
+    person.data_dir.mkdir()
+    (person.data_dir / "vedette.db").write_bytes(b"no database, " * 100)
+    result = person.types("devices")
+    assert (result.exit_code, "not a database" in result.stderr) == (3, True)
+
+
+def test_service_that_can_t_start_is_told_with_its_code(person: Person) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = person.types("serve", "--http-port", port, "--mqtt-port", "0")
+    assert result.exit_code == 3
+    assert "http_port" in result.stderr
+
+
+def test_data_directory_that_can_t_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = Person(tmp_path / "file" / "data").types("devices")
+    assert result.exit_code == 3
+    assert "--data-dir" in result.stderr
+
+
+def test_what_a_device_calls_itself_is_shown_as_it_is(person: Person) -> None:
+    """Square brackets are not taken for markup."""
+    with output.capture() as captured:
+        output.print("[red]model[/red]")
+    assert captured.get().strip() == "[red]model[/red]"

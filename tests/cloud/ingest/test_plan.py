@@ -1,0 +1,166 @@
+"""What a batch changes, whatever order and repetition the network makes of it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud.domain import Arrival, DeviceRecord, Known, StandingAlert, Totals
+from cloud.ingest.plan import Plan, plan
+from tests.cloud.samples import NOW, alert, new_id, status, telemetry
+from wire.messages import Alert, AlertEvent, AlertState, CameraTelemetry, Presence, UpMessage
+
+ENROLLED = {name: DeviceRecord(name, NOW) for name in ("cam-1", "cam-2")}
+NOTHING = Known(ENROLLED, {}, frozenset())
+
+
+def arrivals(*messages: UpMessage) -> list[Arrival]:
+    return [Arrival(message, NOW + timedelta(seconds=i)) for i, message in enumerate(messages)]
+
+
+def after(known: Known, done: Plan) -> Known:
+    """What is known once the plan is carried out."""
+    standing = {write.alert.id: replace(write, is_new=False) for write in done.writes.alerts}
+    events = {(event.device, event.message_id) for event, _ in done.writes.events}
+    devices = {device.id: device for device in done.writes.devices}
+    return Known({**known.devices, **devices}, {**known.alerts, **standing}, known.messages | events)
+
+
+def life(alert_id: str) -> list[Alert]:
+    return [
+        alert(id=alert_id, sequence=1),
+        alert(id=alert_id, sequence=2, revision=1, state=AlertState.CONFIRMED),
+        alert(id=alert_id, sequence=3, revision=2, event=AlertEvent.END, state=AlertState.CONFIRMED),
+        alert(id=alert_id, sequence=4, revision=3, state=AlertState.RETRACTED),
+    ]
+
+
+def test_new_alert_is_stored_and_acked() -> None:
+    message = alert()
+    done = plan(arrivals(message), NOTHING)
+    assert [write.alert for write in done.writes.alerts] == [message]
+    assert done.writes.alerts[0].is_new
+    assert done.acks == {"cam-1": (message.message_id,)}
+    assert [device.last_seen_at for device in done.writes.devices] == [NOW]
+
+
+def test_repeat_changes_nothing_and_is_acked_again() -> None:
+    message = alert()
+    known = after(NOTHING, plan(arrivals(message), NOTHING))
+    done = plan(arrivals(message), known)
+    assert (done.writes.events, done.writes.alerts) == ((), ())
+    assert done.acks == {"cam-1": (message.message_id,)}
+    assert done.repeats == 1
+
+
+@given(st.data())
+def test_highest_revision_stands_and_each_message_is_kept_once_in_any_order(data: st.DataObject) -> None:
+    messages = [*life(new_id()), *life(new_id())]
+    chaos = random.Random(data.draw(st.integers(0, 2**32)))
+    sent = messages + chaos.choices(messages, k=6)
+    chaos.shuffle(sent)
+    known, events, acked = NOTHING, [], set()
+    while sent:
+        size = data.draw(st.integers(1, 6))
+        batch, sent = sent[:size], sent[size:]
+        done = plan(arrivals(*batch), known)
+        assert {id_ for ids in done.acks.values() for id_ in ids} == {message.message_id for message in batch}
+        acked.update(*done.acks.values())
+        events += [event.message_id for event, _ in done.writes.events]
+        assert {write.alert.id: write.is_new for write in done.writes.alerts} == {
+            write.alert.id: write.alert.id not in known.alerts for write in done.writes.alerts
+        }
+        known = after(known, done)
+    assert sorted(events) == sorted(message.message_id for message in messages)
+    assert acked == {message.message_id for message in messages}
+    for standing in known.alerts.values():
+        assert standing.alert.revision == 3
+        assert standing.alert.state is AlertState.RETRACTED
+        assert standing.ended
+
+
+def test_older_revision_enters_the_history_only() -> None:
+    _, confirmed, ended, _ = life(new_id())
+    known = after(NOTHING, plan(arrivals(confirmed), NOTHING))
+    first = alert(id=confirmed.id)
+    done = plan(arrivals(first), known)
+    assert [event.message_id for event, _ in done.writes.events] == [first.message_id]
+    assert done.writes.alerts == ()
+    assert done.out_of_order == 1
+    late_end = plan(arrivals(ended), after(NOTHING, plan(arrivals(life(ended.id)[3]), NOTHING)))
+    assert [(write.alert.revision, write.ended) for write in late_end.writes.alerts] == [(3, True)]
+
+
+def test_nobody_is_heard_under_another_device_s_alert() -> None:
+    mine = alert()
+    known = after(NOTHING, plan(arrivals(mine), NOTHING))
+    theirs = alert("cam-2", id=mine.id, revision=9, state=AlertState.RETRACTED)
+    done = plan(arrivals(theirs), known)
+    assert (done.writes.events, done.writes.alerts, done.acks) == ((), (), {})
+    assert [(one.device, one.error.name) for one in done.refused] == [("cam-2", "AlertForeign")]
+
+
+def test_device_that_is_not_enrolled_is_neither_stored_nor_acked() -> None:
+    done = plan(arrivals(alert("stranger")), NOTHING)
+    assert (done.writes.events, done.writes.devices, done.acks) == ((), (), {})
+    assert [one.error.name for one in done.refused] == ["DeviceUnknown"]
+
+
+def test_retained_status_and_last_will_are_no_signs_of_life() -> None:
+    kept = plan([Arrival(status(), NOW, retained=True)], NOTHING)
+    assert [(device.presence, device.last_seen_at) for device in kept.writes.devices] == [(Presence.ONLINE, None)]
+    will = plan(arrivals(status(presence=Presence.OFFLINE)), NOTHING)
+    assert [(device.presence, device.last_seen_at) for device in will.writes.devices] == [(Presence.OFFLINE, None)]
+
+
+def test_last_will_keeps_what_the_birth_said() -> None:
+    birth, will = status(boot_seq=5), status(boot_seq=1, presence=Presence.OFFLINE)
+    (device,) = plan(arrivals(birth, will), NOTHING).writes.devices
+    assert (device.presence, device.status, device.online_status) == (Presence.OFFLINE, will, birth)
+
+
+def test_older_birth_of_the_same_boot_changes_nothing() -> None:
+    newer, older = status(boot_seq=7, reason="camera lost"), status(boot_seq=6)
+    done = plan(arrivals(newer, older), NOTHING)
+    assert done.writes.devices[0].status == newer
+    assert done.out_of_order == 1
+
+
+def test_figures_of_a_device_taken_for_gone_bring_it_back() -> None:
+    (device,) = plan(arrivals(status(presence=Presence.OFFLINE), telemetry()), NOTHING).writes.devices
+    assert device.presence is Presence.ONLINE
+
+
+def test_totals_add_up_over_restarts() -> None:
+    first, again = telemetry(), telemetry(bytes_by_reason={"alerts": 500})
+    other_boot = telemetry(boot_id="cc" * 16, bytes_by_reason={"alerts": 10}, cameras=())
+    (device,) = plan(arrivals(first, again, other_boot), NOTHING).writes.devices
+    assert device.totals == Totals(frames=100, stream_bytes=5000, bytes_by_reason={"alerts": 510})
+
+
+def test_reasons_are_bounded_however_many_are_invented() -> None:
+    total = Totals()
+    for boot in range(10):
+        invented = {f"r{boot}-{i}": 1 for i in range(32)}
+        total = total.plus(Totals(bytes_by_reason=invented))
+    assert len(total.bytes_by_reason) <= 32
+    assert sum(total.bytes_by_reason.values()) == 320
+
+
+def test_chart_point_sums_the_cameras() -> None:
+    cameras = tuple(
+        CameraTelemetry(name=name, captured=10, judged=9, fps=5, inference_ms=ms) for name, ms in (("a", 3), ("b", 8))
+    )
+    ((device, point),) = plan(arrivals(telemetry(cameras=cameras)), NOTHING).writes.points
+    assert (device, point.fps, point.frames, point.inference_ms, point.bytes_sent) == ("cam-1", 10, 20, 8, 1000)
+
+
+def test_standing_alert_keeps_the_time_of_its_first_arrival() -> None:
+    first, second = life(new_id())[:2]
+    known = Known(ENROLLED, {first.id: StandingAlert(first, False, NOW, NOW)}, frozenset())
+    (write,) = plan([Arrival(second, NOW + timedelta(hours=1))], known).writes.alerts
+    assert (write.first_received_at, write.received_at) == (NOW, NOW + timedelta(hours=1))

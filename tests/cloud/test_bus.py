@@ -1,0 +1,43 @@
+"""Publishing without waiting."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cloud.bus import Bus, Change, Kind
+from tests.cloud.samples import BOUND_S
+
+A, B = Change(Kind.ALERT, "a"), Change(Kind.DEVICE, "b")
+
+
+async def test_subscriber_hears_each_change_once_in_order() -> None:
+    bus = Bus()
+    with bus.subscribe("test") as changes:
+        for change in (A, B, A, A):
+            bus.publish(change)
+        assert await anext(changes.batches()) == [A, B]
+
+
+async def test_subscriber_that_falls_behind_is_dropped_and_the_others_are_not() -> None:
+    bus = Bus()
+    with bus.subscribe("slow", max_waiting=2) as slow, bus.subscribe("quick") as quick:
+        for _ in range(3):
+            bus.publish(A)
+        assert slow.dropped
+        assert [batch async for batch in slow.batches()] == []
+        assert not quick.dropped
+        assert await anext(quick.batches()) == [A]
+
+
+async def test_waiting_subscriber_ends_when_the_subscription_does() -> None:
+    bus = Bus()
+    with bus.subscribe("test") as changes:
+
+        async def heard() -> list[list[Change]]:
+            return [batch async for batch in changes.batches()]
+
+        waiting = asyncio.create_task(heard())
+        await asyncio.sleep(0)
+    async with asyncio.timeout(BOUND_S):
+        assert await waiting == []
+    bus.publish(A)

@@ -1,0 +1,93 @@
+"""The link's own promises: what it holds is bounded, and nobody waits for a connection that is gone."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiomqtt
+import pytest
+
+from cloud.adapters.mqtt_link import MAX_WAITING, MAX_WAITING_TELEMETRY, LinkSettings, MqttLink, _BoundedQueue
+from cloud.errors import LinkLost
+from cloud.ingest.counters import Counters
+from tests.cloud.samples import BOUND_S, NOW, ManualClock, new_id
+from wire.messages import Acks
+from wire.topics import Channel
+
+
+def message(qos: int) -> aiomqtt.Message:
+    return aiomqtt.Message("vedette/v1/cam-1/up/alerts", b"", qos, False, 1, None)
+
+
+def test_flood_is_bounded_and_telemetry_gives_way_to_alerts() -> None:
+    queue = _BoundedQueue()
+    for _ in range(MAX_WAITING_TELEMETRY):
+        queue.put_nowait(message(0))
+    with pytest.raises(asyncio.QueueFull):
+        queue.put_nowait(message(0))
+    for _ in range(MAX_WAITING - MAX_WAITING_TELEMETRY):
+        queue.put_nowait(message(1))
+    with pytest.raises(asyncio.QueueFull):
+        queue.put_nowait(message(1))
+
+
+def acks() -> Acks:
+    return Acks(message_id=new_id(), device="cam-1", made_at=NOW, message_ids=(new_id(),))
+
+
+async def test_publish_without_a_connection_says_so_at_once() -> None:
+    link = MqttLink(LinkSettings("127.0.0.1", 1, "x"), Counters(), ManualClock())
+    with pytest.raises(LinkLost):
+        await link.publish("cam-1", Channel.ACKS, acks())
+
+
+def _packet(kind: int, body: bytes) -> bytes:
+    return bytes([kind, len(body)]) + body
+
+
+class ScriptedBroker:
+    """Takes connections and subscriptions, never a publish; hangs up when told."""
+
+    def __init__(self) -> None:
+        self.published = asyncio.Event()
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
+        try:
+            while True:
+                kind, length = (await reader.readexactly(1))[0], (await reader.readexactly(1))[0]
+                while length >= 0x80:
+                    length = (length & 0x7F) | ((await reader.readexactly(1))[0] << 7)
+                body = await reader.readexactly(length)
+                if kind >> 4 == 1:
+                    writer.write(_packet(0x20, b"\x00\x00"))
+                elif kind >> 4 == 8:
+                    writer.write(_packet(0x90, body[:2] + b"\x01"))
+                elif kind >> 4 == 3:
+                    self.published.set()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+
+async def test_pending_publish_ends_with_the_connection_and_the_link_comes_back() -> None:
+    broker, clock = ScriptedBroker(), ManualClock()
+    server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
+    counters = Counters()
+    link = MqttLink(LinkSettings("127.0.0.1", server.sockets[0].getsockname()[1], "x"), counters, clock)
+    running = asyncio.create_task(link.run())
+    async with asyncio.timeout(BOUND_S):
+        await link.established()
+        sending = asyncio.create_task(link.publish("cam-1", Channel.ACKS, acks()))
+        await broker.published.wait()
+        broker.writers[0].close()
+        with pytest.raises(LinkLost):
+            await sending
+        await clock.asleep.wait()
+        assert not link.connected
+        clock.turn(60)
+        await link.established()
+    assert counters["link.reconnects"] == 1
+    running.cancel()
+    server.close()
+    await asyncio.gather(running, return_exceptions=True)
