@@ -1,7 +1,7 @@
 """Average precision of detections on a labelled video.
 
-Labels are in MOT15's form: `frame,id,x,y,width,height,confidence,…`, frames from 1, pixels. Rows with confidence 0 mark
-what is neither right nor wrong to find. The measure is PASCAL VOC's AP with all points, at IoU ≥ .5.
+Labels are in MOT15's form: `frame,id,x,y,width,height,confidence,…`, frames from 1, pixels. Rows with confidence 0
+mark what is neither right nor wrong to find. The measure is PASCAL VOC's AP with all points, at IoU ≥ .5.
 """
 
 from __future__ import annotations

@@ -1,0 +1,185 @@
+"""The command line of a device: `vedette-agent run | check | detect | bench`.
+
+Exit codes: 0 done; 1 something failed, the message says what and what to do; 2 the command line is wrong;
+78 the configuration is wrong (EX_CONFIG); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from agent.app.bench import bench
+from agent.app.check import check
+from agent.app.detect import detect
+from agent.app.logs import begin_logging
+from agent.app.progress import Line
+from agent.app.run import run
+from agent.config import load_config
+from agent.detect.settings import DetectSettings
+from agent.errors import ConfigInvalid
+from wire.errors import VedetteError
+
+EX_FAILED: Final = 1
+EX_CONFIG: Final = 78
+EX_INTERRUPTED: Final = 130
+
+EPILOG: Final = """\
+exit codes: 0 done, 1 failed (the message says what to do), 2 wrong command line,
+78 wrong configuration, 130 interrupted
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code."""
+    chosen = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = chosen.command
+    try:
+        return command(chosen)
+    except ConfigInvalid as refused:
+        sys.stderr.write(f"{refused.name}: {refused}\n")
+        return EX_CONFIG
+    except VedetteError as failed:
+        sys.stderr.write(f"{failed.name}: {failed}\n")
+        return EX_FAILED
+    except BrokenPipeError:
+        # Whoever read our output went away, as `head` does; not worth a word, and flushing again must not complain.
+        sys.stderr.close()
+        return EX_FAILED
+    except KeyboardInterrupt:
+        return EX_INTERRUPTED
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    config = load_config(chosen.config)
+    begin_logging(chosen.log_level or config.log_level)
+    asyncio.run(run(chosen.config, config, version("vedette"), until_end=chosen.until_end))
+    return 0
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    report = check(load_config(chosen.config))
+    if chosen.json:
+        sys.stdout.write(json.dumps(report.for_programs()) + "\n")
+    else:
+        sys.stdout.write(report.for_people())
+    return 0 if report.fit else EX_FAILED
+
+
+def _detect(chosen: argparse.Namespace) -> int:
+    line = Line()
+    try:
+        done = detect(chosen.source, _model(chosen), chosen.jsonl, chosen.min_score, line.show)
+    finally:
+        line.clear()
+    counts = f"{done.frames} frames, {done.detections} detections in {done.seconds:.1f} s"
+    sys.stderr.write(f"{counts} with {done.model} ({done.runtime})\n")
+    return 0
+
+
+def _bench(chosen: argparse.Namespace) -> int:
+    line = Line()
+    try:
+        result = bench(chosen.source, _model(chosen), line.show)
+    finally:
+        line.clear()
+    if chosen.json:
+        sys.stdout.write(json.dumps(result.for_programs()) + "\n")
+        return 0
+    stages = ", ".join(f"{name} {spent:.0f}" for name, spent in result.stages_us.items())
+    sys.stdout.write(
+        f"pipeline     {result.pipeline_fps:8.1f} frames/s\n"
+        f"bare loop    {result.bare_fps:8.1f} frames/s (decode + resize + invoke)\n"
+        f"ratio        {result.ratio:8.3f}\n"
+        f"memory       {result.rss_mib:8.1f} MiB\n"
+        f"first frame  {result.first_frame_s:8.2f} s\n"
+        f"µs a frame   {stages}\n"
+        f"model        {result.model}\n"
+        f"source       {result.source}\n"
+    )
+    return 0
+
+
+def _model(chosen: argparse.Namespace) -> DetectSettings:
+    values: dict[str, object] = {"model": chosen.model, "threads": chosen.threads}
+    if chosen.delegate:
+        values["delegates"] = tuple(chosen.delegate)
+    if chosen.runtime:
+        values["runtimes"] = (chosen.runtime,)
+    return DetectSettings.model_validate(values)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vedette-agent",
+        description="Watches cameras with a small detector, raises alerts over MQTT, asks the cloud when unsure.",
+        epilog=EPILOG,
+    )
+    parser.add_argument("--version", action="version", version=f"vedette {version('vedette')}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    one = _command(
+        commands, "run", _run, "watch, as the configuration says; SIGTERM ends it cleanly, SIGHUP reloads rules"
+    )
+    one.add_argument("--config", type=Path, required=True, metavar="FILE", help="the agent's TOML file")
+    one.add_argument("--until-end", action="store_true", help="end when every recorded source is over")
+    one.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="overrides the configuration")
+
+    one = _command(commands, "check", _check, "say what is wrong with a configuration, its model and its sources")
+    one.add_argument("--config", type=Path, required=True, metavar="FILE", help="the agent's TOML file")
+    one.add_argument("--json", action="store_true", help="for programs")
+
+    one = _command(commands, "detect", _detect, "run the detector alone over a video or a folder of pictures")
+    one.add_argument("--source", required=True, help="a video file or a folder of pictures")
+    one.add_argument("--jsonl", type=Path, metavar="OUT", help="where the lines go (standard output)")
+    one.add_argument("--min-score", type=_share, default=0.05, metavar="S", help="leave out lower scores (0.05)")
+    _model_options(one)
+
+    one = _command(commands, "bench", _bench, "measure this device's speed against the bare runtime in the same run")
+    one.add_argument("--source", required=True, help="a video file or a folder of pictures")
+    one.add_argument("--json", action="store_true", help="for programs")
+    _model_options(one)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    command: Callable[[argparse.Namespace], int],
+    what: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog=EPILOG)
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="default", help="a model's file, folder or name (the default model)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the runtime (1)")
+    parser.add_argument(
+        "--delegate",
+        action="append",
+        metavar="D",
+        help="xnnpack, none, or a library's path; repeat in order of preference",
+    )
+    parser.add_argument("--runtime", choices=("litert", "tflite-runtime"), help="instead of whichever is installed")
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        msg = f"{text} is not between 0 and 1"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+if __name__ == "__main__":
+    logging.captureWarnings(capture=True)
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""`vedette-agent check`: tries what a run would need, and says what is wrong before it runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from agent.adapters.opencv_source import open_source
+from agent.adapters.token import token_source
+from agent.app.wiring import made
+from agent.config import CameraConfig, Config
+from agent.detect.detector import model_status, open_configured
+from wire.errors import VedetteError
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        error: The error's name where it is not fit; None where it is.
+    """
+
+    what: str
+    said: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that was looked at."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def fit(self) -> bool:
+        """Nothing is wrong."""
+        return all(finding.error is None for finding in self.findings)
+
+    def for_people(self) -> str:
+        """A line for each finding."""
+        lines = [f"{'ok  ' if f.error is None else 'BAD '} {f.what}: {f.said}" for f in self.findings]
+        return "\n".join([*lines, ""])
+
+    def for_programs(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {
+            "fit": self.fit,
+            "findings": [{"what": f.what, "said": f.said, "error": f.error} for f in self.findings],
+        }
+
+
+def check(config: Config) -> Report:
+    """Open the model and each source once, and look at the data folder and the token."""
+    return Report(tuple(_findings(config)))
+
+
+def _findings(config: Config) -> Iterator[Finding]:
+    yield Finding(
+        "configuration", f"device {config.device}, {len(config.cameras)} cameras, {len(config.rules)} rules"
+    )
+    yield _model(config)
+    for camera in config.cameras:
+        yield _camera(camera)
+    yield _data_dir(config)
+    yield _token(config)
+
+
+def _model(config: Config) -> Finding:
+    try:
+        detector = open_configured(config.model)
+    except VedetteError as failed:
+        return _bad("model", failed)
+    status = model_status(detector)
+    wanted = {label for rule in config.rules for label in rule.labels}
+    unknown = sorted(wanted - set(detector.labels))
+    if unknown:
+        return Finding(
+            "model", f"{status.name} knows no {', '.join(unknown)}; see its manifest's labels", "LabelUnknown"
+        )
+    said = f"{status.name} {status.version} on {status.runtime}, {status.delegate}"
+    return Finding("model", f"{said} ({status.detail})" if status.detail else said)
+
+
+def _camera(camera: CameraConfig) -> Finding:
+    what = f"camera {camera.name}"
+    source = open_source(camera)
+    try:
+        source.open()
+        shot = source.read()
+    except VedetteError as failed:
+        return _bad(what, failed)
+    finally:
+        source.close()
+    if shot is None:
+        return Finding(what, f"{camera.redacted_source} gave no picture", "SourceEmpty")
+    return Finding(what, f"{shot.image.shape[1]}×{shot.image.shape[0]} from {camera.redacted_source}")
+
+
+def _data_dir(config: Config) -> Finding:
+    try:
+        folder = made(config.data_dir)
+    except VedetteError as failed:
+        return _bad("data_dir", failed)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Finding("data_dir", f"{folder} is not writable for this user", "OutboxUnwritable")
+    return Finding("data_dir", str(folder))
+
+
+def _token(config: Config) -> Finding:
+    try:
+        token = token_source(config.link.token_file, config.link.token_env, os.environ)()
+    except VedetteError as failed:
+        return _bad("token", failed)
+    return Finding("token", f"for {config.link.url}: {'there' if token else 'none, the broker may refuse'}")
+
+
+def _bad(what: str, error: VedetteError) -> Finding:
+    return Finding(what, str(error), error.name)

@@ -1,0 +1,182 @@
+"""Puts the agent's parts together. Nothing here decides anything."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.adapters.http_asker import AskCounts, HttpAsker
+from agent.adapters.mqtt_link import MqttLink
+from agent.adapters.opencv_source import open_source
+from agent.adapters.sqlite_outbox import SqliteOutbox
+from agent.adapters.sqlite_uploads import SqliteUploads
+from agent.adapters.system_clock import SystemClock
+from agent.adapters.token import token_source
+from agent.app.board import StatusBoard
+from agent.app.figures import AgentFigures
+from agent.capture.camera import Camera
+from agent.capture.cameras import Cameras
+from agent.capture.slots import FrameSlots
+from agent.config import CameraConfig, Config
+from agent.decide.masks import MaskFilter
+from agent.decide.rulebook import RuleBook
+from agent.deliver.faults import Faults
+from agent.deliver.ledger import Ledger
+from agent.deliver.messages import Boot
+from agent.deliver.stream_cost import StreamCost
+from agent.detect.detector import model_status, open_configured
+from agent.detect.motion import MotionGate
+from agent.domain import Clock
+from agent.errors import OutboxUnwritable
+from agent.pipeline import Inbox, Lane, NewRules, Pipeline
+from agent.track.tracker import Tracker
+from wire.model import Manifest
+
+OUTBOX_FILE: Final = "outbox.db"
+UPLOADS_FILE: Final = "uploads.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The parts that a run starts and stops."""
+
+    clock: Clock
+    slots: FrameSlots
+    cameras: Cameras
+    pipeline: Pipeline
+    outbox: SqliteOutbox
+    uploads: SqliteUploads | None
+    link: MqttLink
+    asker: HttpAsker | None
+    inbox: Inbox
+    faults: Faults
+
+
+def assemble(config: Config, version: str) -> Agent:
+    """Open the model and the outbox, and connect the parts; nothing runs yet.
+
+    Raises:
+        VedetteError: The model, or the data folder, can't be used.
+    """
+    clock = SystemClock()
+    faults, ledger = Faults(), Ledger()
+    detector = open_configured(config.model)
+    boot = new_boot(config.device, version, detector.manifest, clock)
+    data_dir = made(config.data_dir)
+    outbox = SqliteOutbox(data_dir / OUTBOX_FILE, settings=config.outbox, boot=boot, clock=clock, faults=faults)
+    outbox.open()
+
+    slots = FrameSlots()
+    board = StatusBoard(model_status(detector))
+    cameras = Cameras([_camera(camera, slots, clock, board) for camera in config.cameras], clock)
+    lanes = {camera.name: _lane(camera, config) for camera in config.cameras}
+    rules = RuleBook(
+        config.rules,
+        config.zones,
+        config.asking if config.ask is not None else None,
+        detector.manifest.uncertain,
+        lambda: secrets.token_hex(16),
+    )
+    outbox.record(rules.restore(outbox.records(), clock.monotonic()))
+
+    password = token_source(config.link.token_file, config.link.token_env, os.environ)
+    inbox = Inbox(slots.wake)
+    asker = None
+    uploads = None
+    if config.ask is not None:
+        uploads = SqliteUploads(
+            data_dir / UPLOADS_FILE,
+            max_stored=config.ask.max_stored,
+            max_stored_mib=config.ask.max_stored_mib,
+            faults=faults,
+        )
+        asker = HttpAsker(
+            config.ask,
+            boot=boot,
+            uploads=uploads,
+            token=password,
+            on_answer=inbox.put,
+            clock=clock,
+            faults=faults,
+            ledger=ledger,
+        )
+    pipeline = Pipeline(
+        frames=slots,
+        inbox=inbox,
+        detector=detector,
+        lanes=lanes,
+        rules=rules,
+        outbox=outbox,
+        asker=asker,
+        clock=clock,
+        faults=faults,
+        min_score=config.tracking.low_score,
+    )
+    figures = AgentFigures(
+        clock=clock,
+        pipeline=pipeline,
+        lanes=lanes,
+        counts=lambda: {name: camera.counts for name, camera in cameras.by_name.items()},
+        outbox=outbox,
+        ask_counts=asker.counts if asker is not None else AskCounts,
+        answers_by_mqtt=lambda: link.answers,
+        faults=faults,
+        ledger=ledger,
+    )
+    link = MqttLink(
+        config.link,
+        telemetry=config.telemetry,
+        boot=boot,
+        outbox=outbox,
+        figures=figures,
+        password=password,
+        on_answer=inbox.put,
+        clock=clock,
+        faults=faults,
+        ledger=ledger,
+    )
+    board.call_when_changed(link.set_status)
+    return Agent(clock, slots, cameras, pipeline, outbox, uploads, link, asker, inbox, faults)
+
+
+def new_boot(device: str, version: str, manifest: Manifest, clock: Clock) -> Boot:
+    """This start of the agent."""
+    return Boot(device, secrets.token_hex(16), version, clock.wall(), manifest.digest)
+
+
+def new_rules(config: Config) -> NewRules:
+    """What of a configuration can replace the rules at work."""
+    masks = {camera.name: MaskFilter(config.masks, camera.name) for camera in config.cameras}
+    return NewRules(config.rules, config.zones, config.asking, masks)
+
+
+def made(folder: Path) -> Path:
+    """The folder, there and writable.
+
+    Raises:
+        OutboxUnwritable: It can't be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as refused:
+        raise OutboxUnwritable(
+            f"data_dir {folder} can't be made: {refused}", "Name a folder that the agent may write to."
+        ) from None
+    return folder
+
+
+def _camera(config: CameraConfig, slots: FrameSlots, clock: Clock, board: StatusBoard) -> Camera:
+    return Camera(config, open_source(config), slots, clock, board.camera, random.random)
+
+
+def _lane(camera: CameraConfig, config: Config) -> Lane:
+    return Lane(
+        tracker=Tracker(config.tracking),
+        masks=MaskFilter(config.masks, camera.name),
+        gate=MotionGate(camera.motion) if camera.motion is not None else None,
+        stream_cost=StreamCost(),
+    )

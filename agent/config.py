@@ -1,0 +1,176 @@
+"""The agent's configuration: a TOML file, then the environment, checked as a whole before anything runs.
+
+Each table belongs to the part that it configures; this module puts them together and checks what crosses tables.
+`VEDETTE_DATA_DIR=…` sets a top-level key, `VEDETTE_LINK__URL=…` one inside a table.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from agent.ask.settings import AskSettings
+from agent.capture.settings import CameraSettings
+from agent.decide.settings import AskPolicySettings, MaskSettings, RuleSettings, ZoneSettings
+from agent.deliver.link import LinkSettings
+from agent.deliver.outbox import OutboxSettings
+from agent.deliver.telemetry import TelemetrySettings
+from agent.detect.motion import MotionSettings
+from agent.detect.settings import DetectSettings
+from agent.errors import ConfigInvalid
+from agent.track.settings import TrackSettings
+from wire.fields import DeviceId
+
+MAX_CONFIG_BYTES: Final = 1 << 20
+"""A megabyte of TOML is no configuration; refusing it keeps a wrong path from filling the memory."""
+LONGEST_SHOWN: Final = 60
+"""A value that is shown beside its error still leaves the error on one line."""
+
+
+class CameraConfig(CameraSettings):
+    """A camera, and whether its still scenes are skipped."""
+
+    motion: MotionSettings | None = None
+
+
+class Config(BaseSettings):
+    """Everything that `vedette-agent run` needs to know."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="VEDETTE_", env_nested_delimiter="__", allow_inf_nan=False
+    )
+
+    device: DeviceId
+    data_dir: Path
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    model: DetectSettings = DetectSettings()
+    cameras: Annotated[tuple[CameraConfig, ...], Field(min_length=1, max_length=64)]
+    tracking: TrackSettings = TrackSettings()
+    zones: tuple[ZoneSettings, ...] = ()
+    masks: tuple[MaskSettings, ...] = ()
+    rules: Annotated[tuple[RuleSettings, ...], Field(min_length=1, max_length=256)]
+    asking: AskPolicySettings = AskPolicySettings()
+    ask: AskSettings | None = None
+    link: LinkSettings = LinkSettings()
+    outbox: OutboxSettings = OutboxSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - replaced by the strict one below
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no .env files on devices
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - secrets are named by path
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment before the file, which comes in as the initial values."""
+        return EnvSettingsSource(settings_cls), init_settings
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigInvalid: Everything that is wrong, one line each: the key, what is wrong with it, and the mend.
+    """
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise ConfigInvalid(f"{path} is over {MAX_CONFIG_BYTES} bytes", "Name the agent's TOML file.")
+        values = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigInvalid(f"there is no file {path}", "Name the agent's TOML file with --config.") from None
+    except (OSError, UnicodeDecodeError) as refused:
+        raise ConfigInvalid(f"{path} can't be read: {refused}", "Name a readable TOML file with --config.") from None
+    except tomllib.TOMLDecodeError as broken:
+        raise ConfigInvalid(f"{path} is not TOML: {broken}", "Mend the file at that place.") from None
+    return check_config(values, str(path))
+
+
+def check_config(values: Mapping[str, Any], source: str) -> Config:
+    """Check values as they come out of a TOML file.
+
+    Raises:
+        ConfigInvalid: As `load_config`.
+    """
+    try:
+        config = Config(**values)
+    except ValidationError as refused:
+        lines = [_line(error, Config) for error in refused.errors(include_url=False)]
+    else:
+        lines = list(_across(config))
+        if not lines:
+            return config
+    raise ConfigInvalid(f"{source} can't be used:\n" + "\n".join(f"  {line}" for line in lines))
+
+
+def _across(config: Config) -> Iterator[str]:
+    """What no single table can see: names that must be unique, or must exist elsewhere."""
+    cameras = [camera.name for camera in config.cameras]
+    yield from _twice("cameras", cameras)
+    yield from _twice("rules", [rule.name for rule in config.rules])
+    yield from _twice("zones", [f"{zone.camera}/{zone.name}" for zone in config.zones])
+    for i, zone in enumerate(config.zones):
+        yield from _unknown(f"zones[{i}].camera", [zone.camera], cameras, "camera")
+    for i, mask in enumerate(config.masks):
+        yield from _unknown(f"masks[{i}].camera", [mask.camera], cameras, "camera")
+    zones = sorted({zone.name for zone in config.zones})
+    for i, rule in enumerate(config.rules):
+        yield from _unknown(f"rules[{i}].cameras", rule.cameras, cameras, "camera")
+        yield from _unknown(f"rules[{i}].zones", rule.zones, zones, "zone")
+
+
+def _twice(key: str, names: list[str]) -> Iterator[str]:
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"{key}: {name!r} is used more than once; give each a name of its own"
+
+
+def _unknown(key: str, names: tuple[str, ...] | list[str], known: list[str], what: str) -> Iterator[str]:
+    for name in names:
+        if name not in known:
+            yield f"{key}: there is no {what} {name!r}; {_known(what, known)}"
+
+
+def _known(what: str, known: list[str]) -> str:
+    return f"the {what}s are {', '.join(known)}" if known else f"no {what} is configured"
+
+
+def _line(error: Mapping[str, Any], model: type[BaseModel]) -> str:
+    path = tuple(error["loc"])
+    key = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+    match error["type"]:
+        case "extra_forbidden":
+            near = difflib.get_close_matches(str(path[-1]), _keys_at(model, path[:-1]), n=1)
+            mend = f"did you mean {near[0]!r}?" if near else "remove it, or see `vedette-agent run --help`"
+            return f"{key}: unknown key; {mend}"
+        case "missing":
+            return f"{key}: is missing; add it"
+        case _:
+            shown = repr(error["input"])
+            secret = (
+                path[-1:] in {("source",), ("url",)} or len(shown) > LONGEST_SHOWN or isinstance(error["input"], dict)
+            )
+            got = "" if secret else f" (got {shown})"
+            return f"{key}: {error['msg'].removeprefix('Value error, ')}{got}"
+
+
+def _keys_at(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
+    """The keys that the table at `path` may hold."""
+    found: list[type[BaseModel]] = [model]
+    for step in path:
+        if isinstance(step, str) and found and step in found[0].model_fields:
+            found = list(_models_in(found[0].model_fields[step].annotation))
+    return list(found[0].model_fields) if found else []
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from _models_in(inner)

@@ -1,0 +1,301 @@
+"""A frame's walk, read from top to bottom: still? → detect → track → decide → deliver → ask.
+
+One thread judges the frames of all cameras, one after the other: the detector is not safe for two threads, and on a
+small device a second judge would only take cores from the first. Whatever else concerns alerts (answers from the
+cloud, deadlines, new rules, the end) is done by the same thread between two frames, so the rule book needs no lock.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from agent.decide.masks import MaskFilter
+from agent.decide.rulebook import RuleBook
+from agent.decide.settings import AskPolicySettings, RuleSettings, ZoneSettings
+from agent.deliver.faults import Faults
+from agent.deliver.stream_cost import StreamCost
+from agent.detect.motion import MotionGate
+from agent.domain import AlertChange, Answer, Ask, Clock, Frame
+from agent.track.tracker import Tracker
+from vision.detections import Detector
+from vision.errors import InferenceFailed
+from wire.messages import AlertEvent, AlertState
+
+IDLE_S: Final = 0.25
+"""How long to wait for a frame before deadlines are looked at; a deadline below a second makes little sense."""
+FAILURES_IN_A_ROW: Final = 50
+"""Five seconds at ten frames a second: a passing fault is over by then, a broken model is not."""
+
+
+class FrameSupply(Protocol):
+    """Where frames come from: the cameras' slots."""
+
+    def take(self, timeout_s: float) -> Frame | None:
+        """The frame that waited longest, or None when there was none in time, or on `wake`."""
+
+    def wake(self) -> None:
+        """Make a waiting `take` return."""
+
+
+class AlertOutbox(Protocol):
+    """Where alert changes are made safe."""
+
+    def record(self, changes: Sequence[AlertChange]) -> object:
+        """Commit the changes, or hold them while the disk refuses; never raises for the disk's sake."""
+
+
+class Asker(Protocol):
+    """Where questions and pictures leave; never blocks on the network."""
+
+    def submit(self, ask: Ask, frame: Frame) -> object:
+        """Ask about an object of the frame."""
+
+    def submit_picture(self, change: AlertChange, frame: Frame) -> object:
+        """Send the picture of an alert."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRules:
+    """Rules that replace the present ones, from a reloaded configuration."""
+
+    rules: tuple[RuleSettings, ...]
+    zones: tuple[ZoneSettings, ...]
+    asking: AskPolicySettings
+    masks: Mapping[str, MaskFilter]
+
+
+@dataclass(slots=True)
+class Lane:
+    """What one camera keeps from frame to frame."""
+
+    tracker: Tracker
+    masks: MaskFilter
+    gate: MotionGate | None = None
+    stream_cost: StreamCost | None = None
+    judged: int = 0
+    still: int = 0
+    inference_s: float = 0.0
+    """Sum over all judged frames."""
+
+
+@dataclass(slots=True)
+class Stages:
+    """Seconds spent in each stage since the start, for `bench` and `diagnose`."""
+
+    gate: float = 0.0
+    detect: float = 0.0
+    track: float = 0.0
+    decide: float = 0.0
+    deliver: float = 0.0
+    ask: float = 0.0
+
+
+class Tally:
+    """What became of the alerts since the start; written by the judging thread, read by any."""
+
+    REMEMBERED: Final = 10_000
+    """An alert that changes after so many newer ones stays counted where it was."""
+
+    def __init__(self) -> None:
+        self._now: OrderedDict[str, AlertState] = OrderedDict()
+        self._counts: Counter[AlertState] = Counter()
+        self.asks = 0
+
+    def note(self, change: AlertChange) -> None:
+        """Count an alert where it stands by now."""
+        before = self._now.pop(change.id, None)
+        if before is None and change.event is not AlertEvent.NEW:
+            return
+        if before is not None:
+            self._counts[before] -= 1
+        self._counts[change.state] += 1
+        self._now[change.id] = change.state
+        if len(self._now) > self.REMEMBERED:
+            self._now.popitem(last=False)
+
+    def alerts(self) -> dict[AlertState, int]:
+        """How many alerts stand in each state."""
+        return {state: self._counts[state] for state in AlertState}
+
+
+class Inbox:
+    """What other threads want of the judging thread, which takes it up between two frames."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._waiting: queue.SimpleQueue[tuple[Answer | NewRules, Future[None]]] = queue.SimpleQueue()
+        self._wake = wake
+
+    def put(self, event: Answer | NewRules) -> Future[None]:
+        """Hand in an event; from any thread. What follows from it is committed once the future is done."""
+        done: Future[None] = Future()
+        self._waiting.put((event, done))
+        self._wake()
+        return done
+
+    def take(self) -> tuple[Answer | NewRules, Future[None]] | None:
+        """The oldest event, and what to set when it is done."""
+        try:
+            return self._waiting.get_nowait()
+        except queue.Empty:
+            return None
+
+
+class Pipeline:
+    """Judges frames until told to stop.
+
+    Args:
+        frames: The cameras' slots.
+        inbox: Answers and new rules.
+        detector: Used by the judging thread only.
+        lanes: One for each camera, by name.
+        rules: The rule book; owned by the judging thread from here on.
+        outbox: Where alert changes are committed.
+        asker: Where questions go; None where no cloud is configured.
+        clock: The agent's clock.
+        faults: Where what went wrong is counted.
+        min_score: The lowest score the tracker wants to hear of.
+    """
+
+    def __init__(
+        self,
+        *,
+        frames: FrameSupply,
+        inbox: Inbox,
+        detector: Detector,
+        lanes: Mapping[str, Lane],
+        rules: RuleBook,
+        outbox: AlertOutbox,
+        asker: Asker | None,
+        clock: Clock,
+        faults: Faults,
+        min_score: float,
+    ) -> None:
+        self._frames = frames
+        self._detector = detector
+        self._lanes = lanes
+        self._rules = rules
+        self._outbox = outbox
+        self._asker = asker
+        self._clock = clock
+        self._faults = faults
+        self._min_score = min_score
+        self._inbox = inbox
+        self._stopping = False
+        self._failures_in_a_row = 0
+        self.stages = Stages()
+        self.tally = Tally()
+
+    def run(self, should_end: Callable[[], bool] = lambda: False) -> None:
+        """Judge until `stop`, or until no frame waits and `should_end` says that none will come.
+
+        Raises:
+            InferenceFailed: The model failed on many frames in a row.
+        """
+        while not self._stopping:
+            frame = self._frames.take(IDLE_S)
+            self._settle()
+            if frame is not None:
+                self.judge(frame)
+            elif should_end():
+                break
+        self._settle()
+        self._deliver(self._rules.finish(self._clock.monotonic(), "the agent stopped"), None)
+
+    def stop(self) -> None:
+        """Finish the frame at hand, end the open alerts and return from `run`; from any thread."""
+        self._stopping = True
+        self._frames.wake()
+
+    def judge(self, frame: Frame) -> None:
+        """One frame's walk."""
+        lane = self._lanes[frame.camera]
+        stages = self.stages
+        self._sample_cost(lane, frame)
+        began = time.perf_counter()
+        if lane.gate is not None:
+            still = lane.gate.still(frame.image, frame.at)
+            began = _spent(stages, "gate", began)
+            if still:
+                lane.still += 1
+                lane.tracker.still(frame.at)
+                self._rules.still(frame.camera, frame.at)
+                return
+
+        try:
+            detections = self._detector.detect(frame.image, self._min_score)
+        except InferenceFailed as failed:
+            self._model_failed(failed)
+            return
+        self._failures_in_a_row = 0
+        detected = _spent(stages, "detect", began)
+        lane.judged += 1
+        lane.inference_s += detected - began
+
+        tracks = lane.tracker.update(lane.masks.keep(detections), frame.at)
+        tracked = _spent(stages, "track", detected)
+
+        decided = self._rules.step(frame.camera, tracks, frame.at, self._clock.wall())
+        decided_at = _spent(stages, "decide", tracked)
+
+        self._deliver(decided.changes, frame)
+        delivered = _spent(stages, "deliver", decided_at)
+
+        self._ask(decided.asks, frame)
+        _spent(stages, "ask", delivered)
+
+    def _deliver(self, changes: Sequence[AlertChange], frame: Frame | None) -> None:
+        if not changes:
+            return
+        self._outbox.record(changes)
+        for change in changes:
+            self.tally.note(change)
+            if (
+                change.event is AlertEvent.NEW
+                and change.wants_picture
+                and frame is not None
+                and self._asker is not None
+            ):
+                self._asker.submit_picture(change, frame)
+
+    def _ask(self, asks: Sequence[Ask], frame: Frame) -> None:
+        for ask in asks:
+            self.tally.asks += 1
+            if self._asker is not None:
+                self._asker.submit(ask, frame)
+
+    def _settle(self) -> None:
+        """Do what waits between two frames: answers, new rules, deadlines."""
+        now = self._clock.monotonic()
+        while (waiting := self._inbox.take()) is not None:
+            event, done = waiting
+            match event:
+                case Answer():
+                    self._deliver(self._rules.answer(event, now), None)
+                case NewRules():
+                    self._deliver(self._rules.replace_rules(event.rules, event.zones, event.asking, now), None)
+                    for camera, masks in event.masks.items():
+                        self._lanes[camera].masks = masks
+            done.set_result(None)
+        self._deliver(self._rules.tick(now), None)
+
+    def _sample_cost(self, lane: Lane, frame: Frame) -> None:
+        if lane.stream_cost is not None:
+            lane.stream_cost.sample(frame.image, frame.at)
+
+    def _model_failed(self, failed: InferenceFailed) -> None:
+        self._faults.note(failed)
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= FAILURES_IN_A_ROW:
+            raise failed
+
+
+def _spent(stages: Stages, stage: str, began: float) -> float:
+    now = time.perf_counter()
+    setattr(stages, stage, getattr(stages, stage) + now - began)
+    return now
