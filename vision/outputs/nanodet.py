@@ -9,7 +9,7 @@ import numpy as np
 
 from vision.detections import FloatArray, IntArray
 from vision.guess import cells
-from vision.outputs.common import (
+from vision.outputs.reading import (
     Candidates,
     Labels,
     Scores,

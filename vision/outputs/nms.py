@@ -7,7 +7,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from vision.outputs.common import Candidates, Indices
+from vision.outputs.reading import Candidates, Indices
 
 MAX_DETECTIONS: Final = 100
 """As COCO's own evaluation keeps."""

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from vision.detections import FloatArray
-from vision.outputs.common import (
+from vision.outputs.reading import (
     MAX_EXPONENT,
     Candidates,
     Labels,

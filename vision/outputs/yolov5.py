@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vision.detections import FloatArray
-from vision.outputs.common import (
+from vision.outputs.reading import (
     Candidates,
     Indices,
     Labels,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vision.outputs.common import Candidates, Labels, Scores, above, box_extent, check_finite, corners, real, unfit
+from vision.outputs.reading import Candidates, Labels, Scores, above, box_extent, check_finite, corners, real, unfit
 from vision.tensors import AnyArray, TensorInfo
 from wire.model import Manifest
 

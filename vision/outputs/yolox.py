@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vision.detections import FloatArray
-from vision.outputs.common import MAX_EXPONENT, Indices, cell_centres, corners, unfit
+from vision.outputs.reading import MAX_EXPONENT, Indices, cell_centres, corners, unfit
 from vision.outputs.yolov5 import YoloV5Decoder
 from vision.tensors import TensorInfo
 from wire.model import Manifest
