@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from vision.detections import Detections, Detector, Image
-from vision.outputs.common import Candidates, Indices
 from vision.outputs.nms import suppress
+from vision.outputs.reading import Candidates, Indices
 
 # A box that ends this near to an inner edge of its tile is most likely a cut-off part of an object that the
 # neighbouring tile or the full picture shows whole.
