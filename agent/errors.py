@@ -2,6 +2,7 @@
 
 AgentError
 ├── ConfigInvalid            names the key and the mend
+├── OutputUnwritable         a file of results can't be written where it was to go
 ├── LifecycleBroken          an alert was to make a move that its table does not name: a fault of this program
 ├── CaptureError
 │   ├── SourceMissing        no such file, folder or device
@@ -30,6 +31,10 @@ class AgentError(VedetteError):
 
 class ConfigInvalid(AgentError):
     """The configuration can't be used."""
+
+
+class OutputUnwritable(AgentError):
+    """Results can't be written where they were to go."""
 
 
 class LifecycleBroken(AgentError):

@@ -66,7 +66,7 @@ class NewRules:
 
     rules: tuple[RuleSettings, ...]
     zones: tuple[ZoneSettings, ...]
-    asking: AskPolicySettings
+    asking: AskPolicySettings | None
     masks: Mapping[str, MaskFilter]
 
 
@@ -197,15 +197,22 @@ class Pipeline:
         Raises:
             InferenceFailed: The model failed on many frames in a row.
         """
-        while not self._stopping:
-            frame = self._frames.take(IDLE_S)
-            self._settle()
-            if frame is not None:
-                self.judge(frame)
-            elif should_end():
-                break
+        try:
+            while not self._stopping:
+                frame = self._frames.take(IDLE_S)
+                self._settle()
+                if frame is not None:
+                    self.judge(frame)
+                elif should_end():
+                    break
+        except InferenceFailed:
+            self._end("the model failed")
+            raise
+        self._end("the agent stopped")
+
+    def _end(self, reason: str) -> None:
         self._settle()
-        self._deliver(self._rules.finish(self._clock.monotonic(), "the agent stopped"), None)
+        self._deliver(self._rules.finish(self._clock.monotonic(), reason), None)
 
     def stop(self) -> None:
         """Finish the frame at hand, end the open alerts and return from `run`; from any thread."""
@@ -279,9 +286,11 @@ class Pipeline:
                     self._deliver(self._rules.answer(event, now), None)
                 case NewRules():
                     self._deliver(self._rules.replace_rules(event.rules, event.zones, event.asking, now), None)
-                    for camera, masks in event.masks.items():
-                        self._lanes[camera].masks = masks
-            done.set_result(None)
+                    for camera in self._lanes.keys() & event.masks.keys():
+                        self._lanes[camera].masks = event.masks[camera]
+            # Whoever waited may have given up, which must not stop the judging.
+            if done.set_running_or_notify_cancel():
+                done.set_result(None)
         self._deliver(self._rules.tick(now), None)
 
     def _sample_cost(self, lane: Lane, frame: Frame) -> None:

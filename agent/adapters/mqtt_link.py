@@ -219,6 +219,8 @@ class MqttLink:
                     await self._acked.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                # The last figures, or whoever sums up over restarts would miss what came since the ones before.
+                await voice.say_telemetry(self._figures.snapshot())
                 await voice.say_stopped(self._condition)
 
     async def _report_status(self, voice: Voice, last: Condition) -> None:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import cv2
 import numpy as np
 
-from agent.adapters.opencv_source import open_source
+from agent.adapters.opencv_source import PICTURE_SUFFIXES, open_source
 from agent.adapters.resident import hand_back
 from agent.adapters.sqlite_outbox import SqliteOutbox
 from agent.adapters.system_clock import SystemClock
@@ -139,7 +139,6 @@ class BareLoop:
     """
 
     def __init__(self, detector: ModelDetector, model: DetectSettings, settings: CameraSettings) -> None:
-        self._settings = settings
         self._size = (detector.manifest.input.width, detector.manifest.input.height)
         self._channels_first = detector.manifest.input.layout == "nchw"
         interpreter_of = _interpreter_class(detector.runtime_name)
@@ -150,21 +149,44 @@ class BareLoop:
         tensor = self._interpreter.get_input_details()[0]
         self._index = tensor["index"]
         self._input = np.empty(tensor["shape"], tensor["dtype"])
-        self._pictures = cv2.VideoCapture(settings.source)
+        self._pictures = _endless(Path(settings.source))
 
     def run(self, frames: int) -> float:
         """Seconds for so many frames."""
         began = time.perf_counter()
         for _ in range(frames):
-            read, image = self._pictures.read()
-            if not read:
-                self._pictures = cv2.VideoCapture(self._settings.source)
-                _, image = self._pictures.read()
-            small = cv2.resize(image, self._size)
+            small = cv2.resize(next(self._pictures), self._size)
             self._input[0] = small.transpose(2, 0, 1) if self._channels_first else small
             self._interpreter.set_tensor(self._index, self._input)
             self._interpreter.invoke()
         return time.perf_counter() - began
+
+
+def _endless(source: Path) -> Iterator[Image]:
+    """The pictures of a video or folder over and over, as bare as OpenCV gives them."""
+    some = True
+    while some:
+        some = False
+        for image in _folder(source) if source.is_dir() else _video(source):
+            some = True
+            yield image
+    raise SourceEmpty(f"{source} gave no frame", "Name a video or a folder of pictures that stays as it is.")
+
+
+def _video(source: Path) -> Iterator[Image]:
+    video = cv2.VideoCapture(str(source.resolve()))
+    while True:
+        read, image = video.read()
+        if not read:
+            return
+        yield cast(Image, image)
+
+
+def _folder(source: Path) -> Iterator[Image]:
+    for file in sorted(source.iterdir()):
+        image = cv2.imread(str(file)) if file.suffix.lower() in PICTURE_SUFFIXES else None
+        if image is not None:
+            yield cast(Image, image)
 
 
 def _interpreter_class(runtime_name: str) -> Any:  # noqa: ANN401 - neither runtime ships types

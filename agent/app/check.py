@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.adapters.opencv_source import open_source
 from agent.adapters.token import token_source
-from agent.app.wiring import made
+from agent.app.wiring import made, unknown_labels
 from agent.config import CameraConfig, Config
 from agent.detect.detector import model_status, open_configured
 from wire.errors import VedetteError
@@ -74,9 +74,7 @@ def _model(config: Config) -> Finding:
     except VedetteError as failed:
         return _bad("model", failed)
     status = model_status(detector)
-    wanted = {label for rule in config.rules for label in rule.labels}
-    unknown = sorted(wanted - set(detector.labels))
-    if unknown:
+    if unknown := unknown_labels(config, detector):
         return Finding(
             "model", f"{status.name} knows no {', '.join(unknown)}; see its manifest's labels", "LabelUnknown"
         )

@@ -16,6 +16,7 @@ from agent.app.progress import Progress
 from agent.capture.settings import CameraSettings
 from agent.detect.detector import open_configured
 from agent.detect.settings import DetectSettings
+from agent.errors import OutputUnwritable
 from vision.detections import Detections
 
 
@@ -74,10 +75,28 @@ def _rows(detections: Detections) -> Iterator[dict[str, object]]:
 
 @contextmanager
 def _written(out: Path | None) -> Iterator[IO[str]]:
-    """A file that appears under its name only when it is whole."""
-    if out is None:
-        yield sys.stdout
-        return
+    """A file that appears under its name only when it is whole; a pipe or device is written to as it is."""
+    try:
+        if out is None:
+            yield sys.stdout
+            sys.stdout.flush()
+        elif out.exists() and not out.is_file() and not out.is_dir():
+            with out.open("w", encoding="utf-8") as lines:
+                yield lines
+        else:
+            with _replacing(out) as lines:
+                yield lines
+    except BrokenPipeError:
+        raise
+    except OSError as refused:
+        where = "the standard output" if out is None else out
+        raise OutputUnwritable(
+            f"{where} can't be written: {refused.strerror}", "Name a file in a folder that is there, with room for it."
+        ) from None
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[IO[str]]:
     part = out.with_name(f".{out.name}.part")
     try:
         with part.open("w", encoding="utf-8") as lines:

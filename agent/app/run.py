@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,7 @@ from agent.adapters.resident import hand_back
 from agent.app.wiring import Agent, assemble, new_rules
 from agent.config import Config, load_config
 from agent.errors import ConfigInvalid
+from wire.errors import VedetteError
 
 log: Final = logging.getLogger(__name__)
 
@@ -27,47 +28,76 @@ async def run(config_path: Path, config: Config, version: str, *, until_end: boo
     """Run until SIGTERM or SIGINT, or with `until_end` until every recorded source is over.
 
     Raises:
-        VedetteError: A part can't be opened, or the model failed for good.
+        VedetteError: A part can't be opened, or failed for good; with `until_end` also what ended a source early.
+        KeyboardInterrupt: SIGINT came a second time. What was not delivered stays on disk.
     """
-    agent = assemble(config, version)
-    hand_back()
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+
+    def interrupted() -> None:
+        log.info("stopping; interrupt once more to leave what is undelivered for the next run")
+        stopping.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    # Signals are taken up by the loop, so one that comes while the parts are put together finds them ready.
+    loop.add_signal_handler(signal.SIGHUP, lambda: reload.now())
+    agent = assemble(config, version)
     reload = Reloading(agent, config_path, config)
-    loop.add_signal_handler(signal.SIGHUP, reload.now)
+    hand_back()
     log.info("watching %s", ", ".join(camera.name for camera in config.cameras))
     await _live(agent, stopping, until_end=until_end)
+    if until_end:
+        for camera in agent.cameras.by_name.values():
+            if camera.failure is not None:
+                raise camera.failure
     log.info("stopped")
 
 
 async def _live(agent: Agent, stopping: asyncio.Event, *, until_end: bool) -> None:
-    """The parts' lives, from first to last; the link outlives all others so that it can deliver what they left."""
+    """The parts' lives, from first to last; the link outlives all others so that it can deliver what they left.
+
+    A part that fails for good ends the others in the same order as a signal does, and its error is raised then.
+    """
     link_stop, ask_stop = asyncio.Event(), asyncio.Event()
+    over = _all_over(agent) if until_end else _never
+    failures: list[VedetteError] = []
+
+    async def live(part: Awaitable[None]) -> None:
+        try:
+            await part
+        except VedetteError as failed:
+            failures.append(failed)
+        finally:
+            stopping.set()
+
     agent.cameras.start()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(agent.link.run(link_stop), name="link")
-        if agent.asker is not None:
-            tasks.create_task(agent.asker.run(ask_stop), name="asker")
-        over = _all_over(agent) if until_end else _never
-        judging = tasks.create_task(asyncio.to_thread(agent.pipeline.run, over), name="judge")
-        waiting = tasks.create_task(stopping.wait(), name="stop-signal")
-        settled = tasks.create_task(_settle(), name="settle")
-        await asyncio.wait((judging, waiting), return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        settled.cancel()
-        late = await asyncio.to_thread(agent.cameras.stop)
-        for name in late:
-            log.warning("camera %s is stuck in a read; leaving it behind", name)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(live(agent.link.run(link_stop)), name="link")
+            if agent.asker is not None:
+                tasks.create_task(live(agent.asker.run(ask_stop)), name="asker")
+            judging = tasks.create_task(live(asyncio.to_thread(agent.pipeline.run, over)), name="judge")
+            settled = tasks.create_task(_settle(), name="settle")
+            await stopping.wait()
+            settled.cancel()
+            late = await asyncio.to_thread(agent.cameras.stop)
+            for name in late:
+                log.warning("camera %s is stuck in a read; leaving it behind", name)
+            agent.pipeline.stop()
+            await judging
+            ask_stop.set()
+            link_stop.set()
+    finally:
+        # Whatever happened above: a judging thread that goes on would keep the process from ending.
         agent.pipeline.stop()
-        await judging
-        ask_stop.set()
-        link_stop.set()
     agent.slots.close()
     agent.outbox.close()
     if agent.uploads is not None:
         agent.uploads.close()
+    if failures:
+        raise failures[0]
 
 
 async def _settle() -> None:
@@ -123,7 +153,9 @@ class Reloading:
         for key in sorted(changed - self.LIVE):
             log.warning("%s changed: that takes a restart", key)
         if changed & self.LIVE:
-            logging.getLogger().setLevel(config.log_level.upper())
-            self._agent.inbox.put(new_rules(config))
+            if "log_level" in changed:
+                logging.getLogger().setLevel(config.log_level.upper())
+            # The rest stays as it was started with: new rules must not count on a camera or a cloud that is not there.
             self._config = self._config.model_copy(update={key: getattr(config, key) for key in self.LIVE})
+            self._agent.inbox.put(new_rules(self._config))
         log.info("configuration reloaded: %s", ", ".join(sorted(changed & self.LIVE)) or "nothing changed")

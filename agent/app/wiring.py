@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import secrets
@@ -24,6 +25,7 @@ from agent.capture.slots import FrameSlots
 from agent.config import CameraConfig, Config
 from agent.decide.masks import MaskFilter
 from agent.decide.rulebook import RuleBook
+from agent.decide.settings import AskPolicySettings
 from agent.deliver.faults import Faults
 from agent.deliver.ledger import Ledger
 from agent.deliver.messages import Boot
@@ -34,7 +36,10 @@ from agent.domain import Clock
 from agent.errors import OutboxUnwritable
 from agent.pipeline import Inbox, Lane, NewRules, Pipeline
 from agent.track.tracker import Tracker
+from vision.detector import ModelDetector
 from wire.model import Manifest
+
+log: Final = logging.getLogger(__name__)
 
 OUTBOX_FILE: Final = "outbox.db"
 UPLOADS_FILE: Final = "uploads.db"
@@ -65,6 +70,8 @@ def assemble(config: Config, version: str) -> Agent:
     clock = SystemClock()
     faults, ledger = Faults(), Ledger()
     detector = open_configured(config.model)
+    for label in unknown_labels(config, detector):
+        log.warning("no alert will be raised about %r: the model knows no such label", label)
     boot = new_boot(config.device, version, detector.manifest, clock)
     data_dir = made(config.data_dir)
     outbox = SqliteOutbox(data_dir / OUTBOX_FILE, settings=config.outbox, boot=boot, clock=clock, faults=faults)
@@ -77,7 +84,7 @@ def assemble(config: Config, version: str) -> Agent:
     rules = RuleBook(
         config.rules,
         config.zones,
-        config.asking if config.ask is not None else None,
+        policy(config),
         detector.manifest.uncertain,
         lambda: secrets.token_hex(16),
     )
@@ -143,6 +150,11 @@ def assemble(config: Config, version: str) -> Agent:
     return Agent(clock, slots, cameras, pipeline, outbox, uploads, link, asker, inbox, faults)
 
 
+def unknown_labels(config: Config, detector: ModelDetector) -> list[str]:
+    """What the rules look for, and the model never says."""
+    return sorted({label for rule in config.rules for label in rule.labels} - set(detector.labels))
+
+
 def new_boot(device: str, version: str, manifest: Manifest, clock: Clock) -> Boot:
     """This start of the agent."""
     return Boot(device, secrets.token_hex(16), version, clock.wall(), manifest.digest)
@@ -151,7 +163,12 @@ def new_boot(device: str, version: str, manifest: Manifest, clock: Clock) -> Boo
 def new_rules(config: Config) -> NewRules:
     """What of a configuration can replace the rules at work."""
     masks = {camera.name: MaskFilter(config.masks, camera.name) for camera in config.cameras}
-    return NewRules(config.rules, config.zones, config.asking, masks)
+    return NewRules(config.rules, config.zones, policy(config), masks)
+
+
+def policy(config: Config) -> AskPolicySettings | None:
+    """When to ask; None where there is no cloud to ask."""
+    return config.asking if config.ask is not None else None
 
 
 def made(folder: Path) -> Path:
