@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -22,6 +24,7 @@ from agent.app.detect import detect
 from agent.app.logs import begin_logging
 from agent.app.progress import Line
 from agent.app.run import run
+from agent.capture.settings import CameraSettings, SourceKind
 from agent.config import load_config
 from agent.detect.settings import DetectSettings
 from agent.errors import ConfigInvalid
@@ -42,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = chosen.command
     try:
-        return command(chosen)
+        code = command(chosen)
+        # Here, where a reader that went away is still an error that can be caught.
+        sys.stdout.flush()
     except ConfigInvalid as refused:
         sys.stderr.write(f"{refused.name}: {refused}\n")
         return EX_CONFIG
@@ -50,11 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{failed.name}: {failed}\n")
         return EX_FAILED
     except BrokenPipeError:
-        # Whoever read our output went away, as `head` does; not worth a word, and flushing again must not complain.
-        sys.stderr.close()
+        # Whoever read our output went away, as `head` does; not worth a word. What is left to flush goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EX_FAILED
     except KeyboardInterrupt:
         return EX_INTERRUPTED
+    else:
+        return code
 
 
 def _run(chosen: argparse.Namespace) -> int:
@@ -137,13 +144,13 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true", help="for programs")
 
     one = _command(commands, "detect", _detect, "run the detector alone over a video or a folder of pictures")
-    one.add_argument("--source", required=True, help="a video file or a folder of pictures")
+    one.add_argument("--source", required=True, type=_recorded, help="a video file or a folder of pictures")
     one.add_argument("--jsonl", type=Path, metavar="OUT", help="where the lines go (standard output)")
     one.add_argument("--min-score", type=_share, default=0.05, metavar="S", help="leave out lower scores (0.05)")
     _model_options(one)
 
     one = _command(commands, "bench", _bench, "measure this device's speed against the bare runtime in the same run")
-    one.add_argument("--source", required=True, help="a video file or a folder of pictures")
+    one.add_argument("--source", required=True, type=_recorded, help="a video file or a folder of pictures")
     one.add_argument("--json", action="store_true", help="for programs")
     _model_options(one)
     return parser
@@ -161,11 +168,14 @@ def _command(
 
 
 def _model_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="default", help="a model's file, folder or name (the default model)")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the runtime (1)")
+    parser.add_argument(
+        "--model", type=_text, default="default", help="a model's file, folder or name (the default model)"
+    )
+    parser.add_argument("--threads", type=_threads, default=1, metavar="N", help="of the runtime (1)")
     parser.add_argument(
         "--delegate",
         action="append",
+        type=_text,
         metavar="D",
         help="xnnpack, none, or a library's path; repeat in order of preference",
     )
@@ -173,11 +183,30 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _share(text: str) -> float:
-    value = float(text)
-    if not 0.0 <= value <= 1.0:
-        msg = f"{text} is not between 0 and 1"
-        raise argparse.ArgumentTypeError(msg)
-    return value
+    with contextlib.suppress(ValueError):
+        if 0.0 <= float(text) <= 1.0:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
+
+
+def _threads(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        return DetectSettings(threads=int(text)).threads
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 16")
+
+
+def _text(text: str) -> str:
+    with contextlib.suppress(ValueError):
+        return DetectSettings(model=text).model
+    raise argparse.ArgumentTypeError("it is empty or far too long")
+
+
+def _recorded(text: str) -> str:
+    # A live camera's URL may hold a password, so it is not repeated.
+    with contextlib.suppress(ValueError):
+        if CameraSettings(name="source", source=text).kind is SourceKind.RECORDED:
+            return text
+    raise argparse.ArgumentTypeError("not recorded; name a video file or a folder of pictures")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,20 @@ Each table belongs to the part that it configures; this module puts them togethe
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from agent.ask.settings import AskSettings
 from agent.capture.settings import CameraSettings
@@ -29,6 +36,8 @@ from wire.fields import DeviceId
 
 MAX_CONFIG_BYTES: Final = 1 << 20
 """A megabyte of TOML is no configuration; refusing it keeps a wrong path from filling the memory."""
+ENV_PREFIX: Final = "VEDETTE_"
+ENV_DELIMITER: Final = "__"
 LONGEST_SHOWN: Final = 60
 """A value that is shown beside its error still leaves the error on one line."""
 
@@ -43,7 +52,11 @@ class Config(BaseSettings):
     """Everything that `vedette-agent run` needs to know."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="VEDETTE_", env_nested_delimiter="__", allow_inf_nan=False
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter=ENV_DELIMITER,
+        allow_inf_nan=False,
     )
 
     device: DeviceId
@@ -81,14 +94,17 @@ def load_config(path: Path) -> Config:
         ConfigInvalid: Everything that is wrong, one line each: the key, what is wrong with it, and the mend.
     """
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
+        with path.open("rb") as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
+        if len(content) > MAX_CONFIG_BYTES:
             raise ConfigInvalid(f"{path} is over {MAX_CONFIG_BYTES} bytes", "Name the agent's TOML file.")
-        values = tomllib.loads(path.read_text("utf-8"))
+        values = tomllib.loads(content.decode("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigInvalid(f"there is no file {path}", "Name the agent's TOML file with --config.") from None
     except (OSError, UnicodeDecodeError) as refused:
         raise ConfigInvalid(f"{path} can't be read: {refused}", "Name a readable TOML file with --config.") from None
-    except tomllib.TOMLDecodeError as broken:
+    except (ValueError, RecursionError) as broken:
+        # tomllib also lets through what int() and the stack refuse: numbers of thousands of digits, deep nesting.
         raise ConfigInvalid(f"{path} is not TOML: {broken}", "Mend the file at that place.") from None
     return check_config(values, str(path))
 
@@ -99,12 +115,18 @@ def check_config(values: Mapping[str, Any], source: str) -> Config:
     Raises:
         ConfigInvalid: As `load_config`.
     """
+    lines = [
+        f"{_key((key,))}: unknown key; {_mend(key, Config, ())}" for key in values if key not in Config.model_fields
+    ]
     try:
-        config = Config(**values)
+        # Only what it knows: pydantic-settings takes arguments of its own under names with an underscore.
+        config = Config(**{key: value for key, value in values.items() if key in Config.model_fields})
+    except SettingsError as refused:
+        lines.append(f"{_one_line(refused)}; a variable for a whole table holds JSON")
     except ValidationError as refused:
-        lines = [_line(error, Config) for error in refused.errors(include_url=False)]
+        lines += [_line(error, Config) for error in refused.errors(include_url=False)]
     else:
-        lines = list(_across(config))
+        lines += _across(config)
         if not lines:
             return config
     raise ConfigInvalid(f"{source} can't be used:\n" + "\n".join(f"  {line}" for line in lines))
@@ -143,21 +165,46 @@ def _known(what: str, known: list[str]) -> str:
 
 def _line(error: Mapping[str, Any], model: type[BaseModel]) -> str:
     path = tuple(error["loc"])
-    key = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+    key = _key(path)
     match error["type"]:
         case "extra_forbidden":
-            near = difflib.get_close_matches(str(path[-1]), _keys_at(model, path[:-1]), n=1)
-            mend = f"did you mean {near[0]!r}?" if near else "remove it, or see `vedette-agent run --help`"
-            return f"{key}: unknown key; {mend}"
+            return f"{key}: unknown key; {_mend(str(path[-1]), model, path[:-1])}"
         case "missing":
             return f"{key}: is missing; add it"
         case _:
             shown = repr(error["input"])
-            secret = (
-                path[-1:] in {("source",), ("url",)} or len(shown) > LONGEST_SHOWN or isinstance(error["input"], dict)
-            )
-            got = "" if secret else f" (got {shown})"
-            return f"{key}: {error['msg'].removeprefix('Value error, ')}{got}"
+            secret = path[-1:] in {("source",), ("url",)} or isinstance(error["input"], dict | list | tuple)
+            got = "" if secret or len(shown) > LONGEST_SHOWN else f" (got {shown})"
+            message = error["msg"].removeprefix("Value error, ")
+            if path[-1:] == ("url",) and "@" in str(error["input"]):
+                # Its own message may repeat a part of the password.
+                message = "the url must not hold a name or password: the password goes into token_file"
+            return f"{key}: {message}{got}{_set_by(path)}"
+
+
+def _key(path: tuple[str | int, ...]) -> str:
+    """As a person would write it; what TOML allows in quotes must not break the line."""
+    steps = (
+        f"[{step}]" if isinstance(step, int) else f".{step if step.isprintable() else repr(step)}" for step in path
+    )
+    return "".join(steps).lstrip(".") or "the file"
+
+
+def _set_by(path: tuple[str | int, ...]) -> str:
+    variable = ENV_PREFIX + ENV_DELIMITER.join(map(str, path)).upper()
+    return f" (set by {variable} in the environment)" if variable in os.environ else ""
+
+
+def _mend(key: str, model: type[BaseModel], path: tuple[str | int, ...]) -> str:
+    known = _keys_at(model, path)
+    near = difflib.get_close_matches(key, known, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"remove it; the keys here are {', '.join(known)}" if known else "remove it"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _keys_at(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:

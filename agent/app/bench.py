@@ -179,14 +179,14 @@ def _video(source: Path) -> Iterator[Image]:
         read, image = video.read()
         if not read:
             return
-        yield cast(Image, image)
+        yield cast("Image", image)
 
 
 def _folder(source: Path) -> Iterator[Image]:
     for file in sorted(source.iterdir()):
         image = cv2.imread(str(file)) if file.suffix.lower() in PICTURE_SUFFIXES else None
         if image is not None:
-            yield cast(Image, image)
+            yield cast("Image", image)
 
 
 def _interpreter_class(runtime_name: str) -> Any:  # noqa: ANN401 - neither runtime ships types

@@ -91,7 +91,8 @@ def _written(out: Path | None) -> Iterator[IO[str]]:
     except OSError as refused:
         where = "the standard output" if out is None else out
         raise OutputUnwritable(
-            f"{where} can't be written: {refused.strerror}", "Name a file in a folder that is there, with room for it."
+            f"{where} can't be written: {refused.strerror}",
+            "Name a file in a folder that is there, with room for it.",
         ) from None
 
 

@@ -41,10 +41,10 @@ async def run(config_path: Path, config: Config, version: str, *, until_end: boo
 
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     loop.add_signal_handler(signal.SIGINT, interrupted)
-    # Signals are taken up by the loop, so one that comes while the parts are put together finds them ready.
-    loop.add_signal_handler(signal.SIGHUP, lambda: reload.now())
+    # Without a handler, a SIGHUP that comes while the parts are put together would end the process.
+    loop.add_signal_handler(signal.SIGHUP, log.info, "still starting: the configuration was read just now")
     agent = assemble(config, version)
-    reload = Reloading(agent, config_path, config)
+    loop.add_signal_handler(signal.SIGHUP, Reloading(agent, config_path, config).now)
     hand_back()
     log.info("watching %s", ", ".join(camera.name for camera in config.cameras))
     await _live(agent, stopping, until_end=until_end)
@@ -155,7 +155,7 @@ class Reloading:
         if changed & self.LIVE:
             if "log_level" in changed:
                 logging.getLogger().setLevel(config.log_level.upper())
-            # The rest stays as it was started with: new rules must not count on a camera or a cloud that is not there.
+            # The rest stays as it was at the start: new rules must not count on a camera or cloud that is not there.
             self._config = self._config.model_copy(update={key: getattr(config, key) for key in self.LIVE})
             self._agent.inbox.put(new_rules(self._config))
         log.info("configuration reloaded: %s", ", ".join(sorted(changed & self.LIVE)) or "nothing changed")

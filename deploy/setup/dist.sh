@@ -5,5 +5,5 @@ cd "$(dirname "$0")/../.."
 rm -rf vision/models dist
 trap 'rm -rf vision/models' EXIT
 .venv/bin/python -m deploy.models.build --all --out vision/models
-.venv/bin/python -m build --no-isolation --outdir dist .
+.venv/bin/python -m build --no-isolation --wheel --sdist --outdir dist .
 ls -l dist
