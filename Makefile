@@ -39,11 +39,11 @@ bench: .venv/.ready-dev ## speed as ratios against the bare runtime, and accurac
 	@$(MAKE) -j3 models clip
 	@$(PY) -m bench $(ARGS)
 
-models: .venv/.ready-run ## build the default models into the user's cache
+models: .venv/.ready-run .venv/.ready-node ## build the default models into the user's cache
 	@$(PY) -m deploy.models.build --all
 
 dashboard: cloud/web/static/index.html ## build the dashboard
-cloud/web/static/index.html: .venv/.ready-run $(DASHBOARD)
+cloud/web/static/index.html: .venv/.ready-run $(DASHBOARD) | .venv/.ready-node
 	@deploy/setup/dashboard.sh
 
 clip: .venv/.ready-run ## fetch the demo's video
@@ -65,6 +65,9 @@ constraints: .venv/.ready-dev ## write constraints.txt from .venv
 clean: ## remove what was built in this folder; caches in the home folder stay
 	@rm -rf .venv build dist cloud/web/static vision/models cloud/web/dashboard/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.ready-node: deploy/setup/node.sh | .venv/.ready-run
+	@deploy/setup/node.sh
 
 .venv/.ready-%: pyproject.toml constraints.txt deploy/setup/venv.sh
 	@deploy/setup/venv.sh $*
