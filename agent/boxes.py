@@ -49,3 +49,9 @@ EDGE: Final = 0.01
 def cut_off(box: Box) -> bool:
     """Whether the picture's edge cuts the object off: it may be coming or going."""
     return box[0] <= EDGE or box[1] <= EDGE or box[2] >= 1.0 - EDGE or box[3] >= 1.0 - EDGE
+
+
+def inside(box: Box) -> Box:
+    """The box within the frame: a predicted one may reach over the edge, a reported one may not."""
+    x1, y1, x2, y2 = (min(1.0, max(0.0, float(v))) for v in box)
+    return (x1, y1, x2, y2)

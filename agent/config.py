@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -43,13 +44,24 @@ LONGEST_SHOWN: Final = 60
 
 
 class CameraConfig(CameraSettings):
-    """A camera, and whether its still scenes are skipped."""
+    """A camera, and whether its still scenes are skipped.
+
+    Attributes:
+        motion: How still scenes are told; without it every frame is looked at.
+    """
 
     motion: MotionSettings | None = None
 
 
 class Config(BaseSettings):
-    """Everything that `vedette-agent run` needs to know."""
+    """Everything that `vedette-agent run` needs to know.
+
+    Attributes:
+        device: The id under which the device was enrolled.
+        data_dir: Where alerts and questions wait until they are delivered; made where it is missing.
+        log_level: Below it nothing is logged.
+        ask: Without it the cloud is not asked, and no picture leaves.
+    """
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -124,7 +136,8 @@ def check_config(values: Mapping[str, Any], source: str) -> Config:
     except SettingsError as refused:
         lines.append(f"{_one_line(refused)}; a variable for a whole table holds JSON")
     except ValidationError as refused:
-        lines += [_line(error, Config) for error in refused.errors(include_url=False)]
+        errors = refused.errors(include_url=False)
+        lines += [_line(error, Config) for error in errors if not _follows(error, errors)]
     else:
         lines += _across(config)
         if not lines:
@@ -163,7 +176,15 @@ def _known(what: str, known: list[str]) -> str:
     return f"the {what}s are {', '.join(known)}" if known else f"no {what} is configured"
 
 
-def _line(error: Mapping[str, Any], model: type[BaseModel]) -> str:
+def _follows(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is said to be too short only because what it holds is wrong."""
+    path = error["loc"]
+    return error["type"] == "too_short" and any(
+        other["loc"][: len(path)] == path and len(other["loc"]) > len(path) for other in errors
+    )
+
+
+def _line(error: ErrorDetails, model: type[BaseModel]) -> str:
     path = tuple(error["loc"])
     key = _key(path)
     match error["type"]:
@@ -171,11 +192,15 @@ def _line(error: Mapping[str, Any], model: type[BaseModel]) -> str:
             return f"{key}: unknown key; {_mend(str(path[-1]), model, path[:-1])}"
         case "missing":
             return f"{key}: is missing; add it"
+        case "tuple_type" if isinstance(error["input"], dict):
+            return f"{key}: is one table; write [[{key}]], since there may be several"
+        case "tuple_type":
+            return f"{key}: should be a list, in brackets"
         case _:
             shown = repr(error["input"])
             secret = path[-1:] in {("source",), ("url",)} or isinstance(error["input"], dict | list | tuple)
             got = "" if secret or len(shown) > LONGEST_SHOWN else f" (got {shown})"
-            message = error["msg"].removeprefix("Value error, ")
+            message = error["msg"].removeprefix("Value error, ").replace("Tuple should", "List should")
             if path[-1:] == ("url",) and "@" in str(error["input"]):
                 # Its own message may repeat a part of the password.
                 message = "the url must not hold a name or password: the password goes into token_file"

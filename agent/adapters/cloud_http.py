@@ -36,6 +36,8 @@ MAX_RETRY_AFTER_S: Final = 300.0
 """A cloud that asks for more gets this, so that a slip there cannot silence a device for a day."""
 PASSING: Final = {408, 425, 429}
 """Of the client errors, those that the same request may not meet again."""
+UNKNOWN_TOKEN_S: Final = 60.0
+"""Between tries with a token that was refused: the service limits how often."""
 KEEP_ALIVE_S: Final = 60.0
 """uvicorn, nginx and cloud balancers close an idle connection after 5 to 75 s; httpx notices."""
 
@@ -152,6 +154,9 @@ def _judged(status: int, body: bytes, retry_after: str | None) -> tuple[int, byt
     if httpx.codes.is_success(status):
         return status, body
     said = _said(status, body)
+    if status == httpx.codes.UNAUTHORIZED:
+        # A new token may be on its way to the file; what was asked is worth keeping until then.
+        raise TryAgain(AskRefused(f"the cloud does not know our token: {said}"), UNKNOWN_TOKEN_S)
     if httpx.codes.is_client_error(status) and status not in PASSING:
         raise AskRefused(f"the cloud refused: {said}")
     # A redirect is no answer of ours either: most likely a captive portal, which somebody will pass.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
+from agent.boxes import inside
 from agent.domain import Ask, Box
 from wire.codec import encode
 from wire.messages import Question
@@ -35,7 +36,7 @@ def question_message(
         track=ask.track,
         label=ask.label,
         score=ask.score,
-        box=_inside(ask.box),
+        box=inside(ask.box),
         region=region,
         reason=ask.reason,
         seen_at=seen_at,
@@ -51,9 +52,3 @@ def header_value(question: Question) -> str:
         wire.errors.MessageTooLarge: It is over its limit.
     """
     return json.dumps(json.loads(encode(question)), ensure_ascii=True, separators=(",", ":"))
-
-
-def _inside(box: Box) -> Box:
-    """A predicted box may reach over the frame's edge; a reported one may not."""
-    x1, y1, x2, y2 = (min(1.0, max(0.0, float(v))) for v in box)
-    return (x1, y1, x2, y2)

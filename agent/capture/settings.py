@@ -30,6 +30,7 @@ class CameraSettings(Settings):
     """Where a camera's pictures come from, and how they are read.
 
     Attributes:
+        name: Unique on the device; alerts carry it.
         source: A video file, a folder of pictures, `/dev/video0` or its number, or an rtsp(s):// or http(s):// URL.
             May hold a password: print `redacted_source` instead.
         pace: Of a file or folder: "realtime" drops what can't be judged in time, "max" judges every frame as fast as
@@ -37,8 +38,8 @@ class CameraSettings(Settings):
         loop: Begin a file or folder again when it ends.
         fps_limit: Frames above this rate are left out before they are judged.
         folder_fps: The rate at which a folder's pictures are taken to have been made.
-        width: Asked of a V4L2 device, which may choose otherwise; with `height`.
-        reconnect_initial_s: The pause before a lost camera's first retry; it doubles up to `reconnect_max_s`.
+        width, height: Asked of a V4L2 device, which may choose otherwise; both or neither.
+        reconnect_initial_s, reconnect_max_s: The pause before a lost camera is tried again doubles between them.
         stall_timeout_s: A camera that gives no picture for so long is lost.
     """
 

@@ -46,7 +46,13 @@ RelativePolygon = Annotated[Polygon, Field(max_length=MAX_CORNERS), AfterValidat
 
 
 class ZoneSettings(Settings):
-    """A named part of a camera's picture. Several cameras may have zones of the same name."""
+    """A named part of a camera's picture.
+
+    Attributes:
+        name: Several cameras may have zones of the same name; a rule that names it means them all.
+        camera: Whose picture it is a part of.
+        polygon: Its corners `[x, y]` in shares of the picture, 0 to 1, in order round the edge.
+    """
 
     name: Name
     camera: Name
@@ -54,7 +60,12 @@ class ZoneSettings(Settings):
 
 
 class MaskSettings(Settings):
-    """A part of a camera's picture in which nothing is looked for."""
+    """A part of a camera's picture in which nothing is looked for.
+
+    Attributes:
+        camera: Whose picture it is a part of.
+        polygon: As a zone's.
+    """
 
     camera: Name
     polygon: RelativePolygon
@@ -92,7 +103,9 @@ class RuleSettings(Settings):
     """What to raise an alert about.
 
     Attributes:
+        name: Unique; alerts carry it.
         cameras: None named means all.
+        labels: Of the model's labels, those that matter.
         min_score: Detections below it don't count for this rule.
         frames_to_confirm: In how many frames an object must be detected, at a certain score, before an alert.
         zones: The object must stand in one of them; none named means anywhere.

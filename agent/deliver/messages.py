@@ -9,7 +9,8 @@ from itertools import count
 
 from pydantic import ValidationError
 
-from agent.domain import AlertChange, Answer, Box, Clock
+from agent.boxes import inside
+from agent.domain import AlertChange, Answer, Clock
 from wire.errors import MessageInvalid
 from wire.messages import PICTURES_PATH, Alert, CameraStatus, ModelStatus, Presence, Status, Verdict
 
@@ -83,7 +84,7 @@ def alert_message(change: AlertChange, *, boot: Boot, moment: Moment, message_id
             label=change.label,
             track=change.track,
             score=change.score,
-            box=_inside(change.box),
+            box=inside(change.box),
             seen_first_at=moment.wall_at(change.first_at),
             seen_last_at=moment.wall_at(change.last_at),
             decided_at=moment.wall_at(change.decided_at),
@@ -160,9 +161,3 @@ def answer_of(verdict: Verdict) -> Answer:
         model=verdict.model,
         reason=verdict.reason,
     )
-
-
-def _inside(box: Box) -> Box:
-    """A predicted box may reach over the frame's edge; a reported one may not."""
-    x1, y1, x2, y2 = (min(1.0, max(0.0, float(v))) for v in box)
-    return (x1, y1, x2, y2)

@@ -13,7 +13,12 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 
 
 class LibraryDelegate(Settings):
-    """A delegate library and its options, such as `libedgetpu.so.1` with `device = "usb:0"`."""
+    """A delegate library and its options, such as `libedgetpu.so.1` with `device = "usb:0"`.
+
+    Attributes:
+        library: Its path, or a name that the system's loader finds.
+        options: What the library itself understands.
+    """
 
     library: Name
     options: Annotated[dict[str, str], Field(max_length=64)] = Field(default_factory=dict)
