@@ -402,6 +402,16 @@ async def test_the_cloud_may_ask_to_be_left_alone_for_a_while(cloud, rig):
     await rig.until(lambda: len(rig.answers) == 2)
 
 
+async def test_a_refused_token_keeps_the_question_for_a_new_one(cloud, rig):
+    cloud.script = [always(response(401, b"{}"))]
+    rig.ask()
+    await rig.until(rig.faults.counts)
+    assert rig.faults.counts() == {"AskRefused": 1}
+    assert [key.id for key, _ in rig.uploads.waiting()] == [f"{1:032x}"]
+    rig.ask(2)
+    await rig.until(lambda: len(rig.answers) == 2)
+
+
 async def test_a_token_file_that_is_missing_is_named_and_nothing_is_sent(cloud, tmp_path):
     rig = Rig(cloud, tmp_path / "uploads.db")
 
