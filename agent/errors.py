@@ -95,3 +95,59 @@ class AskRefused(AskError):
 
 class AnswerInvalid(AskError):
     """The cloud's answer breaks its contract."""
+
+
+class UpdateError(AgentError):
+    """A model update could not be done; the old model goes on."""
+
+
+class TrustError(UpdateError):
+    """What is signed does not allow it."""
+
+
+class MetadataExpired(TrustError):
+    """The signed metadata was not renewed in time."""
+
+
+class MetadataRolledBack(TrustError):
+    """The metadata is older than what was seen before."""
+
+
+class MetadataInvalid(TrustError):
+    """The metadata is not signed by whom it should be, or is torn, mixed or endless."""
+
+
+class ReleaseNotAllowed(TrustError):
+    """The group's signed document does not allow this release."""
+
+
+class ReleaseTooOld(TrustError):
+    """The release is below the signed minimum."""
+
+
+class ClockImplausible(TrustError):
+    """The clock is before a time that was already seen."""
+
+
+class RepositoryUnreachable(UpdateError):
+    """The repository can't be reached; try again later."""
+
+
+class DownloadFailed(UpdateError):
+    """The download was too slow, too large, or not what was signed."""
+
+
+class NoRoom(UpdateError):
+    """The disk can't hold the candidate and its reserve."""
+
+
+class CandidateRejected(UpdateError):
+    """The proof or the trial on live frames failed."""
+
+
+class ModelStoreBroken(UpdateError):
+    """The folder of models can't be read or written."""
+
+
+class UpdateMoveRefused(UpdateError):
+    """The table of states names no such move."""

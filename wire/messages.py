@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from wire.fields import Box, Count, DeviceId, Digest, Label, MessageId, Name, Seconds, Text, Timestamp, Unit
 from wire.protocol import PROTOCOL
-from wire.topics import Channel
 
 KIB: Final = 1024
 
@@ -303,14 +302,6 @@ class Refusal(Part):
     message: Text
     mend: Text = ""
 
-
-ON_CHANNEL: Final[dict[Channel, type[Message]]] = {
-    Channel.STATUS: Status,
-    Channel.TELEMETRY: Telemetry,
-    Channel.ALERTS: Alert,
-    Channel.ACKS: Acks,
-    Channel.VERDICTS: Verdict,
-}
 
 QUESTION_HEADER: Final = "Vedette-Question"
 QUESTIONS_PATH: Final = "/v1/questions"

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from wire.messages import ON_CHANNEL, Acks, Alert, Message, Pending, Question, Refusal, Status, Telemetry, Verdict
+from wire.channels import ON_CHANNEL
+from wire.commands import Command, Response
+from wire.messages import Acks, Alert, Message, Pending, Question, Refusal, Status, Telemetry, Verdict
 from wire.model import Manifest
 from wire.protocol import HISTORY, PROTOCOL
 from wire.topics import Channel, Direction
+from wire.updates import Desired, GroupRelease, Reported
 
-KINDS: Final = (Status, Telemetry, Alert, Acks, Verdict, Question, Pending, Refusal, Manifest)
+KINDS: Final = (
+    Status,
+    Telemetry,
+    Alert,
+    Acks,
+    Verdict,
+    Question,
+    Pending,
+    Refusal,
+    Manifest,
+    Desired,
+    Reported,
+    GroupRelease,
+    Command,
+    Response,
+)
 
 SAID: Final[dict[Channel, str]] = {
     Channel.STATUS: "Birth, changes of state and the last will.",
@@ -17,6 +35,10 @@ SAID: Final[dict[Channel, str]] = {
     Channel.ALERTS: "New, updated and ended alerts; kept by the device until acked.",
     Channel.ACKS: "The messages that the cloud has committed.",
     Channel.VERDICTS: "Answers that came after their deadline.",
+    Channel.REPORTED: "What runs, and how the latest update stands.",
+    Channel.RESPONSES: "Answers to commands.",
+    Channel.DESIRED: "What should run: a hint to look at the signed repository.",
+    Channel.COMMANDS: "What an operator asks of the device.",
 }
 
 

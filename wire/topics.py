@@ -32,13 +32,17 @@ class Channel(StrEnum):
     STATUS = "status"
     TELEMETRY = "telemetry"
     ALERTS = "alerts"
+    REPORTED = "reported"
+    RESPONSES = "responses"
     ACKS = "acks"
     VERDICTS = "verdicts"
+    DESIRED = "desired"
+    COMMANDS = "commands"
 
     @property
     def direction(self) -> Direction:
         """Who may write here."""
-        return Direction.DOWN if self in {Channel.ACKS, Channel.VERDICTS} else Direction.UP
+        return Direction.DOWN if self in _DOWNWARD else Direction.UP
 
     @property
     def qos(self) -> int:
@@ -48,7 +52,10 @@ class Channel(StrEnum):
     @property
     def retained(self) -> bool:
         """Only state is kept by the broker; an alert kept there would be raised again at each subscription."""
-        return self is Channel.STATUS
+        return self in {Channel.STATUS, Channel.REPORTED, Channel.DESIRED}
+
+
+_DOWNWARD: Final = frozenset({Channel.ACKS, Channel.VERDICTS, Channel.DESIRED, Channel.COMMANDS})
 
 
 @dataclass(frozen=True, slots=True)

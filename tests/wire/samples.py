@@ -1,7 +1,8 @@
 """One message of each kind, with every field filled in."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from wire.commands import Command, Outcome, Phase, Response
 from wire.messages import (
     Acks,
     Alert,
@@ -22,6 +23,7 @@ from wire.messages import (
     Telemetry,
     Verdict,
 )
+from wire.updates import Desired, ModelRef, Reported, TrialFigures, UpdateState, Window
 
 AT = datetime(2026, 11, 23, 9, 30, 0, 250000, UTC)
 DIGEST = "sha256:" + "ab" * 32
@@ -111,4 +113,50 @@ SAMPLES: dict[str, Message] = {
         late=True,
     ),
     "pending": Pending(**DOWN, message_id="08" * 16, question_id="06" * 16),
+    "desired": Desired(
+        **DOWN,
+        message_id="09" * 16,
+        version=3,
+        deployment_id="0d" * 16,
+        group="default",
+        model=ModelRef(name="nanodet-g-416-fp16", version="1.0.0", digest=DIGEST, number=2),
+        windows=(Window(days=("mon", "sat"), from_minute=60, to_minute=240),),
+        start_jitter_s=30.0,
+    ),
+    "reported": Reported(
+        **UP,
+        message_id="0a" * 16,
+        desired_version=3,
+        deployment_id="0d" * 16,
+        state=UpdateState.PROBATION,
+        running=ModelRef(name="nanodet-g-416-fp16", version="1.0.0", digest=DIGEST, number=2),
+        previous=ModelRef(name="ssdlite", version="1.0.0", digest="sha256:" + "cd" * 32),
+        reason="20 of 100 frames",
+        trial=TrialFigures(
+            frames=30,
+            agreement=0.75,
+            detections_candidate=6.5,
+            detections_current=5.0,
+            latency_candidate_ms=50.0,
+            latency_current_ms=8.0,
+        ),
+        quarantined=("sha256:" + "ef" * 32,),
+    ),
+    "command": Command(
+        **DOWN,
+        message_id="0b" * 16,
+        name="mute",
+        expires_at=AT + timedelta(minutes=5),
+        arguments={"rule": "people", "for_s": 600},
+        issued_by="operator",
+    ),
+    "response": Response(
+        **UP,
+        message_id="0c" * 16,
+        command_id="0b" * 16,
+        name="mute",
+        phase=Phase.DONE,
+        outcome=Outcome.REFUSED,
+        reason="there is no rule 'people'",
+    ),
 }

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.wire.samples import SAMPLES
+from wire.channels import ON_CHANNEL
 from wire.codec import decode, decode_on, encode
 from wire.errors import MessageInvalid, MessageTooLarge, NewerProtocol, NotOurs, WireError
-from wire.messages import ON_CHANNEL, Acks, Alert, Question, Status
+from wire.messages import Acks, Alert, Question, Status
 from wire.protocol import HISTORY, PROTOCOL
 from wire.topics import Channel, topic
 

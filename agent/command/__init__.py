@@ -1,0 +1,1 @@
+"""Remote commands: each states what is wanted, expires, is done once and is always answered."""
