@@ -1,7 +1,7 @@
 """The command line of a device: `vedette-agent run | check | detect | bench`.
 
 Exit codes: 0 done; 1 something failed, the message says what and what to do; 2 the command line is wrong;
-78 the configuration is wrong (EX_CONFIG); 130 interrupted.
+75 a `restart` command ended `run`, start it again; 78 the configuration is wrong (EX_CONFIG); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from agent.app.bench import bench
 from agent.app.check import check
 from agent.app.detect import detect
 from agent.app.logs import begin_logging
+from agent.app.overrides import load_overridden
 from agent.app.progress import Line
 from agent.app.run import run
 from agent.capture.settings import CameraSettings, SourceKind
@@ -36,7 +37,7 @@ EX_INTERRUPTED: Final = 130
 
 EPILOG: Final = """\
 exit codes: 0 done, 1 failed (the message says what to do), 2 wrong command line,
-78 wrong configuration, 130 interrupted
+75 start it again (a command asked for it), 78 wrong configuration, 130 interrupted
 """
 
 
@@ -65,10 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    config = load_config(chosen.config)
+    config = load_overridden(chosen.config)
     begin_logging(chosen.log_level or config.log_level)
-    asyncio.run(run(chosen.config, config, version("vedette"), until_end=chosen.until_end))
-    return 0
+    return asyncio.run(run(chosen.config, config, version("vedette"), until_end=chosen.until_end))
 
 
 def _check(chosen: argparse.Namespace) -> int:

@@ -105,12 +105,21 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigInvalid: Everything that is wrong, one line each: the key, what is wrong with it, and the mend.
     """
+    return check_config(read_values(path), str(path))
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """The values of a configuration file, not checked yet.
+
+    Raises:
+        ConfigInvalid: The file can't be read, or is not TOML.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(MAX_CONFIG_BYTES + 1)
         if len(content) > MAX_CONFIG_BYTES:
             raise ConfigInvalid(f"{path} is over {MAX_CONFIG_BYTES} bytes", "Name the agent's TOML file.")
-        values = tomllib.loads(content.decode("utf-8-sig"))
+        return tomllib.loads(content.decode("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigInvalid(f"there is no file {path}", "Name the agent's TOML file with --config.") from None
     except (OSError, UnicodeDecodeError) as refused:
@@ -118,7 +127,6 @@ def load_config(path: Path) -> Config:
     except (ValueError, RecursionError) as broken:
         # tomllib also lets through what int() and the stack refuse: numbers of thousands of digits, deep nesting.
         raise ConfigInvalid(f"{path} is not TOML: {broken}", "Mend the file at that place.") from None
-    return check_config(values, str(path))
 
 
 def check_config(values: Mapping[str, Any], source: str) -> Config:

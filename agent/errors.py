@@ -145,6 +145,10 @@ class CandidateRejected(UpdateError):
     """The proof or the trial on live frames failed."""
 
 
+class JudgeStuck(UpdateError):
+    """The judging thread does not come back from the model that it runs; only a restart gets rid of that one."""
+
+
 class ModelStoreBroken(UpdateError):
     """The folder of models can't be read or written."""
 

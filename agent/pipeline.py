@@ -7,6 +7,7 @@ cloud, deadlines, new rules, the end) is done by the same thread between two fra
 
 from __future__ import annotations
 
+import math
 import queue
 import time
 from collections import Counter, OrderedDict
@@ -23,7 +24,7 @@ from agent.deliver.stream_cost import StreamCost
 from agent.detect.motion import MotionGate
 from agent.domain import AlertChange, Answer, Ask, Clock, Frame
 from agent.track.tracker import Tracker
-from vision.detections import Detector
+from vision.detections import Detections, Detector
 from vision.errors import InferenceFailed
 from wire.messages import AlertEvent, AlertState
 
@@ -31,6 +32,9 @@ IDLE_S: Final = 0.25
 """How long to wait for a frame before deadlines are looked at; a deadline below a second makes little sense."""
 FAILURES_IN_A_ROW: Final = 50
 """Five seconds at ten frames a second: a passing fault is over by then, a broken model is not."""
+TAKE_BACK_S: Final = 60.0
+"""For so long after a switch, failures don't end the run: the model's probation takes it back, and needs a judge to
+hand the frames to again."""
 
 
 class FrameSupply(Protocol):
@@ -68,6 +72,47 @@ class NewRules:
     zones: tuple[ZoneSettings, ...]
     asking: AskPolicySettings | None
     masks: Mapping[str, MaskFilter]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewModel:
+    """A model that replaces the present one; whoever hands it in closes that one afterwards.
+
+    Attributes:
+        min_score: The lowest score that it is asked for.
+        uncertain: Its band of scores worth a question.
+        adopted: Called between the two frames, by the judging thread.
+    """
+
+    detector: Detector
+    min_score: float
+    uncertain: tuple[float, float]
+    adopted: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """No new alerts of this rule, on this camera (None: of any, on any), for so long."""
+
+    rule: str | None
+    camera: str | None
+    for_s: float
+
+
+Event = Answer | NewRules | NewModel | Mute
+
+
+class Onlooker(Protocol):
+    """Told of each frame by the judging thread, which waits for it: it must return at once."""
+
+    def judged(self, frame: Frame, detections: Detections, inference_s: float) -> None:
+        """The model said this of the frame."""
+
+    def failed(self, failure: InferenceFailed) -> None:
+        """The model failed on a frame."""
+
+    def skipped(self) -> None:
+        """A frame was too still to be judged."""
 
 
 @dataclass(slots=True)
@@ -128,17 +173,20 @@ class Inbox:
     """What other threads want of the judging thread, which takes it up between two frames."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        self._waiting: queue.SimpleQueue[tuple[Answer | NewRules, Future[None]]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Event, Future[None]]] = queue.SimpleQueue()
         self._wake = wake
 
-    def put(self, event: Answer | NewRules) -> Future[None]:
-        """Hand in an event; from any thread. What follows from it is committed once the future is done."""
+    def put(self, event: Event) -> Future[None]:
+        """Hand in an event; from any thread. What follows from it is committed once the future is done.
+
+        A model can be withdrawn by cancelling the future; whether that came in time is what `cancel` returns.
+        """
         done: Future[None] = Future()
         self._waiting.put((event, done))
         self._wake()
         return done
 
-    def take(self) -> tuple[Answer | NewRules, Future[None]] | None:
+    def take(self) -> tuple[Event, Future[None]] | None:
         """The oldest event, and what to set when it is done."""
         try:
             return self._waiting.get_nowait()
@@ -151,7 +199,7 @@ class Pipeline:
 
     Args:
         frames: The cameras' slots.
-        inbox: Answers and new rules.
+        inbox: Answers, new rules and new models.
         detector: Used by the judging thread only.
         lanes: One for each camera, by name.
         rules: The rule book; owned by the judging thread from here on.
@@ -160,6 +208,7 @@ class Pipeline:
         clock: The agent's clock.
         faults: Where what went wrong is counted.
         min_score: The lowest score the tracker wants to hear of.
+        onlooker: Watches over the model; None where nobody does.
     """
 
     def __init__(
@@ -175,6 +224,7 @@ class Pipeline:
         clock: Clock,
         faults: Faults,
         min_score: float,
+        onlooker: Onlooker | None = None,
     ) -> None:
         self._frames = frames
         self._detector = detector
@@ -187,7 +237,9 @@ class Pipeline:
         self._min_score = min_score
         self._inbox = inbox
         self._stopping = False
+        self._onlooker = onlooker
         self._failures_in_a_row = 0
+        self._spared_until = -math.inf
         self.stages = Stages()
         self.tally = Tally()
 
@@ -232,6 +284,8 @@ class Pipeline:
                 lane.still += 1
                 lane.tracker.still(frame.at)
                 self._rules.still(frame.camera, frame.at)
+                if self._onlooker is not None:
+                    self._onlooker.skipped()
                 return
 
         try:
@@ -243,6 +297,8 @@ class Pipeline:
         detected = _spent(stages, "detect", began)
         lane.judged += 1
         lane.inference_s += detected - began
+        if self._onlooker is not None:
+            self._onlooker.judged(frame, detections, detected - began)
 
         tracks = lane.tracker.update(lane.masks.keep(detections), frame.at)
         tracked = _spent(stages, "track", detected)
@@ -281,6 +337,8 @@ class Pipeline:
         now = self._clock.monotonic()
         while (waiting := self._inbox.take()) is not None:
             event, done = waiting
+            # Whoever waited may have given up, which must not stop the judging.
+            awaited = done.set_running_or_notify_cancel()
             match event:
                 case Answer():
                     self._deliver(self._rules.answer(event, now), None)
@@ -288,10 +346,21 @@ class Pipeline:
                     self._deliver(self._rules.replace_rules(event.rules, event.zones, event.asking, now), None)
                     for camera in self._lanes.keys() & event.masks.keys():
                         self._lanes[camera].masks = event.masks[camera]
-            # Whoever waited may have given up, which must not stop the judging.
-            if done.set_running_or_notify_cancel():
+                case Mute():
+                    self._rules.mute(event.rule, event.camera, now + event.for_s)
+                case NewModel() if awaited:
+                    self._adopt(event, now)
+            if awaited:
                 done.set_result(None)
         self._deliver(self._rules.tick(now), None)
+
+    def _adopt(self, model: NewModel, now: float) -> None:
+        self._detector = model.detector
+        self._min_score = model.min_score
+        self._rules.follow_model(model.uncertain)
+        self._failures_in_a_row = 0
+        self._spared_until = now + TAKE_BACK_S
+        model.adopted()
 
     def _sample_cost(self, lane: Lane, frame: Frame) -> None:
         if lane.stream_cost is not None:
@@ -300,7 +369,9 @@ class Pipeline:
     def _model_failed(self, failed: InferenceFailed) -> None:
         self._faults.note(failed)
         self._failures_in_a_row += 1
-        if self._failures_in_a_row >= FAILURES_IN_A_ROW:
+        if self._onlooker is not None:
+            self._onlooker.failed(failed)
+        if self._failures_in_a_row >= FAILURES_IN_A_ROW and self._clock.monotonic() > self._spared_until:
             raise failed
 
 

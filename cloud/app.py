@@ -21,6 +21,7 @@ from cloud.adapters.nats_callout import AccountKey, Callout, open_callout
 from cloud.adapters.nats_config import BrokerSecrets, BrokerSettings
 from cloud.adapters.nats_process import Broker, open_broker
 from cloud.bus import Bus, OffloadWitness
+from cloud.command.service import CommandService
 from cloud.config import Settings
 from cloud.errors import BrokerFailed, PortTaken
 from cloud.fleet.enrolment import Enrolment
@@ -32,16 +33,24 @@ from cloud.ingest.service import IngestService
 from cloud.ingest.thinning import thin_for_ever
 from cloud.offload.pictures import AlertPictures, Decoding
 from cloud.offload.service import OffloadService
+from cloud.registry.renewing import Renewing
+from cloud.registry.service import Registry
+from cloud.rollout.service import RolloutService
 from cloud.store.alerts import AlertStore
 from cloud.store.batches import BatchStore
 from cloud.store.blobs import LocalBlobs
+from cloud.store.commands import CommandStore
 from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
 from cloud.store.questions import QuestionStore
+from cloud.store.rollouts import RolloutStore
 from cloud.web.api import read_router
+from cloud.web.commands import commands_router
 from cloud.web.events import Feed
 from cloud.web.health import health_router
 from cloud.web.questions import questions_router
+from cloud.web.repository import repository_router
+from cloud.web.rollouts import rollouts_router
 from cloud.web.server import HttpServer, listening, make_application
 
 log = logging.getLogger(__name__)
@@ -158,11 +167,23 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
         )
         link = MqttLink(LinkSettings(_reachable(where.mqtt_host), where.mqtt_port, passwords.cloud), counters, clock)
         ingest = IngestService(link=link, store=batches, bus=bus, counter=counters, clock=clock)
+        registry = Registry(data.registry, clock)
+        renewing = Renewing(registry, clock)
         feed = Feed(bus=bus, alerts=alerts, devices=devices, clock=clock)
         routers = [
             read_router(alerts=alerts, devices=devices, pictures=blobs, feed=feed, clock=clock),
-            health_router(_checks(database, broker, callout, link, ingest), counters.snapshot),
+            health_router(
+                _checks(database, broker, callout, link, ingest) | {"repository": renewing.working}, counters.snapshot
+            ),
+            repository_router(registry.folder.repository),
         ]
+        rollouts = RolloutStore(database)
+        rolling = RolloutService(store=rollouts, signer=registry, link=link, bus=bus, clock=clock)
+        routers.append(rollouts_router(rollouts=rollouts, clock=clock))
+        commands = CommandStore(database)
+        routers.append(
+            commands_router(commands=commands, pictures=blobs, tokens=enrolment, clock=clock, settings=settings.door)
+        )
         if settings.answer_questions:
             questions = QuestionStore(database, clock)
             routers.append(await _answering(stack, settings, questions, blobs, link, bus, enrolment, clock))
@@ -177,9 +198,12 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
                 ("broker", broker.supervise),
                 ("link", link.run),
                 ("ingest", ingest.run),
+                ("commands", CommandService(store=commands, devices=devices, link=link, clock=clock).run),
+                ("rollouts", rolling.run),
                 ("revocations", RevocationWatch(devices, callout, clock).run),
                 ("thinning", lambda: thin_for_ever(batches, clock)),
                 ("events", feed.run),
+                ("renewing", renewing.run),
             ),
         )
 

@@ -26,6 +26,7 @@ class Kind(StrEnum):
 
     ALERT = "alert"
     DEVICE = "device"
+    ROLLOUT = "rollout"
 
 
 @dataclass(frozen=True, slots=True)

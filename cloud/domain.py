@@ -9,7 +9,9 @@ from typing import Final, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from wire.commands import Response
 from wire.messages import Alert, Presence, Status, Telemetry, UpMessage
+from wire.updates import Reported
 
 MAX_REASONS: Final = 32
 """As many as one telemetry message may name; what exceeds it over the boots is summed as `other`."""
@@ -100,6 +102,7 @@ class DeviceRecord:
         status: The latest, which may be a last will.
         online_status: The latest that said `online`: a last will names neither cameras nor model.
         presence: As of the latest message; who is silent for long is offline all the same (`fleet.presence`).
+        reported: What it runs, and how its latest update stands.
         past: What earlier boots counted.
     """
 
@@ -111,6 +114,7 @@ class DeviceRecord:
     status: Status | None = None
     online_status: Status | None = None
     telemetry: Telemetry | None = None
+    reported: Reported | None = None
     past: Totals = field(default_factory=Totals)
 
     @property
@@ -184,9 +188,11 @@ class Writes:
     Attributes:
         events: Alert messages to add to the history.
         points: Chart points by device; the latest of a time slot stays.
+        responses: Answers to commands, in the order of arrival.
     """
 
     events: tuple[tuple[Alert, datetime], ...] = ()
     alerts: tuple[StandingAlert, ...] = ()
     devices: tuple[DeviceRecord, ...] = ()
     points: tuple[tuple[str, TelemetryPoint], ...] = ()
+    responses: tuple[tuple[Response, datetime], ...] = ()

@@ -21,6 +21,9 @@ CloudError
 │   ├── DeviceExists         enrolled already
 │   ├── DeviceUnknown        never enrolled
 │   └── AlertForeign         an alert under an id that belongs to another device
+├── RolloutError
+│   ├── RolloutOpen          another rollout is not over in the group
+│   └── RolloutRefused       it can't be started, or not do what is wanted of it; says why
 ├── NotFound                 no such thing behind this address
 └── HostRefused              the request names a host that is not this service
 """
@@ -112,6 +115,18 @@ class DeviceUnknown(FleetError):
 
 class AlertForeign(FleetError):
     """The alert's id belongs to another device."""
+
+
+class RolloutError(CloudError):
+    """A rollout can't do what is wanted."""
+
+
+class RolloutOpen(RolloutError):
+    """Another rollout is not over in the group."""
+
+
+class RolloutRefused(RolloutError):
+    """The rollout can't be started, or is not where the wish could be granted."""
 
 
 class NotFound(CloudError):

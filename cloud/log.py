@@ -18,6 +18,7 @@ _QUIET: Final = {
     "alembic": logging.WARNING,
     "mqtt": logging.ERROR,
     "nats": logging.CRITICAL,
+    "tuf": logging.WARNING,
     "uvicorn": logging.WARNING,
 }
 

@@ -8,7 +8,7 @@ whoever sent the command holds it until it is answered or expires.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -29,6 +29,10 @@ class CommandName(StrEnum):
     DIAGNOSE = "diagnose"
     SET_LOG_LEVEL = "set-log-level"
     MUTE = "mute"
+
+
+SNAPSHOTS_PATH: Final = "/v1/snapshots"
+"""`PUT {SNAPSHOTS_PATH}/{command_id}`: a JPEG body, the picture that a `snapshot` asked for; twice is harmless."""
 
 
 class Command(Message):

@@ -15,6 +15,7 @@ from agent.ask.settings import AskSettings
 from agent.deliver.ledger import Ledger, Why, http_request_size
 from agent.errors import AnswerInvalid, AskRefused, AskUnreachable, ConfigInvalid
 from wire.codec import decode
+from wire.commands import SNAPSHOTS_PATH
 from wire.errors import VedetteError, WireError
 from wire.messages import (
     KIB,
@@ -106,6 +107,14 @@ class CloudHttp:
             AskRefused, TryAgain: as `ask`.
         """
         await self._send("PUT", f"{PICTURES_PATH}/{alert_id}", jpeg, {}, timeout_s, Why.PICTURES)
+
+    async def put_snapshot(self, command_id: str, jpeg: bytes, *, timeout_s: float) -> None:
+        """Send the picture that a command asked for.
+
+        Raises:
+            AskRefused, TryAgain: as `ask`.
+        """
+        await self._send("PUT", f"{SNAPSHOTS_PATH}/{command_id}", jpeg, {}, timeout_s, Why.SNAPSHOTS)
 
     async def _send(
         self, method: str, path: str, jpeg: bytes, headers: dict[str, str], timeout_s: float, why: Why

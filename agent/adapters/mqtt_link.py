@@ -20,6 +20,7 @@ import aiomqtt
 from agent.adapters.mqtt_connection import Credentials, MqttConnection
 from agent.adapters.mqtt_talk import Condition, Hearing, Voice, status_bytes
 from agent.adapters.wakeup import Wakeup
+from agent.command.ports import Desk
 from agent.deliver.faults import Faults
 from agent.deliver.ledger import Ledger, Why
 from agent.deliver.link import LinkSettings, OnAnswer
@@ -65,6 +66,7 @@ class MqttLink:
         clock: Clock,
         faults: Faults,
         ledger: Ledger,
+        desk: Desk | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._settings = settings
@@ -77,6 +79,7 @@ class MqttLink:
         self._clock = clock
         self._faults = faults
         self._ledger = ledger
+        self._desk = desk
         self._jitter = jitter
         self._window = Window(settings.window, settings.ack_timeout_s)
         self._recorded = Wakeup()
@@ -197,13 +200,20 @@ class MqttLink:
             raise _first(group) from None
 
     async def _converse(self, voice: Voice, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
-        await voice.listen([Channel.ACKS, Channel.VERDICTS])
+        await voice.listen([Channel.ACKS, Channel.VERDICTS, *([Channel.COMMANDS] if self._desk else [])])
         birth = self._condition
         await voice.say_status(birth, timeout_s=self._settings.connect_timeout_s)
         self._online = True
         hearing = Hearing(
-            voice, forget=self._outbox.forget, acked=self._take_acks, answered=self._take_answer, faults=self._faults
+            voice,
+            forget=self._outbox.forget,
+            acked=self._take_acks,
+            answered=self._take_answer,
+            faults=self._faults,
+            desk=self._desk,
         )
+        if self._desk is not None:
+            tasks.create_task(_respond(voice, self._desk), name="mqtt-respond")
         tasks.create_task(hearing.run(), name="mqtt-receive")
         tasks.create_task(self._drain(voice), name="mqtt-drain")
         tasks.create_task(self._report_status(voice, birth), name="mqtt-status")
@@ -295,6 +305,12 @@ class MqttLink:
             await asyncio.sleep(FLUSH_EVERY_S)
             if self._outbox.held():
                 await asyncio.to_thread(self._outbox.flush)
+
+
+async def _respond(voice: Voice, desk: Desk) -> None:
+    await desk.connected()
+    while True:
+        voice.say_response(await desk.next_answer())
 
 
 async def _watch(connection: MqttConnection) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 import aiomqtt
 
 from agent.adapters.mqtt_connection import MqttConnection
+from agent.command.ports import Desk
 from agent.deliver.faults import Faults
 from agent.deliver.ledger import MQTT_PUBACK_SIZE, Ledger, Why, mqtt_publish_size, mqtt_subscribe_size
 from agent.deliver.messages import Boot, answer_of, status_message
@@ -20,6 +21,7 @@ from agent.deliver.telemetry import Snapshot, telemetry_message
 from agent.domain import Answer, Clock
 from agent.errors import LinkLost, LinkRefused, OutboxUnwritable
 from wire.codec import decode_on, encode
+from wire.commands import Command
 from wire.errors import MessageTooLarge, NotOurs, WireError
 from wire.messages import Acks, CameraStatus, ModelStatus, Presence, Verdict
 from wire.topics import Channel, topic
@@ -121,6 +123,14 @@ class Voice:
             raise MessageTooLarge(f"an alert of {size} bytes is over the broker's limit of {limit}: dropped")
         self._publish(Channel.ALERTS, payload, Why.ALERTS).add_done_callback(self._note_refusal)
 
+    def say_response(self, payload: bytes) -> None:
+        """Publish an answer to a command; it is said again at the next connection unless the cloud acks it.
+
+        Raises:
+            LinkLost: The connection is gone.
+        """
+        self._publish(Channel.RESPONSES, payload, Why.RESPONSES).add_done_callback(self._note_refusal)
+
     def acknowledge(self, message: aiomqtt.Message) -> None:
         """Tell the broker that an incoming message is dealt with."""
         if self.connection.acknowledge(message):
@@ -158,6 +168,7 @@ class Hearing:
         acked: Callable[[tuple[str, ...]], None],
         answered: Callable[[Answer], Future[None] | None],
         faults: Faults,
+        desk: Desk | None = None,
     ) -> None:
         """Take note of who wants to know.
 
@@ -167,12 +178,14 @@ class Hearing:
             acked: Told afterwards.
             answered: Told of each verdict; see `agent.deliver.link.OnAnswer`.
             faults: Counts what was refused.
+            desk: Takes commands, where there is one.
         """
         self._voice = voice
         self._forget = forget
         self._acked = acked
         self._answered = answered
         self._faults = faults
+        self._desk = desk
         self._pending: set[asyncio.Future[None]] = set()
         self._acks: list[tuple[aiomqtt.Message, Acks]] = []
 
@@ -200,16 +213,22 @@ class Hearing:
             return
         if isinstance(said, Acks):
             self._acks.append((message, said))
+            if self._desk is not None:
+                self._desk.acked(said.message_ids, said.made_at)
+        elif isinstance(said, Command):
+            if self._desk is not None:
+                await self._desk.take(said)
+            self._voice.acknowledge(message)
         else:
             await self._take_verdict(message, said)
 
-    def _decoded(self, message: aiomqtt.Message) -> Acks | Verdict:
+    def _decoded(self, message: aiomqtt.Message) -> Acks | Verdict | Command:
         where, said = decode_on(str(message.topic), bytes(message.payload))
         if where.device != self._voice.device:
             raise NotOurs(f"a message to {where.device} came to us")
         if message.retain:
             raise NotOurs(f"a retained message came on {message.topic}, where none may be")
-        if not isinstance(said, Acks | Verdict):
+        if not isinstance(said, Acks | Verdict | Command):
             raise NotOurs(f"a message came on {message.topic}, which is not for us to read")
         return said
 

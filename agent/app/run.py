@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from agent.adapters.resident import hand_back
+from agent.app.overrides import load_overridden
 from agent.app.wiring import Agent, assemble, new_rules
-from agent.config import Config, load_config
-from agent.errors import ConfigInvalid
+from agent.config import Config
+from agent.errors import ConfigInvalid, OutboxUnwritable
 from wire.errors import VedetteError
 
 log: Final = logging.getLogger(__name__)
@@ -24,8 +25,16 @@ SETTLED_AFTER_S: Final = 10.0
 """Cameras and connections are open by then, or waiting for what is not there."""
 
 
-async def run(config_path: Path, config: Config, version: str, *, until_end: bool) -> None:
-    """Run until SIGTERM or SIGINT, or with `until_end` until every recorded source is over.
+EX_RESTART: Final = 75
+"""A `restart` command ended it (EX_TEMPFAIL, which no other end gives): the supervisor starts it again. For systemd
+that is `Restart=on-failure`, or `RestartForceExitStatus=75` where other failures shall not."""
+
+
+async def run(config_path: Path, config: Config, version: str, *, until_end: bool) -> int:
+    """Run until SIGTERM, SIGINT or a `restart` command, or with `until_end` until every recorded source is over.
+
+    Returns:
+        The exit code: 0, or EX_RESTART.
 
     Raises:
         VedetteError: A part can't be opened, or failed for good; with `until_end` also what ended a source early.
@@ -44,7 +53,10 @@ async def run(config_path: Path, config: Config, version: str, *, until_end: boo
     # Without a handler, a SIGHUP that comes while the parts are put together would end the process.
     loop.add_signal_handler(signal.SIGHUP, log.info, "still starting: the configuration was read just now")
     agent = assemble(config, version)
-    loop.add_signal_handler(signal.SIGHUP, Reloading(agent, config_path, config).now)
+    reloading = Reloading(agent, config_path, config)
+    loop.add_signal_handler(signal.SIGHUP, reloading.now)
+    restarting = _connect(agent, reloading, stopping, config_path)
+    await asyncio.to_thread(_open_desk, agent)
     hand_back()
     log.info("watching %s", ", ".join(camera.name for camera in config.cameras))
     await _live(agent, stopping, until_end=until_end)
@@ -52,7 +64,32 @@ async def run(config_path: Path, config: Config, version: str, *, until_end: boo
         for camera in agent.cameras.by_name.values():
             if camera.failure is not None:
                 raise camera.failure
-    log.info("stopped")
+    log.info("stopped%s", ", to be started again" if restarting.is_set() else "")
+    return EX_RESTART if restarting.is_set() else 0
+
+
+def _connect(agent: Agent, reloading: Reloading, stopping: asyncio.Event, path: Path) -> asyncio.Event:
+    """Let commands reach the run; the event that is set where one wants the agent started again."""
+    restarting = asyncio.Event()
+
+    def restart() -> None:
+        log.info("stopping, to be started again: a command asked for it")
+        restarting.set()
+        stopping.set()
+
+    control = agent.control
+    control.path = path
+    control.on_restart = restart
+    control.on_config = reloading.take
+    control.rules = lambda: reloading.rules
+    return restarting
+
+
+def _open_desk(agent: Agent) -> None:
+    try:
+        agent.desk.open()
+    except OutboxUnwritable as refused:  # alerts come first: a device that can't record commands refuses them
+        agent.faults.note(refused)
 
 
 async def _live(agent: Agent, stopping: asyncio.Event, *, until_end: bool) -> None:
@@ -79,6 +116,7 @@ async def _live(agent: Agent, stopping: asyncio.Event, *, until_end: bool) -> No
             if agent.asker is not None:
                 tasks.create_task(live(agent.asker.run(ask_stop)), name="asker")
             judging = tasks.create_task(live(asyncio.to_thread(agent.pipeline.run, over)), name="judge")
+            tasks.create_task(agent.desk.run(ask_stop), name="desk")
             settled = tasks.create_task(_settle(), name="settle")
             await stopping.wait()
             settled.cancel()
@@ -96,6 +134,8 @@ async def _live(agent: Agent, stopping: asyncio.Event, *, until_end: bool) -> No
     agent.outbox.close()
     if agent.uploads is not None:
         agent.uploads.close()
+    agent.journal.close()
+    logging.getLogger().removeHandler(agent.tail)
     if failures:
         raise failures[0]
 
@@ -144,11 +184,20 @@ class Reloading:
     def now(self) -> None:
         """Read the file again; a file that can't be used changes nothing."""
         try:
-            config = load_config(self._path)
+            config = load_overridden(self._path)
         except ConfigInvalid as refused:
             log.error("%s: %s; going on with the old configuration", refused.name, refused)  # noqa: TRY400 - for people
             self._agent.faults.note(refused)
             return
+        self.take(config)
+
+    @property
+    def rules(self) -> frozenset[str]:
+        """The names of the rules at work."""
+        return frozenset(rule.name for rule in self._config.rules)
+
+    def take(self, config: Config) -> list[str]:
+        """Go on under this configuration, as far as that is possible while running; the keys that changed."""
         changed = {key for key in Config.model_fields if getattr(config, key) != getattr(self._config, key)}
         for key in sorted(changed - self.LIVE):
             log.warning("%s changed: that takes a restart", key)
@@ -158,4 +207,6 @@ class Reloading:
             # The rest stays as it was at the start: new rules must not count on a camera or cloud that is not there.
             self._config = self._config.model_copy(update={key: getattr(config, key) for key in self.LIVE})
             self._agent.inbox.put(new_rules(self._config))
-        log.info("configuration reloaded: %s", ", ".join(sorted(changed & self.LIVE)) or "nothing changed")
+        live = sorted(changed & self.LIVE)
+        log.info("configuration reloaded: %s", ", ".join(live) or "nothing changed")
+        return live

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agent.adapters.command_desk import CommandDesk
+from agent.adapters.command_journal import SqliteJournal
+from agent.adapters.crops import encode_jpeg
 from agent.adapters.http_asker import AskCounts, HttpAsker
 from agent.adapters.mqtt_link import MqttLink
 from agent.adapters.opencv_source import open_source
@@ -18,10 +21,15 @@ from agent.adapters.sqlite_uploads import SqliteUploads
 from agent.adapters.system_clock import SystemClock
 from agent.adapters.token import token_source
 from agent.app.board import StatusBoard
+from agent.app.control import AgentControl, SnapshotUpload
 from agent.app.figures import AgentFigures
 from agent.capture.camera import Camera
 from agent.capture.cameras import Cameras
 from agent.capture.slots import FrameSlots
+from agent.command.actions import Actions
+from agent.command.frames import WatchedFrames
+from agent.command.log_tail import LogTail
+from agent.command.ports import ModelCommands
 from agent.config import CameraConfig, Config
 from agent.decide.masks import MaskFilter
 from agent.decide.rulebook import RuleBook
@@ -43,6 +51,7 @@ log: Final = logging.getLogger(__name__)
 
 OUTBOX_FILE: Final = "outbox.db"
 UPLOADS_FILE: Final = "uploads.db"
+COMMANDS_FILE: Final = "commands.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,22 @@ class Agent:
     asker: HttpAsker | None
     inbox: Inbox
     faults: Faults
+    desk: CommandDesk
+    journal: SqliteJournal
+    control: AgentControl
+    tail: LogTail
+    models: ModelSlot
+
+
+class ModelSlot:
+    """Where the update worker is put, once there is one; without it the model's commands are refused."""
+
+    def __init__(self) -> None:
+        self.commands: ModelCommands | None = None
+
+    def get(self) -> ModelCommands | None:
+        """The worker, as far as commands reach it."""
+        return self.commands
 
 
 def assemble(config: Config, version: str) -> Agent:
@@ -111,8 +136,9 @@ def assemble(config: Config, version: str) -> Agent:
             faults=faults,
             ledger=ledger,
         )
+    frames = WatchedFrames(slots, tuple(lanes))
     pipeline = Pipeline(
-        frames=slots,
+        frames=frames,
         inbox=inbox,
         detector=detector,
         lanes=lanes,
@@ -134,6 +160,26 @@ def assemble(config: Config, version: str) -> Agent:
         faults=faults,
         ledger=ledger,
     )
+    tail, models = LogTail(), ModelSlot()
+    logging.getLogger().addHandler(tail)
+    control = AgentControl(
+        config=config,
+        boot=boot,
+        figures=figures,
+        inbox=inbox,
+        clock=clock,
+        tail=tail,
+        model=f"{detector.manifest.name} {detector.manifest.version}",
+    )
+    actions = Actions(
+        control,
+        frames,
+        encode=lambda image, quality, max_px: encode_jpeg(image, quality=quality, max_px=max_px),
+        snapshots=None if config.ask is None else SnapshotUpload(config.ask, token=password, ledger=ledger),
+        models=models.get,
+    )
+    journal = SqliteJournal(data_dir / COMMANDS_FILE, faults=faults)
+    desk = CommandDesk(journal=journal, actions=actions.table(), boot=boot, clock=clock, faults=faults)
     link = MqttLink(
         config.link,
         telemetry=config.telemetry,
@@ -145,9 +191,26 @@ def assemble(config: Config, version: str) -> Agent:
         clock=clock,
         faults=faults,
         ledger=ledger,
+        desk=desk,
     )
     board.call_when_changed(link.set_status)
-    return Agent(clock, slots, cameras, pipeline, outbox, uploads, link, asker, inbox, faults)
+    return Agent(
+        clock,
+        slots,
+        cameras,
+        pipeline,
+        outbox,
+        uploads,
+        link,
+        asker,
+        inbox,
+        faults,
+        desk,
+        journal,
+        control,
+        tail,
+        models,
+    )
 
 
 def unknown_labels(config: Config, detector: ModelDetector) -> list[str]:

@@ -98,6 +98,7 @@ class RuleBook:
         self._cooldowns = Cooldowns()
         self._frame_at: dict[str, float] = {}
         self._asked_at: deque[float] = deque()
+        self._muted: dict[tuple[str | None, str | None], float] = {}
         self.counts: Counter[str] = Counter()
 
     def _configure(
@@ -216,6 +217,19 @@ class RuleBook:
         self._seen = {key: seen for key, seen in self._seen.items() if key[0] in self._rules}
         return tuple(changes)
 
+    def follow_model(self, uncertain: tuple[float, float]) -> None:
+        """Go on with another model's band of scores; what `asking` says still comes first."""
+        self._manifest_band = uncertain
+        if self._asking is not None:
+            self._band = self._asking.uncertain or uncertain
+
+    def mute(self, rule: str | None, camera: str | None, until: float) -> None:
+        """Raise no new alerts of this rule, on this camera (None: of any, on any) before `until`; open ones go on.
+
+        What is certain meanwhile and still there afterwards is alerted then, as after a cooldown.
+        """
+        self._muted[rule, camera] = until
+
     def restore(self, records: Iterable[AlertChange], now: float) -> tuple[AlertChange, ...]:
         """Take up what an earlier run told; ends its open alerts, and keeps all for late answers.
 
@@ -279,6 +293,9 @@ class RuleBook:
         place = (rule.name, camera, look.zone, look.track.label)
         if not applies(rule.schedule, look.local) or self._cooldowns.holds(place, now):
             return
+        if self._is_muted(rule.name, camera, now):
+            self.counts["alerts_muted"] += 1
+            return
         if len(self._live) >= MAX_LIVE:
             self.counts["alerts_refused"] += 1
             return
@@ -293,6 +310,10 @@ class RuleBook:
                 changes.append(self._tell(alert, _NEW, now, _PROVISIONAL, "uncertain; the cloud is asked"))
         else:
             changes += self._fall_back(alert, now)
+
+    def _is_muted(self, rule: str, camera: str, now: float) -> bool:
+        self._muted = {which: until for which, until in self._muted.items() if until > now}
+        return any(which[0] in (None, rule) and which[1] in (None, camera) for which in self._muted)
 
     def _draft(self, camera: str, look: _Look) -> Alert:
         track, rule = look.track, look.rule

@@ -21,6 +21,11 @@ class Why(StrEnum):
     TELEMETRY = "telemetry"
     QUESTIONS = "questions"
     PICTURES = "pictures"
+    UPDATES = "updates"
+    """Asking for signed metadata and models."""
+    RESPONSES = "responses"
+    SNAPSHOTS = "snapshots"
+    """Pictures that a person asked for by a command."""
     PROTOCOL = "protocol"
     """Connecting, subscribing and acknowledging."""
 

@@ -18,13 +18,14 @@ MAX_TEXT = 500
 """Of `wire.fields.Text`: a reason put together from several parts is cut there rather than refused."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Boot:
     """Who speaks: the device, and this start of its agent.
 
     Attributes:
         boot_id: 32 hex digits, new at each start.
-        model_digest: Of the model that judges frames.
+        model_digest: Of the model that judges frames; the one thing that changes, between two frames and by the
+            judging thread, which also makes the messages that hold it.
     """
 
     device: str

@@ -52,6 +52,11 @@ class DataDir:
         """The broker's sessions and configuration."""
         return self.root / "broker"
 
+    @property
+    def registry(self) -> Path:
+        """Releases, online keys, and the signed repository."""
+        return self.root / "registry"
+
     def make(self) -> None:
         """Make it, for its owner's eyes only.
 

@@ -15,6 +15,9 @@ from rich.table import Table
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import Addresses, DataDir
 from cloud.app import serve_until_signalled
+from cloud.cli.command import command
+from cloud.cli.model import model_app
+from cloud.cli.rollout import rollout_app
 from cloud.cli.snippet import agent_snippet
 from cloud.cli.telling import output, told
 from cloud.config import Settings, load_settings
@@ -34,6 +37,9 @@ app: Final = typer.Typer(
 )
 device_app: Final = typer.Typer(help="One device: show, enroll, revoke.", no_args_is_help=True)
 app.add_typer(device_app, name="device")
+app.add_typer(rollout_app, name="rollout")
+app.command()(command)
+app.add_typer(model_app, name="model")
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
 DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]

@@ -8,6 +8,10 @@
 | 3 | the service can't start, or its database can't be used |
 | 4 | there is no such device |
 | 5 | the device exists already |
+| 6 | a device refused a command, or failed at it |
+| 7 | a command expired, or was not done in time |
+| 8 | a rollout refused |
+| 6 | a release, its keys or the repository refused |
 """
 
 from __future__ import annotations
@@ -19,7 +23,16 @@ from typing import Final
 import typer
 from rich.console import Console
 
-from cloud.errors import DeviceExists, DeviceUnknown, SettingsInvalid, StartRefused, StoreError
+from cloud.errors import (
+    DeviceExists,
+    DeviceUnknown,
+    NotFound,
+    RolloutError,
+    SettingsInvalid,
+    StartRefused,
+    StoreError,
+)
+from cloud.registry.errors import RegistryError
 from vision.errors import VisionError
 from wire.errors import NotOurs, VedetteError
 
@@ -33,7 +46,10 @@ EXIT_CODES: Final[tuple[tuple[type[VedetteError], int], ...]] = (
     (StoreError, 3),
     (VisionError, 3),
     (DeviceUnknown, 4),
+    (NotFound, 4),
+    (RolloutError, 8),
     (DeviceExists, 5),
+    (RegistryError, 6),
 )
 
 

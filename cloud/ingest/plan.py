@@ -23,8 +23,10 @@ from cloud.domain import (
     Writes,
 )
 from cloud.errors import AlertForeign, DeviceUnknown
+from wire.commands import Response
 from wire.errors import VedetteError
 from wire.messages import Alert, AlertEvent, Presence, Status, Telemetry, UpMessage
+from wire.updates import Reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class _Planning:
         self._messages = set(known.messages)
         self._events: list[tuple[Alert, datetime]] = []
         self._points: list[tuple[str, TelemetryPoint]] = []
+        self._responses: list[tuple[Response, datetime]] = []
         self._acks: dict[str, dict[str, None]] = {}
         self._refused: list[Refused] = []
         self._repeats = 0
@@ -86,6 +89,7 @@ class _Planning:
             alerts=tuple(self._alerts.values()),
             devices=tuple(self._devices.values()),
             points=tuple(self._points),
+            responses=tuple(self._responses),
         )
         acks = {device: tuple(ids) for device, ids in self._acks.items()}
         return Plan(writes, acks, tuple(self._refused), self._repeats, self._out_of_order)
@@ -94,10 +98,16 @@ class _Planning:
         match message:
             case Alert():
                 self._alert(arrival, message)
+            case Response():
+                # Acked whether or not it changes anything: the device need not say it again.
+                self._acks.setdefault(message.device, {})[message.message_id] = None
+                self._responses.append((message, arrival.received_at))
             case Status():
                 self._status(message)
             case Telemetry():
                 self._telemetry(arrival, message)
+            case Reported():
+                self._reported(message)
 
     # --- alerts --------------------------------------------------------------------------------------------------
 
@@ -155,6 +165,14 @@ class _Planning:
             telemetry=telemetry,
         )
         self._points.append((device.id, TelemetryPoint.of(telemetry, arrival.received_at)))
+
+    def _reported(self, reported: Reported) -> None:
+        device = self._device(reported.device)
+        before = device.reported
+        if before is not None and before.boot_id == reported.boot_id and before.boot_seq > reported.boot_seq:
+            self._out_of_order += 1
+            return
+        self._devices[device.id] = replace(device, reported=reported)
 
 
 def _is_last_will(message: UpMessage) -> bool:

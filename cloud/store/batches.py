@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.domain import Arrival, DeviceRecord, Known, StandingAlert, TelemetryPoint, Writes
 from cloud.errors import StoreFailed
+from cloud.store.commands import take_responses
 from cloud.store.database import Database
 from cloud.store.devices import COLUMNS, record_of
 from cloud.store.schema import alert_events, alerts, devices, telemetry_points
@@ -112,6 +113,7 @@ async def _write(connection: AsyncConnection, writes: Writes) -> None:
         await connection.execute(_update(devices, [column for column in rows[0] if column != "key"]), rows)
     points = {(device, int(point.at.timestamp()) // SLOT_S): point for device, point in writes.points}
     await _write_points(connection, points)
+    await take_responses(connection, writes.responses)
 
 
 def _update(table: Table, columns: Iterable[str]) -> Update:
@@ -165,6 +167,7 @@ def _device_row(device: DeviceRecord) -> dict[str, object]:
         "status": _text(device.status),
         "online_status": _text(device.online_status),
         "telemetry": _text(device.telemetry),
+        "reported": _text(device.reported),
         "past": device.past.model_dump_json(),
     }
 

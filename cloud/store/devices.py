@@ -14,6 +14,7 @@ from cloud.errors import DeviceExists, DeviceUnknown
 from cloud.store.database import Database
 from cloud.store.schema import devices, telemetry_points
 from wire.messages import Presence, Status, Telemetry
+from wire.updates import Reported
 
 COLUMNS: Final = tuple(column for column in devices.c if column.name != "token_sha256")
 
@@ -29,6 +30,7 @@ def record_of(row: Row[Any]) -> DeviceRecord:
         status=None if row.status is None else Status.model_validate_json(row.status),
         online_status=None if row.online_status is None else Status.model_validate_json(row.online_status),
         telemetry=None if row.telemetry is None else Telemetry.model_validate_json(row.telemetry),
+        reported=None if row.reported is None else Reported.model_validate_json(row.reported),
         past=Totals.model_validate_json(row.past),
     )
 

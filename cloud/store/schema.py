@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     Index,
     Integer,
     MetaData,
@@ -65,6 +66,7 @@ devices: Final = Table(
     Column("status", Text),
     Column("online_status", Text),
     Column("telemetry", Text),
+    Column("reported", Text),
     Column("past", Text, nullable=False),
 )
 
@@ -141,6 +143,32 @@ pictures: Final = Table(
     Index(None, "alert_id"),
 )
 
+commands: Final = Table(
+    "commands",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("id", _Id, nullable=False, unique=True),
+    Column("batch", _Id, nullable=False),
+    Column("device", _Device, nullable=False),
+    Column("name", String(32), nullable=False),
+    Column("arguments", Text, nullable=False),
+    Column("issued_by", String(500), nullable=False),
+    Column("issued_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("open", Boolean, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("sent_at", UtcTime),
+    Column("finished_at", UtcTime),
+    Column("progress", Float),
+    Column("outcome", String(16)),
+    Column("reason", String(500), nullable=False),
+    Column("result", Text, nullable=False),
+    Column("answered_by_device", Boolean, nullable=False),
+    Index(None, "batch"),
+    Index(None, "open", "number"),
+    Index(None, "device", "number"),
+)
+
 telemetry_points: Final = Table(
     "telemetry_points",
     metadata,
@@ -148,4 +176,55 @@ telemetry_points: Final = Table(
     Column("slot", BigInteger, primary_key=True, autoincrement=False),
     Column("point", Text, nullable=False),
     Index(None, "slot"),
+)
+
+placements: Final = Table(
+    "placements",
+    metadata,
+    Column("device", _Device, primary_key=True),
+    Column("group_name", String(32), nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("pinned", Boolean, nullable=False),
+)
+
+rollouts: Final = Table(
+    "rollouts",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("id", _Id, nullable=False, unique=True),
+    Column("group_name", String(32), nullable=False),
+    Column("phase", String(16), nullable=False),
+    Column("wish", String(16)),
+    Column("record", Text, nullable=False),
+    Index(None, "phase"),
+    Index(None, "group_name"),
+)
+
+rollout_orders: Final = Table(
+    "rollout_orders",
+    metadata,
+    Column("rollout", _Id, primary_key=True),
+    Column("device", _Device, primary_key=True),
+    Column("stage", Integer, nullable=False),
+    Column("ask", String(16), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("since_version", BigInteger, nullable=False),
+    Column("told_at", UtcTime, nullable=False),
+    Column("moved_at", UtcTime, nullable=False),
+    Column("there", Boolean, nullable=False),
+    Column("state", String(32)),
+    Column("fate", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("sure", Boolean, nullable=False),
+    Column("excused", Boolean, nullable=False),
+)
+
+desired: Final = Table(
+    "desired",
+    metadata,
+    Column("device", _Device, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("published", Boolean, nullable=False),
+    Index(None, "published"),
 )

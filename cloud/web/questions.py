@@ -23,6 +23,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
+from cloud.errors import BlobMissing, NotFound
 from cloud.infer.errors import Overloaded
 from cloud.offload.errors import OffloadStopped, QuestionNotYours, TooManyQuestions
 from cloud.offload.pictures import AlertPictures
@@ -114,6 +115,8 @@ class TooManyRequests(RequestRefused):
 _STATUS: Final[tuple[tuple[type[VedetteError], int], ...]] = (
     (WireError, 400),
     (QuestionNotYours, 409),
+    (NotFound, 404),
+    (BlobMissing, 404),
     (PictureUnreadable, 422),
     (Overloaded, 503),
     (TooManyQuestions, 503),
@@ -131,12 +134,12 @@ def questions_router(
     new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
 ) -> APIRouter:
     """The routes that devices call over HTTP."""
-    router = APIRouter(route_class=_RefusingRoute, tags=["devices"])
+    router = APIRouter(route_class=RefusingRoute, tags=["devices"])
     rate = RateLimit(per_s=settings.requests_per_s, burst=settings.burst)
 
     async def admitted(request: Request) -> str:
         """The device whose token the request carries, if it may ask now."""
-        device = await tokens.device_of(_bearer(request))
+        device = await tokens.device_of(bearer_token(request))
         if device is None:
             raise TokenRefused(
                 "the token is not that of a device known here", "Enrol the device, or renew its token."
@@ -155,7 +158,7 @@ def questions_router(
             raise DeviceMismatch(
                 f"the token is {device}'s, the question {question.device}'s", "Use the device's own."
             )
-        picture = await _picture(request, settings.body_timeout_s)
+        picture = await jpeg_body(request, settings.body_timeout_s)
         verdict = await service.answer(question, picture, received_at)
         if verdict is not None:
             return _json(200, codec.encode(verdict))
@@ -167,16 +170,17 @@ def questions_router(
         device = await admitted(request)
         if not _ID.match(alert_id):
             raise MessageInvalid("the alert's id is not 32 lower-case hex digits")
-        await pictures.keep(device, alert_id, await _picture(request, settings.body_timeout_s))
+        await pictures.keep(device, alert_id, await jpeg_body(request, settings.body_timeout_s))
         return Response(status_code=204)
 
     return router
 
 
-class _RefusingRoute(APIRoute):
+class RefusingRoute(APIRoute):
     """Turns our named errors into `Refusal`s."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Answer, or refuse in words."""
         answer = super().get_route_handler()
 
         async def answer_or_refuse(request: Request) -> Response:
@@ -220,7 +224,12 @@ def _json(status: int, body: bytes, headers: dict[str, str] | None = None) -> Re
     return Response(body, status, headers, "application/json")
 
 
-def _bearer(request: Request) -> str:
+def bearer_token(request: Request) -> str:
+    """The token that the request carries.
+
+    Raises:
+        TokenRefused: None.
+    """
     found = _BEARER.match(request.headers.get("authorization", ""))
     if found is None:
         raise TokenRefused("the request carries no bearer token", "Send `Authorization: Bearer <token>`.")
@@ -234,7 +243,7 @@ def _question(request: Request) -> Question:
     return codec.decode(Question, header.encode("latin-1"))
 
 
-async def _picture(request: Request, timeout_s: float) -> bytes:
+async def jpeg_body(request: Request, timeout_s: float) -> bytes:
     """The body, which may be as large as a picture may be and is not read beyond that."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "image/jpeg":

@@ -24,6 +24,7 @@ from wire.messages import (
     Telemetry,
     Verdict,
 )
+from wire.updates import Reported
 
 Box = tuple[float, float, float, float]
 
@@ -72,6 +73,7 @@ class DeviceView(View):
     model: ModelStatus | None
     cameras: tuple[CameraStatus, ...]
     telemetry: Telemetry | None
+    reported: Reported | None
 
 
 class VerdictView(View):
@@ -166,6 +168,7 @@ def device_view(device: DeviceRecord, now: datetime) -> DeviceView:
         model=None if described is None else described.model,
         cameras=() if described is None else described.cameras,
         telemetry=device.telemetry,
+        reported=device.reported,
     )
 
 

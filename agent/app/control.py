@@ -1,0 +1,148 @@
+"""The running agent, as commands reach it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import platform
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from pydantic import JsonValue
+
+from agent.adapters.cloud_http import CloudHttp, TryAgain
+from agent.app.overrides import keep, kept, overridden
+from agent.ask.settings import AskSettings
+from agent.command.errors import CommandFailed, CommandRefused
+from agent.command.log_tail import LogTail, tail_within, without_secrets
+from agent.config import Config
+from agent.deliver.ledger import Ledger
+from agent.deliver.messages import Boot
+from agent.deliver.telemetry import Figures
+from agent.domain import Clock
+from agent.errors import AskRefused
+from agent.pipeline import Inbox, Mute
+
+MAX_REPORT_BYTES: Final = 11_000
+"""Of the 16 KiB of an answer, which as JSON spends two bytes on each line's end and quote."""
+UPLOAD_TIMEOUT_S: Final = 60.0
+UPLOAD_TRIES: Final = 3
+COMMIT_TIMEOUT_S: Final = 10.0
+"""The judging thread takes up events between two frames, of which it has at least one a second or waits for none."""
+
+
+class AgentControl:
+    """Implements `agent.command.ports.Control`. `on_restart` and `on_config` are set by whoever runs the agent."""
+
+    def __init__(
+        self, *, config: Config, boot: Boot, figures: Figures, inbox: Inbox, clock: Clock, tail: LogTail, model: str
+    ) -> None:
+        self._config = config
+        self._boot = boot
+        self._figures = figures
+        self._inbox = inbox
+        self._clock = clock
+        self._tail = tail
+        self._model = model
+        self._began = clock.monotonic()
+        self.path: Path | None = None
+        self.on_restart: Callable[[], None] = _nobody
+        self.on_config: Callable[[Config], list[str]] = lambda _: []
+        self.rules: Callable[[], frozenset[str]] = lambda: frozenset(rule.name for rule in config.rules)
+
+    def restart(self) -> None:
+        """Stop cleanly, to be started again; see the port."""
+        self.on_restart()
+
+    async def mute(self, rule: str | None, camera: str | None, for_s: float) -> None:
+        """Raise no new alerts; see the port."""
+        if rule is not None and rule not in self.rules():
+            raise CommandRefused(f"there is no rule {rule!r}", f"The rules are {', '.join(sorted(self.rules()))}.")
+        try:
+            async with asyncio.timeout(COMMIT_TIMEOUT_S):
+                await asyncio.wrap_future(self._inbox.put(Mute(rule, camera, for_s)))
+        except TimeoutError:
+            raise CommandFailed("the judging thread did not take it up in time", "Look at `diagnose`.") from None
+
+    def set_log_level(self, level: str) -> None:
+        """Log from `level` on."""
+        logging.getLogger().setLevel(level.upper())
+
+    def set_config(self, overrides: Mapping[str, object] | None) -> list[str]:
+        """Replace rules, zones, masks or asking; see the port."""
+        if self.path is None:
+            raise CommandRefused("this agent runs without a configuration file")
+        # A key that an earlier command set stays set: two commands about different keys do not undo each other.
+        wanted = None if overrides is None else {**kept(self._config.data_dir), **overrides}
+        try:
+            plain = None if wanted is None else json.loads(json.dumps(wanted))
+        except (TypeError, ValueError):
+            raise CommandRefused("it holds a date or time", 'Write it in quotes, as "08:00".') from None
+        config = overridden(self.path, plain or {})
+        keep(self._config.data_dir, plain)
+        return self.on_config(config)
+
+    def facts(self) -> dict[str, JsonValue]:
+        """Uptime and versions."""
+        return {
+            "uptime_s": round(self._clock.monotonic() - self._began, 1),
+            "agent_version": self._boot.agent_version,
+            "model": self._model,
+            "model_digest": self._boot.model_digest,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "boot_id": self._boot.boot_id,
+        }
+
+    def report(self) -> str:
+        """How the agent is doing; see the port."""
+        figures = self._figures.snapshot()
+        alerts = ", ".join(f"{count} {state}" for state, count in figures.alerts.items())
+        lines = [f"{key}: {value}" for key, value in self.facts().items()]
+        lines.append(f"memory: {figures.rss_mib} MiB, {figures.cpu_s} s of CPU")
+        lines += [
+            f"camera {camera.name}: {camera.fps} fps, {camera.inference_ms} ms, {camera.judged} judged,"
+            f" {camera.dropped} dropped, {camera.reopened} reopened"
+            for camera in figures.cameras
+        ]
+        lines.append(f"alerts: {alerts}, {figures.outbox_depth} waiting, {figures.alerts_dropped} dropped")
+        lines.append(f"questions: {figures.asks}, {figures.answers} answered, {figures.asks_failed} failed")
+        lines.append(f"bytes sent: {dict(figures.bytes_by_reason)}")
+        lines.append(f"errors: {dict(figures.errors)}")
+        lines.append(f"overridden by command: {', '.join(sorted(kept(self._config.data_dir))) or 'nothing'}")
+        head = [without_secrets(line) for line in lines]
+        room = MAX_REPORT_BYTES - sum(len(line.encode()) + 2 for line in head)
+        return "\n".join([*head, "", *tail_within(self._tail.lines(), room)])
+
+
+class SnapshotUpload:
+    """Implements `agent.command.ports.SnapshotStore` over the device's HTTP door."""
+
+    def __init__(self, settings: AskSettings, *, token: Callable[[], str | None], ledger: Ledger) -> None:
+        self._settings = settings
+        self._token = token
+        self._ledger = ledger
+
+    async def put(self, command_id: str, jpeg: bytes) -> None:
+        """Send it; see the port."""
+        cloud = await asyncio.to_thread(CloudHttp, self._settings, token=self._token, ledger=self._ledger)
+        try:
+            for left in reversed(range(UPLOAD_TRIES)):
+                try:
+                    await cloud.put_snapshot(command_id, jpeg, timeout_s=UPLOAD_TIMEOUT_S)
+                    break
+                except TryAgain as later:
+                    if not left:
+                        raise CommandFailed(f"the picture did not get through: {later.error}") from later
+                    await asyncio.sleep(max(1.0, min(later.at_least_s, UPLOAD_TIMEOUT_S)))
+        except AskRefused as refused:
+            raise CommandFailed(f"the cloud did not take the picture: {refused}") from refused
+        finally:
+            await cloud.close()
+
+
+def _nobody() -> None:
+    """Nobody runs the agent: it can't be started again."""
+    raise CommandRefused("nobody would start this agent again")

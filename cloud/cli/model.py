@@ -1,0 +1,303 @@
+"""`vedette model …`: releases, their keys, and the repository that devices trust.
+
+`sign` and `keys` want offline keys (`--keys`, several times where they lie apart). Their passphrase comes from
+`VEDETTE_KEYS_PASSPHRASE`, or is asked for. None of these commands needs the service; all may run beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.table import Table
+
+from cloud.adapters.clock import SystemClock
+from cloud.adapters.data_dir import DataDir
+from cloud.cli.telling import output, told
+from cloud.config import load_settings
+from cloud.registry import ceremony
+from cloud.registry.errors import KeyUnusable
+from cloud.registry.keys import KeyFolder
+from cloud.registry.layout import RegistryFolder
+from cloud.registry.service import Registry, Release
+from cloud.registry.signing import sign_release
+from cloud.registry.staging import Overrides, read_labels, stage
+from wire.updates import ModelRef
+
+KEYS_VARIABLE: Final = "VEDETTE_KEYS_PASSPHRASE"
+_MIN_PASSPHRASE: Final = 12
+
+model_app: Final = typer.Typer(
+    help="Models: import, sign, publish, list, show; and their keys.", no_args_is_help=True
+)
+keys_app: Final = typer.Typer(help="The keys that vouch for models.", no_args_is_help=True)
+model_app.add_typer(keys_app, name="keys")
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
+DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")]
+KeysOption = Annotated[
+    list[Path], typer.Option("--keys", help="A folder of offline keys; may be given several times.")
+]
+NameArgument = Annotated[str, typer.Argument(help="The model's name.")]
+VersionArgument = Annotated[str, typer.Argument(help="The release's version.")]
+
+
+@model_app.command("import")
+def import_(
+    source: Annotated[
+        str, typer.Argument(help="A .tflite file, a folder with one, a built model's name, or mlflow:URI.")
+    ],
+    name: Annotated[str | None, typer.Option(help="Instead of the one in its manifest.")] = None,
+    version: Annotated[str | None, typer.Option(help="Needed where there is no manifest.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Instead of the one in its manifest.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="A text file, one label a line.")] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+) -> None:
+    """Take a model in: read it, run it once in a process of its own, and stage it for signing."""
+    with told():
+        overrides = Overrides(name, version, licence, None if labels is None else read_labels(labels))
+        manifest = stage(_folder(config, data_dir), source, overrides)
+        if as_json:
+            typer.echo(json.dumps({"name": manifest.name, "version": manifest.version, "digest": manifest.digest}))
+            return
+        output.print(f"{manifest.name} {manifest.version} is staged: {manifest.digest}, {manifest.size} bytes.")
+        output.print(f"Next: vedette model sign {manifest.name} {manifest.version} --keys DIR")
+
+
+@model_app.command()
+def export(
+    name: NameArgument,
+    version: VersionArgument,
+    bundle: Annotated[Path, typer.Argument(help="A new folder to carry to the offline keys.")],
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Copy a staged release and the public metadata, for signing on a machine without the service."""
+    with told():
+        _registry(config, data_dir).export(name, version, bundle)
+        output.print(f"{bundle} holds what `vedette model sign {name} {version} --repo {bundle} --keys DIR` needs.")
+
+
+@model_app.command()
+def sign(
+    name: NameArgument,
+    version: VersionArgument,
+    keys: KeysOption,
+    repo: Annotated[
+        Path | None, typer.Option(help="The bundle of `export`; else the data directory's registry.")
+    ] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+) -> None:
+    """Vouch for a staged release with the offline releases key. Compare the digest that it prints."""
+    with told():
+        folder = RegistryFolder(repo) if repo is not None else _folder(config, data_dir)
+        _tell_ref(sign_release(folder, _offline(keys), name, version, _now()), "signed", as_json=as_json)
+
+
+@model_app.command()
+def publish(
+    name: NameArgument,
+    version: VersionArgument,
+    signed: Annotated[Path | None, typer.Option(help="The bundle that was signed; else the registry's own.")] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+) -> None:
+    """Put a signed release into the repository. No device runs it before a rollout says so."""
+    with told():
+        _tell_ref(_registry(config, data_dir).publish(name, version, signed), "published", as_json=as_json)
+
+
+@model_app.command("list")
+def list_(
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+) -> None:
+    """Every release, and how far it is."""
+    with told():
+        releases = _registry(config, data_dir).releases()
+        if as_json:
+            typer.echo(json.dumps([_document(each) for each in releases]))
+        elif releases:
+            output.print(_table(releases))
+        else:
+            output.print("There is no model yet: vedette model import FILE")
+
+
+@model_app.command()
+def show(
+    name: NameArgument,
+    version: VersionArgument,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+) -> None:
+    """What is known of one release."""
+    with told():
+        release = _registry(config, data_dir).release(name, version)
+        if as_json:
+            typer.echo(json.dumps(_document(release) | {"manifest": release.manifest.model_dump(mode="json")}))
+        else:
+            output.print(_details(release))
+
+
+@keys_app.command()
+def create(
+    keys: Annotated[Path, typer.Option("--keys", help="A new folder for the offline keys.")],
+    demo: Annotated[bool, typer.Option("--demo", help="Leave the keys without a passphrase.")] = False,  # noqa: FBT002 - a flag on the command line
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """The ceremony: every key, and an empty repository signed by them."""
+    with told():
+        folder = _folder(config, data_dir)
+        ceremony.create(folder, KeyFolder(keys, None if demo else cache(_new_passphrase)), _now())
+        output.print(f"Offline keys: {keys}. Online keys: {folder.keys}.")
+        output.print("Keep the offline ones away from the service, the three root keys on three media.")
+
+
+@keys_app.command("add-group")
+def add_group(
+    group: Annotated[str, typer.Argument(help="The group's name.")],
+    keys: KeysOption,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Give a group of devices its own online key; takes the offline key of `targets`."""
+    with told():
+        ceremony.add_group(_folder(config, data_dir), _offline(keys), group, _now())
+        output.print(f"The group {group} has its key.")
+
+
+@keys_app.command()
+def rotate(
+    role: Annotated[str, typer.Argument(help="root, targets, snapshot, timestamp, releases or group-NAME.")],
+    keys: KeysOption,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Replace a role's keys; new offline ones go to the first --keys folder."""
+    with told():
+        ceremony.rotate(_folder(config, data_dir), _offline(keys), role, _now())
+        output.print(f"{role} has new keys.")
+
+
+@keys_app.command()
+def renew(keys: KeysOption, config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
+    """Sign everything anew, before a year is over."""
+    with told():
+        ceremony.renew(_folder(config, data_dir), _offline(keys), _now())
+        output.print("Everything is signed anew.")
+
+
+@keys_app.command("show-root")
+def show_root(config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
+    """The newest root, as the file `root.json` that devices pin."""
+    with told():
+        typer.echo(_registry(config, data_dir).root().decode())
+
+
+def _folder(config: Path | None, data_dir: Path | None) -> RegistryFolder:
+    data = DataDir(load_settings(config, {"data_dir": data_dir}).data_dir)
+    data.make()
+    return RegistryFolder(data.registry)
+
+
+def _registry(config: Path | None, data_dir: Path | None) -> Registry:
+    return Registry(_folder(config, data_dir).root, SystemClock())
+
+
+def _offline(folders: list[Path]) -> list[KeyFolder]:
+    passphrase = cache(_passphrase)
+    return [KeyFolder(folder, passphrase) for folder in folders]
+
+
+def _passphrase() -> bytes:
+    given = os.environ.get(KEYS_VARIABLE)
+    return (given or str(typer.prompt("Passphrase of the offline keys", hide_input=True, err=True))).encode()
+
+
+def _new_passphrase() -> bytes:
+    given = os.environ.get(KEYS_VARIABLE)
+    chosen = given or str(
+        typer.prompt("New passphrase for the offline keys", hide_input=True, confirmation_prompt=True, err=True)
+    )
+    if len(chosen) < _MIN_PASSPHRASE:
+        raise KeyUnusable(
+            f"the passphrase has under {_MIN_PASSPHRASE} characters", "Choose a longer one, or --demo for none."
+        )
+    return chosen.encode()
+
+
+def _now() -> datetime:
+    return SystemClock().wall()
+
+
+def _tell_ref(ref: ModelRef, done: str, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(ref.model_dump_json())
+    else:
+        output.print(f"{ref.name} {ref.version} is {done} as release {ref.number}: {ref.digest}")
+
+
+def _document(release: Release) -> dict[str, object]:
+    return release.ref.model_dump(mode="json") | {
+        "state": _state(release),
+        "imported_at": release.imported_at.isoformat(),
+        "size": release.size,
+        "licence": release.licence,
+    }
+
+
+def _state(release: Release) -> str:
+    return "published" if release.published else "signed" if release.signed else "staged"
+
+
+def _table(releases: list[Release]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "version", "release", "state", "size", "licence", "digest"):
+        table.add_column(heading, overflow="fold")
+    for each in releases:
+        row = (each.ref.name, each.ref.version, _number(each), _state(each), _size(each), each.licence)
+        table.add_row(*row, each.ref.digest[:19])
+    return table
+
+
+def _details(release: Release) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    manifest = release.manifest
+    rows = {
+        "model": f"{release.ref.name} {release.ref.version}",
+        "release": _number(release),
+        "state": _state(release),
+        "imported": f"{release.imported_at:%Y-%m-%d %H:%M:%S %Z}",
+        "digest": release.ref.digest,
+        "size": _size(release),
+        "input": f"{manifest.input.width} × {manifest.input.height}",
+        "output": str(manifest.output.kind),
+        "labels": str(sum(1 for label in manifest.labels if label)),
+        "licence": release.licence,
+        "source": manifest.provenance.source,
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def _number(release: Release) -> str:
+    return str(release.ref.number) if release.signed else "–"
+
+
+def _size(release: Release) -> str:
+    return f"{release.size / 2**20:.1f} MiB"

@@ -1,0 +1,348 @@
+"""`vedette rollout …`: brings a published release to a group of devices, stage by stage.
+
+Like enrolling, these commands work on the database; a running service takes them up within a second, and one that is
+started later goes on with them.
+
+| code | meaning |
+|---|---|
+| 0 | done; for `watch`: it finished, or was rolled back as wanted |
+| 2 | wrong usage |
+| 4 | there is no such rollout, or device |
+| 8 | refused: another one is not over, or it is not where that can be done |
+| 9 | for `watch`: it halted, or was aborted |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from pydantic import ValidationError
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from cloud.adapters.clock import SystemClock
+from cloud.adapters.data_dir import DataDir
+from cloud.cli import rollout_options as read
+from cloud.cli.telling import output, told
+from cloud.config import Settings, load_settings
+from cloud.deployment import DEFAULT_GROUP, Fate, Phase, Policy, Wish
+from cloud.errors import SettingsInvalid
+from cloud.log import configure
+from cloud.registry.service import Registry
+from cloud.rollout.start import start as begin
+from cloud.store.database import open_database
+from cloud.store.rollouts import Placement, RolloutStore
+from cloud.web.rollouts import RolloutDetail, read_rollout
+from wire.updates import Gates
+
+LOOK_EVERY_S: Final = 0.5
+STOPPED: Final = 9
+_FAILURES_SHOWN: Final = 12
+_BAR: Final = 40
+_OVER: Final = frozenset({Phase.FINISHED, Phase.ROLLED_BACK, Phase.ABORTED, Phase.HALTED})
+_GATES: Final = Gates()
+
+rollout_app: Final = typer.Typer(help="Bring a release to the fleet, stage by stage.", no_args_is_help=True)
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
+DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")]
+IdArgument = Annotated[str, typer.Argument(help="The beginning of the rollout's id.")]
+
+
+@rollout_app.command()
+def start(
+    model: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A published release; the latest one.")],
+    *,
+    group: Annotated[str, typer.Option(help="Whose devices.")] = DEFAULT_GROUP,
+    label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE: only devices that bear it; several.")] = None,
+    stages: Annotated[str, typer.Option(help="Percent of the devices, counting up.")] = "1,10,50,100",
+    canary: Annotated[list[str] | None, typer.Option(help="A device that comes first; several.")] = None,
+    soak: Annotated[str, typer.Option(help="How long a passed stage stands before the next.")] = "60s",
+    max_failure_share: Annotated[float, typer.Option(help="Above it, it halts.")] = 0.1,
+    min_tried: Annotated[int, typer.Option(help="Devices tried before the share counts.")] = 2,
+    max_in_flight: Annotated[int, typer.Option(help="Devices at work on it at once.")] = 1000,
+    timeout: Annotated[str, typer.Option(help="A device without progress for that long has failed.")] = "1h",
+    vanish: Annotated[str, typer.Option(help="A device that is gone for that long has failed.")] = "10m",
+    max_accuracy_drop: Annotated[float, typer.Option(help="Of the audited accuracy, 0..1.")] = 0.05,
+    window: Annotated[list[str] | None, typer.Option(help="mon-fri/01:00-04:00, device time; several.")] = None,
+    jitter: Annotated[str, typer.Option(help="Devices begin at a random time within this.")] = "0s",
+    shadow_frames: Annotated[int, typer.Option(help="Trial on live frames; 0: none.")] = _GATES.shadow_frames,
+    shadow_cpu_share: Annotated[float, typer.Option(help="Of a core, for the trial.")] = _GATES.shadow_cpu_share,
+    min_agreement: Annotated[float, typer.Option(help="With the present model, F1.")] = _GATES.min_agreement,
+    min_detection_ratio: Annotated[float, typer.Option(help="Against before.")] = _GATES.min_detection_ratio,
+    max_detection_ratio: Annotated[float, typer.Option(help="Against before.")] = _GATES.max_detection_ratio,
+    max_load_s: Annotated[float, typer.Option(help="To the first answer.")] = _GATES.max_load_s,
+    max_latency_ratio: Annotated[float, typer.Option(help="Against before.")] = _GATES.max_latency_ratio,
+    max_memory_mib: Annotated[float, typer.Option(help="Of the proving process.")] = _GATES.max_memory_mib,
+    probation_frames: Annotated[int, typer.Option(help="Before it is committed.")] = _GATES.probation_frames,
+    probation: Annotated[str, typer.Option(help="Before it is committed.")] = f"{_GATES.probation_s:g}s",
+    max_error_share: Annotated[float, typer.Option(help="Of frames, in probation.")] = _GATES.max_error_share,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Begin a rollout of a published release."""
+    with told():
+        gates = {
+            "shadow_frames": shadow_frames,
+            "shadow_cpu_share": shadow_cpu_share,
+            "min_agreement": min_agreement,
+            "min_detection_ratio": min_detection_ratio,
+            "max_detection_ratio": max_detection_ratio,
+            "max_load_s": max_load_s,
+            "max_latency_ratio": max_latency_ratio,
+            "max_memory_mib": max_memory_mib,
+            "probation_frames": probation_frames,
+            "probation_s": read.seconds(probation, "--probation"),
+            "max_error_share": max_error_share,
+        }
+        policy = _policy(
+            {
+                "stages": read.stages(stages),
+                "canaries": tuple(canary or ()),
+                "labels": read.labels(label or ()),
+                "soak_s": read.seconds(soak, "--soak"),
+                "max_failure_share": max_failure_share,
+                "min_tried": min_tried,
+                "max_in_flight": max_in_flight,
+                "timeout_s": read.seconds(timeout, "--timeout"),
+                "vanish_s": read.seconds(vanish, "--vanish"),
+                "max_accuracy_drop": max_accuracy_drop,
+                "gates": gates,
+                "windows": tuple(read.window(one) for one in window or ()),
+                "jitter_s": read.seconds(jitter, "--jitter"),
+            }
+        )
+        rollout = asyncio.run(_start(_settings(config, data_dir), model, read.group(group), policy))
+        if as_json:
+            typer.echo(rollout.model_dump_json())
+            return
+        _tell_started(rollout)
+
+
+@rollout_app.command()
+def watch(
+    rollout: Annotated[str, typer.Argument(metavar="[ID]", help="The beginning of its id; else the latest.")] = "",
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+) -> None:
+    """Follow a rollout until it is over or halts; with --json one line for each change."""
+    with told():
+        last = asyncio.run(_watch(_settings(config, data_dir), rollout, as_json=as_json))
+    if last.phase in {Phase.HALTED, Phase.ABORTED}:
+        raise typer.Exit(STOPPED)
+
+
+@rollout_app.command("list")
+def list_(
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+) -> None:
+    """Every rollout, the latest first."""
+    with told():
+        views = asyncio.run(_list(_settings(config, data_dir)))
+        if as_json:
+            typer.echo(json.dumps([view.model_dump(mode="json") for view in views]))
+            return
+        table = Table(box=None, pad_edge=False)
+        for heading in ("rollout", "group", "release", "phase", "devices", "since", ""):
+            table.add_column(heading, overflow="fold")
+        for view in views:
+            table.add_row(
+                view.id[:8],
+                view.group,
+                f"{view.target.name} {view.target.version}",
+                str(view.phase),
+                f"{view.counts.committed} of {view.counts.eligible}",
+                f"{view.created_at:%Y-%m-%d %H:%M}",
+                view.reason,
+            )
+        output.print(table if views else "No rollout yet: vedette rollout start NAME")
+
+
+@rollout_app.command()
+def pause(rollout: IdArgument, config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
+    """Tell nobody new, and hold back who has not switched yet."""
+    _want(rollout, Wish.PAUSE, config, data_dir)
+
+
+@rollout_app.command()
+def resume(rollout: IdArgument, config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
+    """Go on; after a halt, the failures so far don't count any more."""
+    _want(rollout, Wish.RESUME, config, data_dir)
+
+
+@rollout_app.command()
+def abort(rollout: IdArgument, config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
+    """End it: who has switched stays so, who has not doesn't."""
+    _want(rollout, Wish.ABORT, config, data_dir)
+
+
+@rollout_app.command()
+def rollback(rollout: IdArgument, config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
+    """Return every device that it touched to what the group ran before."""
+    _want(rollout, Wish.ROLLBACK, config, data_dir)
+
+
+@rollout_app.command()
+def place(
+    device: Annotated[str, typer.Argument(help="The device's id.")],
+    group: Annotated[str | None, typer.Option(help="The group that it belongs to.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, or KEY= to take it away; several.")] = None,
+    pin: Annotated[bool | None, typer.Option("--pin/--unpin", help="Rollouts leave a pinned device alone.")] = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+) -> None:
+    """Say where a device belongs, or show it."""
+    with told():
+        given = read.labels(label or ())
+        wanted = _policy({"labels": {key: value for key, value in given.items() if value}})
+        if group is not None:
+            read.group(group)
+        labels = {key: wanted.labels.get(key) for key in given}
+        change: dict[str, object] = {"group_name": group, "pinned": pin}
+        placement = asyncio.run(
+            _place(
+                _settings(config, data_dir),
+                device,
+                {key: value for key, value in change.items() if value is not None},
+                labels,
+            )
+        )
+        if as_json:
+            shown = {
+                "device": device,
+                "group": placement.group,
+                "labels": placement.labels,
+                "pinned": placement.pinned,
+            }
+            typer.echo(json.dumps(shown))
+            return
+        named = "".join(f", {key}={value}" for key, value in (placement.labels or {}).items())
+        output.print(f"{device}: group {placement.group}{named}{', pinned' if placement.pinned else ''}")
+
+
+def _policy(values: dict[str, object]) -> Policy:
+    try:
+        return Policy.model_validate(values)
+    except ValidationError as refused:
+        first = refused.errors(include_url=False)[0]
+        option = "-".join(str(step) for step in first["loc"] if isinstance(step, str)).replace("_", "-")
+        raise SettingsInvalid(f"{option or 'stages'}: {first['msg']}", "See --help.") from None
+
+
+def _want(rollout: str, wish: Wish, config: Path | None, data_dir: Path | None) -> None:
+    with told():
+        wanted = asyncio.run(_wanted(_settings(config, data_dir), rollout, wish))
+        output.print(f"Rollout {wanted[:8]} will {wish} as soon as the service sees it, within a second if it runs.")
+
+
+def _settings(config: Path | None, data_dir: Path | None) -> Settings:
+    settings = load_settings(config, {"data_dir": data_dir})
+    configure("warning", settings.log_format)
+    return settings
+
+
+@asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[RolloutStore]:
+    data = DataDir(settings.data_dir)
+    data.make()
+    async with open_database(data.database_url) as database:
+        yield RolloutStore(database)
+
+
+async def _start(settings: Settings, model: str, group: str, policy: Policy) -> RolloutDetail:
+    clock = SystemClock()
+    registry = Registry(DataDir(settings.data_dir).registry, clock)
+    async with _store(settings) as store:
+        rollout = await begin(store=store, signer=registry, clock=clock, model=model, group=group, policy=policy)
+        return await read_rollout(store, rollout.id, clock)
+
+
+async def _list(settings: Settings) -> list[RolloutDetail]:
+    clock = SystemClock()
+    async with _store(settings) as store:
+        return [await read_rollout(store, rollout.id, clock) for rollout in await store.all()]
+
+
+async def _wanted(settings: Settings, rollout: str, wish: Wish) -> str:
+    async with _store(settings) as store:
+        found = await store.find(rollout)
+        return (await store.want(found.id, wish)).id
+
+
+async def _place(
+    settings: Settings, device: str, change: dict[str, object], labels: dict[str, str | None]
+) -> Placement:
+    async with _store(settings) as store:
+        return await store.place(device, change, labels)
+
+
+async def _watch(settings: Settings, rollout: str, *, as_json: bool) -> RolloutDetail:
+    clock = SystemClock()
+    async with _store(settings) as store:
+        view = await read_rollout(store, rollout, clock)
+        with Live(console=output, auto_refresh=False, transient=False) as live:
+            said = ""
+            while True:
+                line = view.model_dump_json()
+                if as_json and line != said:
+                    typer.echo(line)
+                elif not as_json:
+                    live.update(_progress(view), refresh=True)
+                said = line
+                if view.phase in _OVER:
+                    return view
+                await clock.sleep(LOOK_EVERY_S)
+                view = await read_rollout(store, view.id, clock)
+
+
+def _tell_started(rollout: RolloutDetail) -> None:
+    target, policy = rollout.target, rollout.policy
+    shares = " → ".join(f"{share:g} %" for share in policy.stages)
+    output.print(
+        f"Rollout {rollout.id[:8]}: {target.name} {target.version} to {rollout.counts.eligible} devices, {shares}"
+    )
+    back = rollout.back_to
+    output.print(
+        "It can't be rolled back: no signed release is known that they ran before."
+        if back is None
+        else f"A rollback would return them to {back.name} {back.version}."
+    )
+    output.print(f"Follow it: vedette rollout watch {rollout.id[:8]}")
+
+
+def _progress(view: RolloutDetail) -> Group:
+    counts, stages = view.counts, view.policy.stages
+    head = Text(f"{view.target.name} {view.target.version} → {view.group}   {view.phase}", style="bold")
+    stage = Text(f"stage {view.stage + 1} of {len(stages)} ({stages[view.stage]:g} %, {view.stage_devices} devices)")
+    bar = ProgressBar(total=max(1, counts.eligible), completed=counts.committed, width=_BAR)
+    sums = Text(
+        f"{counts.committed} of {counts.eligible} run it, {counts.pending} at work, {counts.failed} failed,"
+        f" {counts.away} away" + (f", {counts.excused} excused" if counts.excused else "")
+    )
+    states = Text("   ".join(f"{state} {count}" for state, count in view.states.items()), style="dim")
+    failures = [
+        Text(f"✗ {device.device}: {device.reason}", style="red")
+        for device in view.devices
+        if device.fate is Fate.FAILED
+    ]
+    parts: list[RenderableType] = [head, stage, bar, sums, states, *failures[:_FAILURES_SHOWN]]
+    if len(failures) > _FAILURES_SHOWN:
+        parts.append(Text(f"and {counts.failed + counts.excused - _FAILURES_SHOWN} more", style="red"))
+    if view.reason:
+        parts.append(Text(view.reason, style="yellow"))
+    return Group(*parts)

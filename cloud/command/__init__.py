@@ -1,0 +1,1 @@
+"""Commands to devices: kept until they are answered or expire, sent while the device is there."""

@@ -1,0 +1,407 @@
+"""The registry: which releases there are, publishing them, and what each group may run. Needs online keys only."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import TargetFile, Targets
+
+from cloud.ports import Clock
+from cloud.registry.ceremony import online_keys
+from cloud.registry.errors import (
+    GroupRefused,
+    GroupUnknown,
+    RegistryBroken,
+    ReleaseConflict,
+    ReleaseExists,
+    ReleaseUnknown,
+)
+from cloud.registry.files import alone_in, told_as_ours
+from cloud.registry.layout import RegistryFolder, group_of, group_role, lifetime
+from cloud.registry.metadata import Change, View
+from cloud.registry.signing import MANIFEST_FILE, MODEL_FILE, number_of, signed_release, targets_of
+from vision.manifest import load_manifest
+from wire.model import Manifest
+from wire.updates import GROUP_TARGET, GroupRelease, ModelRef, ReleaseNumber
+
+OFFLINE_WARNING: Final = timedelta(days=30)
+_KEEP_OLD: Final = timedelta(days=7)
+"""A device that began with an old snapshot finishes with it long before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release as it stands.
+
+    Attributes:
+        ref: Its number is 0 until it is signed.
+        imported_at: When it was first staged here.
+        size: Of the model file, in bytes.
+    """
+
+    ref: ModelRef
+    imported_at: datetime
+    signed: bool
+    published: bool
+    size: int
+    licence: str
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What `Registry.renew` did and saw.
+
+    Attributes:
+        renewed: Roles that were signed anew.
+        expiring: Offline roles that expire soon, or have, with the time.
+    """
+
+    renewed: tuple[str, ...]
+    expiring: Mapping[str, datetime]
+
+
+class Registry:
+    """The registry in a folder. Every call blocks on the disk: from async code, call it in a thread.
+
+    Safe for use by several threads and processes at once.
+    """
+
+    def __init__(self, root: Path, clock: Clock) -> None:
+        self.folder: Final = RegistryFolder(root)
+        self._clock = clock
+        self._manifests: dict[Path, Manifest] = {}
+
+    @property
+    def exists(self) -> bool:
+        """Whether there was a ceremony."""
+        return self.folder.metadata.is_dir()
+
+    def root(self) -> bytes:
+        """The newest root, to be pinned on devices.
+
+        Raises:
+            RegistryMissing: There is none.
+        """
+        version = View(self.folder).root.signed.version
+        return (self.folder.metadata / f"{version}.root.json").read_bytes()
+
+    def releases(self) -> list[Release]:
+        """Every release, staged ones included, by name and number; those without a number last.
+
+        Raises:
+            RegistryBroken: The metadata does not verify.
+        """
+        view = View(self.folder) if self.exists else None
+        found = {} if view is None else self._published(view)
+        for file in self.folder.root.glob(f"staged/*/*/{MANIFEST_FILE}"):
+            key = (file.parent.parent.name, file.parent.name)
+            if key not in found:
+                signed = None if view is None else signed_release(self.folder, view, *key)
+                number = 0 if signed is None else signed.number
+                found[key] = self._release(load_manifest(file), number, file, signed=signed is not None)
+        return sorted(found.values(), key=lambda each: (each.ref.name, each.ref.number or 2**31, each.ref.version))
+
+    def release(self, name: str, version: str) -> Release:
+        """One release.
+
+        Raises:
+            ReleaseUnknown: There is none.
+        """
+        for each in self.releases():
+            if (each.ref.name, each.ref.version) == (name, version):
+                return each
+        raise ReleaseUnknown(f"there is no release {name} {version}", "See what there is: vedette model list")
+
+    def export(self, name: str, version: str, bundle: Path) -> None:
+        """Copy a staged release and the public metadata for the machine with the offline keys.
+
+        Raises:
+            ReleaseUnknown: It is not staged.
+            ReleaseExists: The bundle's folder holds something already.
+            RegistryUnwritable: The disk refused.
+        """
+        staged = self.folder.staged(name, version)
+        if not staged.is_dir():
+            raise ReleaseUnknown(f"no {name} {version} is staged", "Import it: vedette model import FILE")
+        if bundle.exists() and any(bundle.iterdir()):
+            raise ReleaseExists(f"{bundle} is not empty", "Name a folder that is new.")
+        into = RegistryFolder(bundle)
+        with alone_in(self.folder.root), told_as_ours(bundle):
+            shutil.copytree(self.folder.metadata, into.metadata, dirs_exist_ok=True)
+            shutil.copytree(staged, into.staged(name, version))
+
+    def publish(self, name: str, version: str, bundle: Path | None = None) -> ModelRef:
+        """Put a signed release in front of the devices; no group runs it for that. Harmless twice.
+
+        Args:
+            name: The release's name.
+            version: Its version.
+            bundle: Where it was signed; None for the registry itself.
+
+        Raises:
+            ReleaseUnknown: It is not staged here, or not signed there.
+            ReleaseConflict: Another was published meanwhile.
+            RegistryBroken: What was signed is not signed by the releases key, or other bytes are staged.
+        """
+        with alone_in(self.folder.root):
+            view = View(self.folder)
+            staged = self.folder.staged(name, version)
+            if (published := self._published(view).get((name, version))) is not None:
+                self._drop(name, version)
+                return published.ref
+            source = self.folder if bundle is None else RegistryFolder(bundle)
+            signed = signed_release(source, view, name, version)
+            if signed is None:
+                raise ReleaseUnknown(f"{name} {version} is not signed", "Sign it: vedette model sign NAME VERSION")
+            if not (staged / MANIFEST_FILE).is_file():
+                raise ReleaseUnknown(f"no {name} {version} is staged here", "Import it: vedette model import FILE")
+            change = Change(self.folder, view, [online_keys(self.folder)], self._clock.wall())
+            paths = targets_of(name, version)
+            for role, metadata in signed.bins.items():
+                view.check(role, metadata)
+                _check_grown(view.role(role).signed, metadata.signed, frozenset(paths.values()))
+                change.put_role(role, metadata)
+            for file, path in paths.items():
+                entry = signed.bins[view.bins().get_role_for_target(path)].signed.targets[path]
+                change.add_target(path, _matching(entry, staged / file), staged / file)
+            manifest = load_manifest(staged / MANIFEST_FILE)
+            change.publish()
+            self._drop(name, version)
+            return ModelRef(name=name, version=version, digest=manifest.digest, number=signed.number)
+
+    def group(self, group: str) -> GroupRelease | None:
+        """What the group may run, as it was signed last; None if nothing was yet.
+
+        Raises:
+            GroupUnknown: No key signs for it.
+            RegistryMissing, RegistryBroken: There is no repository, or it does not verify.
+        """
+        return self._group(View(self.folder), group)
+
+    def groups(self) -> list[str]:
+        """The groups that have a key."""
+        names = (group_of(name.removesuffix(".json")) for name in View(self.folder).snapshot.signed.meta)
+        return sorted(name for name in names if name is not None)
+
+    def set_group(
+        self, group: str, allowed: Sequence[ModelRef], min_release: Mapping[str, ReleaseNumber] | None = None
+    ) -> GroupRelease:
+        """Sign and publish what a group's devices may run; one that is signed already stays as it is.
+
+        Args:
+            group: Which one.
+            allowed: Published releases, or, with number 0, models that devices were born with.
+            min_release: Floors by model name; None, and names left out, keep those that are.
+
+        Raises:
+            GroupUnknown: No key signs for it.
+            GroupRefused: A floor would sink, or a release lies below one; or it is no document at all.
+            ReleaseUnknown: A release is not published, or not as named.
+        """
+        with alone_in(self.folder.root):
+            view = View(self.folder)
+            before = self._group(view, group)
+            floors = dict(before.min_release) if before is not None else {}
+            _check_floors(floors, min_release or {})
+            floors |= min_release or {}
+            for ref in allowed:
+                _check_allowed(view, ref, floors)
+            try:
+                document = GroupRelease(
+                    group=group,
+                    sequence=1 if before is None else before.sequence + 1,
+                    allowed=tuple(allowed),
+                    min_release=floors,
+                )
+            except ValidationError as refused:
+                first = refused.errors(include_url=False, include_input=False)[0]
+                raise GroupRefused(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            if before is not None and document == before.model_copy(update={"sequence": document.sequence}):
+                return before
+            self._publish_group(view, document)
+            return document
+
+    def renew(self) -> Renewal:
+        """Sign anew whatever has lived half its life and has an online key; finish what a crash left.
+
+        Raises:
+            RegistryError: It could not be done; says why.
+        """
+        with alone_in(self.folder.root):
+            now = self._clock.wall()
+            view = View(self.folder)
+            change = Change(self.folder, view, [online_keys(self.folder)], now)
+            renewed: list[str] = []
+            for group in self._groups_due(view, now):
+                change.sign_role(group, view.role(group).signed)
+                renewed.append(group)
+            snapshot_due = _half_over("snapshot", view.snapshot.signed.expires, now)
+            if snapshot_due or renewed:
+                renewed.append("snapshot")
+            if renewed or _half_over("timestamp", view.timestamp.signed.expires, now):
+                change.publish(snapshot_anew=snapshot_due)
+                renewed.append("timestamp")
+                self._prune(View(self.folder), now)
+            return Renewal(tuple(renewed), _expiring_offline(view, now))
+
+    def timestamp_expires(self) -> datetime:
+        """When devices stop to trust the repository, unless it is renewed.
+
+        Raises:
+            RegistryMissing, RegistryBroken: There is none, or it can't be read.
+        """
+        return View(self.folder).timestamp.signed.expires
+
+    def _groups_due(self, view: View, now: datetime) -> list[str]:
+        roles = [name.removesuffix(".json") for name in view.snapshot.signed.meta]
+        return [
+            role
+            for role in roles
+            if group_of(role) is not None and _half_over(role, view.role(role).signed.expires, now)
+        ]
+
+    def _publish_group(self, view: View, document: GroupRelease) -> None:
+        role, path = group_role(document.group), GROUP_TARGET.format(group=document.group)
+        data = document.model_dump_json().encode()
+        signed = view.role(role).signed
+        signed.targets = {path: TargetFile.from_data(path, data, ["sha256"])}
+        change = Change(self.folder, view, [online_keys(self.folder)], self._clock.wall())
+        change.add_target(path, hashlib.sha256(data).hexdigest(), data)
+        change.sign_role(role, signed)
+        change.publish()
+
+    def _group(self, view: View, group: str) -> GroupRelease | None:
+        role, path = group_role(group), GROUP_TARGET.format(group=group)
+        if not view.has(role):
+            raise GroupUnknown(
+                f"no key signs for the group {group}", "Give it one: vedette model keys add-group NAME --keys DIR"
+            )
+        entry = view.role(role).signed.targets.get(path)
+        if entry is None:
+            return None
+        file = self._target_file(entry)
+        try:
+            data = file.read_bytes()
+            entry.verify_length_and_hashes(data)
+            return GroupRelease.model_validate_json(data)
+        except (OSError, ValueError, RepositoryError) as refused:
+            raise RegistryBroken(f"{file} is not the document that was signed: {refused}") from None
+
+    def _published(self, view: View) -> dict[tuple[str, str], Release]:
+        found: dict[tuple[str, str], Release] = {}
+        for role in view.bins().get_roles():
+            for path, entry in view.role(role).signed.targets.items():
+                if path.endswith(f"/{MANIFEST_FILE}"):
+                    file = self._target_file(entry)
+                    manifest = self._manifest(file)
+                    found[manifest.name, manifest.version] = self._release(
+                        manifest, number_of(entry), file, signed=True, published=True
+                    )
+        return found
+
+    def _release(
+        self, manifest: Manifest, number: int, file: Path, *, signed: bool, published: bool = False
+    ) -> Release:
+        return Release(
+            ref=ModelRef(name=manifest.name, version=manifest.version, digest=manifest.digest, number=number),
+            imported_at=datetime.fromtimestamp(file.stat().st_mtime, UTC),
+            signed=signed,
+            published=published,
+            size=manifest.size,
+            licence=manifest.licence,
+            manifest=manifest,
+        )
+
+    def _manifest(self, file: Path) -> Manifest:
+        """Read once: a published file never changes."""
+        if file not in self._manifests:
+            self._manifests[file] = load_manifest(file)
+        return self._manifests[file]
+
+    def _target_file(self, entry: TargetFile) -> Path:
+        folder, _, name = entry.path.rpartition("/")
+        return self.folder.targets / folder / f"{entry.hashes['sha256']}.{name}"
+
+    def _drop(self, name: str, version: str) -> None:
+        """What is published needs no staging any more."""
+        for folder in (self.folder.staged(name, version), self.folder.signed(name, version)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _prune(self, view: View, now: datetime) -> None:
+        """Delete versions that nobody can still be asking for; roots stay for good."""
+        meta = view.snapshot.signed.meta
+        current = {f"{each.version}.{name}" for name, each in meta.items()}
+        current.add(f"{view.snapshot.signed.version}.snapshot.json")
+        old = (now - _KEEP_OLD).timestamp()
+        with told_as_ours(self.folder.metadata):
+            for file in self.folder.metadata.glob("[1-9]*.json"):
+                keep = file.name in current or file.name.endswith(".root.json")
+                if not keep and file.stat().st_mtime < old:
+                    file.unlink()
+
+
+def _check_grown(before: Targets, after: Targets, added: frozenset[str]) -> None:
+    """A list may only have grown by this release since it was signed from a copy."""
+    if (
+        after.version <= before.version
+        or {p: e for p, e in after.targets.items() if p not in added} != before.targets
+    ):
+        raise ReleaseConflict(
+            "another release was published into the same list since this one was signed",
+            "Export and sign it again.",
+        )
+
+
+def _matching(entry: TargetFile, file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            entry.verify_length_and_hashes(opened)
+    except (OSError, ValueError, RepositoryError) as refused:
+        raise RegistryBroken(
+            f"{file} is not what was signed: {refused}", "Import and sign the release again."
+        ) from None
+    return entry.hashes["sha256"]
+
+
+def _check_floors(before: Mapping[str, int], wanted: Mapping[str, int]) -> None:
+    for name, floor in wanted.items():
+        if floor < before.get(name, 0):
+            raise GroupRefused(
+                f"the floor of {name} is {before[name]} and can't sink to {floor}",
+                "Devices would refuse it for good.",
+            )
+
+
+def _check_allowed(view: View, ref: ModelRef, floors: Mapping[str, int]) -> None:
+    if ref.number < floors.get(ref.name, 0):
+        raise GroupRefused(
+            f"{ref.name} {ref.version} is release {ref.number}, and {floors[ref.name]} is the floor",
+            "Release it anew under a higher number.",
+        )
+    if ref.number == 0:
+        return
+    entry = view.target(targets_of(ref.name, ref.version)[MODEL_FILE])
+    if entry is None:
+        raise ReleaseUnknown(f"{ref.name} {ref.version} is not published", "Publish it: vedette model publish")
+    if (number_of(entry), f"sha256:{entry.hashes['sha256']}") != (ref.number, ref.digest):
+        raise ReleaseUnknown(f"{ref.name} {ref.version} is published with another number or digest than named")
+
+
+def _half_over(role: str, expires: datetime, now: datetime) -> bool:
+    return expires - now < lifetime(role) / 2
+
+
+def _expiring_offline(view: View, now: datetime) -> dict[str, datetime]:
+    roles = [name.removesuffix(".json") for name in view.snapshot.signed.meta]
+    times = {name: view.role(name).signed.expires for name in roles if group_of(name) is None}
+    times["root"] = view.root.signed.expires
+    return {name: expires for name, expires in times.items() if expires - now < OFFLINE_WARNING}

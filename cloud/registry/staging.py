@@ -1,0 +1,193 @@
+"""Taking a model in: from a file, a folder, a built model's name or MLflow, to a staged release."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from cloud.registry.errors import MlflowFailed, ReleaseExists, SourceRefused
+from cloud.registry.files import alone_in, make_folders, sync_folder, told_as_ours
+from cloud.registry.layout import RegistryFolder
+from cloud.registry.signing import MANIFEST_FILE, MODEL_FILE
+from cloud.registry.trial import try_model
+from vision.errors import ManifestInvalid
+from vision.manifest import MANIFEST_NAME, check_file, load_manifest, parse_manifest
+from vision.models import find_model, model_file
+from wire.model import Manifest
+
+MAX_MODEL_BYTES: Final = 512 << 20
+"""Beyond what any device of ours can hold in memory."""
+
+_MLFLOW: Final = "mlflow:"
+_MAX_LABELS_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the person says of the model, over what its file says; None leaves that."""
+
+    name: str | None = None
+    version: str | None = None
+    licence: str | None = None
+    labels: tuple[str, ...] | None = None
+
+    def given(self) -> dict[str, object]:
+        """Those that are not None, as fields of the manifest."""
+        fields = {"name": self.name, "version": self.version, "licence": self.licence, "labels": self.labels}
+        return {field: value for field, value in fields.items() if value is not None}
+
+
+def read_labels(file: Path) -> tuple[str, ...]:
+    """Labels from a text file, one a line, in the order of the model's classes.
+
+    Raises:
+        SourceRefused: It can't be read.
+    """
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(_MAX_LABELS_BYTES).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as refused:
+        raise SourceRefused(
+            f"the labels in {file} can't be read: {refused}", "Give a text file, one label a line."
+        ) from None
+    return tuple(line.strip() for line in text.splitlines())
+
+
+def stage(folder: RegistryFolder, source: str, overrides: Overrides) -> Manifest:
+    """Take a model in, after it ran once in a process of its own; the same one again changes nothing.
+
+    Args:
+        folder: The registry.
+        source: A `.tflite` file, a folder with one, a built model's name, or an MLflow URI behind `mlflow:`.
+        overrides: Name, version, licence and labels, where the file's own won't do.
+
+    Raises:
+        VisionError: The model, or its manifest, is refused.
+        SourceRefused, MlflowFailed, TrialFailed: As their names say.
+        ReleaseExists: The name and version are another file's.
+        RegistryUnwritable: The disk refused.
+    """
+    with told_as_ours(folder.root):
+        make_folders(folder.root)
+    with _found(source) as file, _scratch(folder) as scratch:
+        given = _copy(file, scratch)
+        read = try_model(scratch)
+        data = _manifest_bytes(read, given, overrides)
+        manifest = parse_manifest(data)
+        check_file(manifest, scratch / MODEL_FILE)
+        with told_as_ours(scratch):
+            (scratch / MANIFEST_FILE).write_bytes(data)
+            _sync(scratch)
+        with alone_in(folder.root):
+            _settle(scratch, folder, manifest)
+        return manifest
+
+
+def _settle(scratch: Path, folder: RegistryFolder, manifest: Manifest) -> None:
+    place = folder.staged(manifest.name, manifest.version)
+    if place.exists():
+        if load_manifest(place / MANIFEST_FILE) == manifest:
+            return
+        raise ReleaseExists(
+            f"{manifest.name} {manifest.version} is staged with other bytes",
+            f"Give this one another --version, or delete {place}.",
+        )
+    with told_as_ours(place):
+        make_folders(place.parent)
+        scratch.rename(place)
+        sync_folder(place.parent)
+
+
+def _manifest_bytes(read: Manifest, given: bytes | None, overrides: Overrides) -> bytes:
+    """The given manifest's own bytes, where nothing is laid over it: they are what gets signed."""
+    changes = overrides.given()
+    if given is not None and not changes:
+        return given
+    if given is None and overrides.version is None:
+        raise SourceRefused(
+            "the model comes without a manifest, so its version is not known", "Name it: --version 1.0.0"
+        )
+    try:
+        return Manifest.model_validate(read.model_dump() | changes).model_dump_json().encode()
+    except ValidationError as refused:
+        first = refused.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise ManifestInvalid(f"{where}: {first['msg']}", f"Correct --{where}.") from None
+
+
+@contextmanager
+def _found(source: str) -> Iterator[Path]:
+    if not source.startswith(_MLFLOW):
+        yield _tflite(model_file(find_model(source)))
+        return
+    with tempfile.TemporaryDirectory(prefix="vedette-mlflow-") as downloads:
+        yield _from_mlflow(source.removeprefix(_MLFLOW), Path(downloads))
+
+
+def _tflite(file: Path) -> Path:
+    if file.suffix.lower() != ".tflite":
+        raise SourceRefused(f"{file} is no .tflite file", "Devices run TFLite models: convert it first.")
+    if file.stat().st_size > MAX_MODEL_BYTES:
+        raise SourceRefused(f"{file} is over {MAX_MODEL_BYTES >> 20} MiB", "Release a smaller model.")
+    return file
+
+
+def _from_mlflow(uri: str, downloads: Path) -> Path:
+    """The one `.tflite` among an MLflow model's or run's artifacts."""
+    if importlib.util.find_spec("mlflow") is None:
+        raise MlflowFailed(
+            "MLflow's client is not installed", "Install it beside the service: pip install mlflow-skinny"
+        )
+    artifacts = importlib.import_module("mlflow.artifacts")
+    failures = importlib.import_module("mlflow.exceptions")
+    try:
+        fetched = Path(artifacts.download_artifacts(artifact_uri=uri, dst_path=str(downloads)))
+    except (failures.MlflowException, OSError) as refused:
+        raise MlflowFailed(
+            f"MLflow gave nothing for {uri}: {refused}", "Check the URI, and MLFLOW_TRACKING_URI."
+        ) from None
+    found = [fetched] if fetched.is_file() else sorted(fetched.rglob("*.tflite"))
+    if len(found) != 1:
+        raise MlflowFailed(f"{uri} holds {len(found)} .tflite files", "Name the artifact itself in the URI.")
+    return _tflite(found[0])
+
+
+@contextmanager
+def _scratch(folder: RegistryFolder) -> Iterator[Path]:
+    """A folder on the registry's disk, gone afterwards unless it was renamed."""
+    with told_as_ours(folder.root):
+        scratch = Path(tempfile.mkdtemp(prefix=".import-", dir=folder.root))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _copy(file: Path, scratch: Path) -> bytes | None:
+    """Copy the model, so that what is tried is what is kept; and the manifest beside it, whose bytes are returned."""
+    with told_as_ours(scratch):
+        shutil.copyfile(file, scratch / MODEL_FILE)
+        for beside in (file.with_name(f"{file.name}.{MANIFEST_NAME}"), file.with_name(MANIFEST_NAME)):
+            if beside.is_file():
+                load_manifest(beside)
+                shutil.copyfile(beside, scratch / MANIFEST_FILE)
+                return (scratch / MANIFEST_FILE).read_bytes()
+    return None
+
+
+def _sync(scratch: Path) -> None:
+    for name in (MODEL_FILE, MANIFEST_FILE):
+        with (scratch / name).open("rb") as file:
+            os.fsync(file.fileno())
+    scratch.chmod(0o755)
+    sync_folder(scratch)

@@ -1,0 +1,417 @@
+"""What a rollout does next. Pure: the rollout, its orders, the fleet and the time in; a decision out.
+
+The rules:
+1. Never have more devices been told than the present stage's share of those that the rollout is about.
+2. Canaries come first, then the devices in the order of a hash over rollout and device: the same each time.
+3. Before the last stage only devices that are there are chosen; in the last one all, and who is away catches up.
+4. A stage is passed when nobody is left to tell, and enough have committed; when it has soaked, the next begins.
+5. Too many failures, of all tried or of the latest stage's, halt the rollout; so does a stage that can't be passed
+   any more, and a drop of the audited accuracy. A halt holds back all who have not switched, and tells nobody new.
+6. A rollback tells everyone who was told anything, and nobody else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+from typing import Final
+
+from cloud.deployment import ALLOWED, Ask, Fate, Member, Order, Phase, Policy, Rollout, Tally, Wish
+from cloud.rollout.judge import judged
+from wire.updates import ModelRef
+
+# A device that lies about the version it saw must not drive its counter to the end of what a message can say.
+_CREDIBLE_VERSION: Final = 2**52
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do.
+
+    Attributes:
+        rollout: As it stands from now on.
+        orders: Those that are new or changed.
+        tell: The devices, of those, to which a new `Desired` goes.
+        refused: Why the wish can't be granted; empty if it was, or there was none.
+    """
+
+    rollout: Rollout
+    orders: tuple[Order, ...] = ()
+    tell: tuple[str, ...] = ()
+    refused: str = ""
+
+
+def plan(
+    rollout: Rollout,
+    orders: Mapping[str, Order],
+    fleet: Sequence[Member],
+    now: datetime,
+    *,
+    wish: Wish | None = None,
+    accuracy: Mapping[str, float] | None = None,
+) -> Decision:
+    """Decide on the next step.
+
+    Args:
+        rollout: As it stood.
+        orders: What was told so far, by device.
+        fleet: All devices that were not revoked.
+        now: The time of day.
+        wish: What a person asked for since.
+        accuracy: Audited, 0..1, by digest of the model.
+    """
+    planning = _Planning(rollout, orders, fleet, now)
+    refused = planning.grant(wish) if wish is not None else ""
+    planning.judge()
+    planning.go_on(accuracy or {})
+    return planning.decision(refused)
+
+
+def in_scope(rollout: Rollout, fleet: Iterable[Member]) -> list[Member]:
+    """The devices that the rollout is about."""
+    wanted = rollout.policy.labels.items()
+    return [
+        member
+        for member in fleet
+        if member.group == rollout.group
+        and not member.pinned
+        and all(member.labels.get(key) == value for key, value in wanted)
+    ]
+
+
+def rank(deployment_id: str, device: str) -> bytes:
+    """Where the device comes in the rollout's order."""
+    return sha256(f"{deployment_id}/{device}".encode()).digest()
+
+
+def budget(policy: Policy, stage: int, scope: Sequence[Member]) -> int:
+    """How many devices may have been told something in the stage: its share, but no fewer than the canaries."""
+    share = math.ceil(round(policy.stages[stage] * len(scope) / 100, 6))
+    canaries = set(policy.canaries)
+    return max(share, sum(member.device in canaries for member in scope)) if canaries else share
+
+
+def tally(orders: Iterable[Order], eligible: int) -> Tally:
+    """The orders, counted."""
+    counts = dict.fromkeys(Fate, 0)
+    excused = 0
+    for order in orders:
+        if order.excused:
+            excused += 1
+        else:
+            counts[order.fate] += 1
+    return Tally(
+        eligible=eligible,
+        away=counts[Fate.AWAY],
+        pending=counts[Fate.PENDING],
+        committed=counts[Fate.COMMITTED],
+        failed=counts[Fate.FAILED],
+        excused=excused,
+    )
+
+
+class _Planning:
+    def __init__(self, before: Rollout, orders: Mapping[str, Order], fleet: Sequence[Member], now: datetime) -> None:
+        self._before = before
+        self._rollout = before
+        self._orders_before = orders
+        self._orders = dict(orders)
+        self._fleet = {member.device: member for member in fleet}
+        self._scope = in_scope(before, fleet)
+        self._now = now
+        self._tell: dict[str, None] = {}
+
+    def decision(self, refused: str) -> Decision:
+        changed = tuple(
+            order
+            for device, order in self._orders.items()
+            if (before := self._orders_before.get(device)) is not order and before != order
+        )
+        rollout = self._rollout
+        if rollout != self._before:
+            rollout = rollout.model_copy(update={"changed_at": self._now})
+        return Decision(rollout, changed, tuple(self._tell), refused)
+
+    # --- what a person wants -------------------------------------------------------------------------------------
+
+    def grant(self, wish: Wish) -> str:
+        rollout = self._rollout
+        if rollout.phase not in ALLOWED[wish]:
+            return f"a rollout that is {rollout.phase} can't {wish}"
+        match wish:
+            case Wish.PAUSE:
+                self._enter(Phase.PAUSED, "a person paused it")
+                self._hold_back()
+            case Wish.RESUME:
+                self._enter(Phase.RUNNING, "")
+                self._take_up()
+            case Wish.ABORT:
+                self._enter(Phase.ABORTED, "a person aborted it; what has switched stays")
+                self._withdraw()
+            case Wish.ROLLBACK if rollout.back_to is None:
+                return "no signed release is known that its devices could return to"
+            case Wish.ROLLBACK:
+                self._enter(Phase.ROLLING_BACK, "", signed=False)
+        return ""
+
+    def _enter(self, phase: Phase, reason: str, **more: object) -> None:
+        self._rollout = self._rollout.model_copy(
+            update={"phase": phase, "reason": reason, "passed_at": None, **more},
+        )
+
+    def _hold_back(self) -> None:
+        """Whoever has not switched yet shall not."""
+        for order in self._unsettled(Ask.INSTALL):
+            self._ask(order, Ask.PAUSE)
+
+    def _take_up(self) -> None:
+        for order in tuple(self._orders.values()):
+            if order.ask is Ask.PAUSE:
+                self._ask(replace(order, fate=_waiting(order), reason="", moved_at=self._now), Ask.INSTALL)
+            elif order.fate is Fate.FAILED and self._before.phase is Phase.HALTED:
+                self._orders[order.device] = replace(order, excused=True)
+
+    def _withdraw(self) -> None:
+        for order in (*self._unsettled(Ask.INSTALL), *self._unsettled(Ask.PAUSE), *self._unsettled(Ask.RETURN)):
+            self._ask(order, Ask.WITHDRAW)
+
+    def _unsettled(self, ask: Ask) -> list[Order]:
+        return [
+            order
+            for order in self._orders.values()
+            if order.ask is ask and order.fate is not Fate.COMMITTED and not order.sure
+        ]
+
+    # --- what became of the orders -------------------------------------------------------------------------------
+
+    def judge(self) -> None:
+        rollout, policy = self._rollout, self._rollout.policy
+        timed = rollout.phase in {Phase.RUNNING, Phase.ROLLING_BACK}
+        for order in tuple(self._orders.values()):
+            member = self._fleet.get(order.device)
+            if member is None and order.fate is Fate.PENDING:
+                self._orders[order.device] = replace(order, fate=Fate.AWAY)
+            elif member is not None:
+                goal = self._goal(order)
+                self._orders[order.device] = judged(order, member, goal, policy, self._now, timed=timed)
+
+    def _goal(self, order: Order) -> ModelRef:
+        if order.ask is Ask.RETURN and self._rollout.back_to is not None:
+            return self._rollout.back_to
+        return self._rollout.target
+
+    # --- the next step -------------------------------------------------------------------------------------------
+
+    def go_on(self, accuracy: Mapping[str, float]) -> None:
+        if not self._rollout.signed:
+            return
+        if self._rollout.phase is Phase.ROLLING_BACK:
+            self._return_all()
+        elif self._rollout.phase is Phase.RUNNING:
+            why = self._harm(accuracy)
+            if why:
+                self._halt(why)
+            else:
+                self._advance()
+
+    def _halt(self, why: str) -> None:
+        self._enter(Phase.HALTED, why)
+        self._hold_back()
+
+    def _harm(self, accuracy: Mapping[str, float]) -> str:
+        policy, rollout = self._rollout.policy, self._rollout
+        latest = [order for order in self._orders.values() if order.stage == rollout.stage]
+        for among, orders in (("all", self._orders.values()), ("this stage's", latest)):
+            counts = tally(orders, 0)
+            tried = counts.committed + counts.failed
+            if tried >= policy.min_tried and counts.failed > policy.max_failure_share * tried:
+                return f"{counts.failed} of {among} {tried} devices tried failed; {self._commonest_failure()}"
+        now, before = accuracy.get(rollout.target.digest), self._accuracy_before(accuracy)
+        if now is not None and before is not None and before - now > policy.max_accuracy_drop:
+            return f"the audited accuracy fell from {before:.3f} to {now:.3f}"
+        return ""
+
+    def _accuracy_before(self, accuracy: Mapping[str, float]) -> float | None:
+        back_to = self._rollout.back_to
+        return None if back_to is None else accuracy.get(back_to.digest)
+
+    def _commonest_failure(self) -> str:
+        reasons = [order.reason for order in self._orders.values() if order.fate is Fate.FAILED and not order.excused]
+        return f"most often: {max(sorted(set(reasons)), key=reasons.count)}"
+
+    def _advance(self) -> None:
+        self._tell_more()
+        verdict = self._stage_verdict()
+        if verdict is not None:
+            self._not_passed(*verdict)
+            return
+        if self._rollout.passed_at is None:
+            self._note(passed_at=self._now, reason="the stage is passed, and soaks")
+        if not self._soaked():
+            return
+        if self._last():
+            self._enter(Phase.FINISHED, self._summary())
+        else:
+            self._note(stage=self._next_stage(), passed_at=None, reason="")
+            self._tell_more()
+
+    def _not_passed(self, reason: str, hopeless: bool) -> None:  # noqa: FBT001 - half of a verdict
+        if hopeless:
+            self._halt(reason)
+        else:
+            self._note(passed_at=None, reason=reason)
+
+    def _note(self, **changes: object) -> None:
+        self._rollout = self._rollout.model_copy(update=changes)
+
+    def _last(self) -> bool:
+        return self._rollout.stage == len(self._rollout.policy.stages) - 1
+
+    def _next_stage(self) -> int:
+        """The next that has room for another device; in a small group several stages are the same."""
+        policy, told = self._rollout.policy, len(self._orders)
+        for stage in range(self._rollout.stage + 1, len(policy.stages) - 1):
+            if budget(policy, stage, self._scope) > told:
+                return stage
+        return len(policy.stages) - 1
+
+    def _soaked(self) -> bool:
+        since = self._rollout.passed_at
+        return since is not None and (self._now - since).total_seconds() >= self._rollout.policy.soak_s
+
+    def _stage_verdict(self) -> tuple[str, bool] | None:
+        """Why the stage is not passed, and whether it can't be any more; None if it is passed."""
+        counts = tally(self._orders.values(), len(self._scope))
+        tried = counts.committed + counts.failed + counts.pending
+        if self._room() and self._candidates():
+            return f"{counts.pending} devices are at work on it, as many as may", False
+        if self._last() and counts.pending:
+            return f"waiting for {counts.pending} devices", False
+        if tried + counts.excused == 0 and counts.eligible > 0:
+            return "waiting for a device to be there", False
+        if counts.committed + counts.excused == 0 and counts.pending:
+            return f"waiting for {counts.pending} devices", False
+        if counts.committed + counts.excused == 0 and counts.failed:
+            return f"no device could be brought to it; {self._commonest_failure()}", True
+        if counts.committed < (1 - self._rollout.policy.max_failure_share) * tried - 1e-9:
+            if counts.pending:
+                return f"waiting for {counts.pending} devices", False
+            return f"{counts.failed} of {tried} devices tried failed; {self._commonest_failure()}", True
+        return None
+
+    def _summary(self) -> str:
+        counts = tally(self._orders.values(), len(self._scope))
+        parts = [f"{counts.committed} run it"]
+        parts += [f"{counts.failed + counts.excused} failed"] if counts.failed + counts.excused else []
+        parts += [f"{counts.away} are away and will catch up"] if counts.away else []
+        return ", ".join(parts)
+
+    # --- telling devices -----------------------------------------------------------------------------------------
+
+    def _room(self) -> int:
+        return budget(self._rollout.policy, self._rollout.stage, self._scope) - len(self._orders)
+
+    def _candidates(self) -> list[Member]:
+        """Who may be told next; in the first stage and the last, who is away too, if it must be that one."""
+        canaries = set(self._rollout.policy.canaries)
+        return [
+            member
+            for member in self._scope
+            if member.device not in self._orders and (member.online or self._last() or member.device in canaries)
+        ]
+
+    def _tell_more(self) -> None:
+        room = self._room()
+        if room <= 0:
+            return
+        policy = self._rollout.policy
+        canaries = set(policy.canaries)
+        candidates = sorted(
+            self._candidates(),
+            key=lambda member: (member.device not in canaries, rank(self._rollout.id, member.device)),
+        )
+        flying = sum(order.fate is Fate.PENDING for order in self._orders.values())
+        for member in candidates[:room]:
+            if member.online:
+                if flying >= policy.max_in_flight:
+                    continue
+                flying += 1
+            self._ask(self._new_order(member), Ask.INSTALL)
+
+    def _new_order(self, member: Member) -> Order:
+        return Order(
+            device=member.device,
+            stage=self._rollout.stage,
+            ask=Ask.INSTALL,
+            version=0,
+            since_version=0,
+            told_at=self._now,
+            moved_at=self._now,
+            there=member.online,
+            fate=Fate.PENDING if member.online else Fate.AWAY,
+        )
+
+    def _ask(self, order: Order, ask: Ask) -> None:
+        member = self._fleet.get(order.device)
+        if member is None:
+            return
+        version = self._next_version(order, member)
+        same_goal = {order.ask, ask} == {Ask.INSTALL, Ask.PAUSE}
+        self._orders[order.device] = replace(
+            order,
+            ask=ask,
+            version=version,
+            since_version=order.since_version if same_goal else version,
+            told_at=self._now,
+        )
+        self._tell[order.device] = None
+
+    def _next_version(self, order: Order, member: Member) -> int:
+        """Above all that the device has seen, also where our own count was lost."""
+        reported = 0 if member.answer is None else member.answer.desired_version
+        seen = reported if reported < _CREDIBLE_VERSION else 0
+        return max(order.version, member.desired_version, seen) + 1
+
+    # --- back ----------------------------------------------------------------------------------------------------
+
+    def _return_all(self) -> None:
+        waiting = [order for order in self._orders.values() if order.ask is not Ask.RETURN]
+        waiting = [order for order in waiting if order.device in self._fleet]
+        flying = sum(o.ask is Ask.RETURN and o.fate is Fate.PENDING for o in self._orders.values())
+        for order in sorted(waiting, key=lambda order: rank(self._rollout.id, order.device)):
+            online = self._fleet[order.device].online
+            if online and flying >= self._rollout.policy.max_in_flight:
+                continue
+            flying += online
+            fresh = replace(
+                order,
+                moved_at=self._now,
+                there=online,
+                state=None,
+                fate=Fate.PENDING if online else Fate.AWAY,
+                reason="",
+                sure=False,
+                excused=False,
+            )
+            self._ask(fresh, Ask.RETURN)
+        returning = [order for order in self._orders.values() if order.ask is Ask.RETURN]
+        left = sum(order.fate is Fate.PENDING for order in returning) + len(waiting)
+        if left:
+            self._note(reason=f"waiting for {left} devices")
+        else:
+            self._enter(Phase.ROLLED_BACK, _returned(returning))
+
+
+def _waiting(order: Order) -> Fate:
+    return Fate.AWAY if order.fate is Fate.AWAY else Fate.PENDING
+
+
+def _returned(orders: Sequence[Order]) -> str:
+    counts = tally(orders, 0)
+    parts = [f"{counts.committed} returned"]
+    parts += [f"{counts.failed} failed to"] if counts.failed else []
+    parts += [f"{counts.away} are away and will"] if counts.away else []
+    return ", ".join(parts)

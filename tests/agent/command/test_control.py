@@ -1,0 +1,186 @@
+"""What commands do to the agent: muting, overriding rules, pictures and reports."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.app.control import AgentControl
+from agent.app.overrides import OVERRIDES_FILE, load_overridden
+from agent.command.actions import Actions
+from agent.command.arguments import ConfigArguments, MuteArguments, NoArguments, SnapshotArguments
+from agent.command.errors import CommandRefused
+from agent.command.frames import WatchedFrames
+from agent.command.log_tail import LogTail
+from agent.command.ports import Task
+from agent.deliver.messages import Boot
+from agent.deliver.telemetry import Snapshot
+from agent.domain import Frame
+from agent.errors import ConfigInvalid
+from agent.pipeline import Inbox, Mute
+from tests.agent.decide.scene import Scene, person, rule
+
+from .rig import CLOUD, ManualClock
+
+FILE = """
+device = "cam-1"
+data_dir = "{data}"
+[[cameras]]
+name = "yard"
+source = "clip.mp4"
+[[rules]]
+name = "people"
+labels = ["person"]
+"""
+DOGS = '[[rules]]\nname = "dogs"\nlabels = ["dog"]\n'
+
+
+class NoFigures:
+    def snapshot(self) -> Snapshot:
+        return Snapshot(uptime_s=1, rss_mib=50, cpu_s=1, errors={"LinkLost": 2})
+
+
+class Frames:
+    def __init__(self, *frames: Frame) -> None:
+        self.frames = list(frames)
+
+    def take(self, timeout_s: float) -> Frame | None:
+        return self.frames.pop(0) if self.frames else None
+
+    def wake(self) -> None:
+        pass
+
+
+class Kept:
+    def __init__(self) -> None:
+        self.put_in: dict[str, bytes] = {}
+
+    async def put(self, command_id: str, jpeg: bytes) -> None:
+        self.put_in[command_id] = jpeg
+
+
+class Rig:
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "agent.toml"
+        self.path.write_text(FILE.format(data=folder / "data"))
+        (folder / "data").mkdir(exist_ok=True)
+        config = load_overridden(self.path)
+        self.inbox = Inbox(lambda: None)
+        self.tail = LogTail()
+        self.control = AgentControl(
+            config=config, boot=Boot("cam-1", "b0" * 16, "0.1.0", CLOUD, "sha256:" + "ab" * 32), figures=NoFigures(),
+            inbox=self.inbox, clock=ManualClock(), tail=self.tail, model="ssd 1",
+        )  # fmt: skip
+        self.taken: list[object] = []
+        self.control.path = self.path
+        self.control.on_config = lambda config: self.taken.append(config) or ["rules"]
+        self.supply = WatchedFrames(Frames(Frame("yard", 0, np.zeros((4, 4, 3), np.uint8), 1.0)), ("yard",))
+        self.kept = Kept()
+        actions = Actions(
+            self.control, self.supply, encode=lambda *_: b"jpeg", snapshots=self.kept, models=lambda: None
+        )
+        self.table = actions.table()
+
+    async def do(self, name: str, arguments: object = NoArguments()):
+        return await self.table[name](Task("c1", arguments, lambda *_: None))
+
+
+def test_a_mute_holds_new_alerts_back_and_lets_them_come_afterwards() -> None:
+    scene = Scene(rule(), rule(name="cars", labels=("car",)))
+    scene.book.mute("people", "front", scene.now + 10)
+    assert scene.frames(5, person(), person(2, x=0.1, label="car")) == [("new", "confirmed")]
+    assert scene.told[0].rule == "cars"
+    assert scene.book.counts["alerts_muted"] > 0
+    assert scene.frames(5, person(3, x=0.8), camera="back") == [("new", "confirmed")]
+    scene.now += 10
+    scene.frames(1, person())
+    raised = [(change.rule, change.camera) for change in scene.told if change.revision == 0]
+    assert raised == [("cars", "front"), ("people", "back"), ("people", "front")]
+    scene.book.mute(None, None, scene.now + 10)
+    assert scene.frames(5, person(9, x=0.9)) == []
+    scene.book.mute(None, None, scene.now)
+    assert scene.frames(1, person(9, x=0.9)) == [("new", "confirmed")]
+
+
+async def test_a_mute_goes_to_the_judging_thread(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    doing = asyncio.create_task(rig.do("mute", MuteArguments(rule="people", for_s=5)))
+    while (waiting := rig.inbox.take()) is None:  # noqa: ASYNC110 - the inbox is a thread's, it wakes no task
+        await asyncio.sleep(0)
+    assert waiting[0] == Mute("people", None, 5)
+    waiting[1].set_result(None)
+    assert await doing == {"for_s": 5}
+    for wrong in (MuteArguments(rule="cats", for_s=5), MuteArguments(camera="roof", for_s=5)):
+        with pytest.raises(CommandRefused, match="there is no"):
+            await rig.do("mute", wrong)
+
+
+async def test_overrides_are_kept_over_a_restart_and_taken_back(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    await rig.do("set-config", ConfigArguments(toml=DOGS))
+    assert [one.name for one in load_overridden(rig.path).rules] == ["dogs"]
+    await rig.do("set-config", ConfigArguments(config={"asking": {"deadline_s": 7}}))
+    config = load_overridden(rig.path)
+    assert (config.rules[0].name, config.asking.deadline_s) == ("dogs", 7)
+    assert rig.taken[-1] == config
+    await rig.do("set-config", ConfigArguments(reset=True))
+    assert [one.name for one in load_overridden(rig.path).rules] == ["people"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"toml": '[[rules]]\nname = "x"\n'}, "labels"),
+        ({"toml": "[["}, "not TOML"),
+        ({"toml": '[link]\nurl = "mqtt://evil"\n'}, "link can't be set"),
+        ({"toml": "[asking]\ndeadline_s = 08:00:00\n"}, "quotes"),
+        ({"config": {"masks": [{"camera": "roof", "polygon": [[0, 0], [1, 0], [1, 1]]}]}}, "no camera 'roof'"),
+    ],
+)
+async def test_what_does_not_fit_is_refused_and_changes_nothing(tmp_path: Path, arguments, said: str) -> None:
+    rig = Rig(tmp_path)
+    with pytest.raises(CommandRefused, match=said):
+        await rig.do("set-config", ConfigArguments(**arguments))
+    assert not (tmp_path / "data" / OVERRIDES_FILE).exists()
+    assert rig.taken == []
+
+
+@pytest.mark.parametrize("content", ["{torn", "[]", '{"zones": [{"name": "a", "camera": "gone"}]}', '{"link": {}}'])
+def test_an_override_that_fits_no_more_does_not_keep_the_agent_from_starting(tmp_path: Path, content: str) -> None:
+    rig = Rig(tmp_path)
+    (tmp_path / "data" / OVERRIDES_FILE).write_text(content)
+    assert [one.name for one in load_overridden(rig.path).rules] == ["people"]
+    rig.path.write_text("device = 3")
+    with pytest.raises(ConfigInvalid):
+        load_overridden(rig.path)
+
+
+async def test_a_snapshot_is_the_next_frame(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    doing = asyncio.create_task(rig.do("snapshot", SnapshotArguments()))
+    while not rig.supply._wanted:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0)
+    assert rig.supply.take(0.0) is not None
+    assert (await doing)["bytes"] == 4
+    assert rig.kept.put_in == {"c1": b"jpeg"}
+    with pytest.raises(CommandRefused, match="no camera 'roof'"):
+        await rig.do("snapshot", SnapshotArguments(camera="roof"))
+
+
+async def test_without_an_update_worker_its_commands_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CommandRefused, match="no model updates"):
+        await Rig(tmp_path).do("rollback-model")
+
+
+async def test_a_report_is_bounded_and_ends_with_the_latest_lines(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    for number in range(500):
+        rig.tail.handle(logging.LogRecord("x", logging.INFO, "", 0, f"line {number} " + "ü" * 200, None, None))
+    report = (await rig.do("diagnose"))["report"]
+    assert "LinkLost" in report
+    assert "line 499" in report.splitlines()[-1]
+    assert len(report.encode()) < 12_000

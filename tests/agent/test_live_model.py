@@ -1,0 +1,436 @@
+"""The live model over the real pipeline and real slots, with models that say what they are told to."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.app.live_model import Model, PipelineLiveModel, judging_floor
+from agent.decide.masks import MaskFilter
+from agent.decide.rulebook import RuleBook
+from agent.decide.settings import AskPolicySettings, RuleSettings
+from agent.deliver.faults import Faults
+from agent.detect.settings import DetectSettings
+from agent.domain import Frame, Track
+from agent.errors import CandidateRejected, JudgeStuck
+from agent.pipeline import FAILURES_IN_A_ROW, TAKE_BACK_S, Inbox, Lane, Pipeline
+from agent.track.settings import TrackSettings
+from agent.track.tracker import Tracker
+from agent.update.ports import Candidate
+from agent.update.probation import STALLED_S
+from tests.agent.deliver.samples import DIGEST, WALL, ManualClock, boot, change, outbox
+from vision.detections import Detections, Image, no_detections
+from vision.errors import InferenceFailed, ModelRefused
+from wire.codec import decode
+from wire.messages import Alert
+from wire.model import Manifest, OutputKind
+from wire.updates import Gates, ModelRef
+
+LABELS = ("person", "car")
+IMAGE = np.zeros((8, 8, 3), np.uint8)
+LATENCY_S = 0.01
+NEVER: Callable[[], bool] = lambda: False  # noqa: E731 - read as a constant
+GATES = Gates(max_latency_ratio=1000, shadow_frames=10, probation_frames=20, probation_s=5, shadow_cpu_share=1.0)
+
+
+@dataclass(eq=False)
+class FakeModel:
+    """Says that so many people stand in a row; takes its time by turning the clock."""
+
+    name: str
+    clock: ManualClock
+    people: int = 3
+    latency_s: float = LATENCY_S
+    failure: InferenceFailed | None = None
+    labels: tuple[str, ...] = LABELS
+    closed: bool = False
+    seen: int = 0
+    asked_from: list[float] = field(default_factory=list)
+
+    @property
+    def manifest(self) -> Manifest:
+        return Manifest.model_validate(
+            {
+                "name": self.name,
+                "version": "1",
+                "digest": digest(self.name),
+                "size": 1,
+                "input": {"width": 64, "height": 64},
+                "output": {"kind": OutputKind.YOLOV8},
+                "labels": self.labels,
+                "min_score": 0.25 if self.name == "new" else 0.1,
+                "uncertain": (0.3, 0.6),
+                "licence": "none",
+                "provenance": {"source": "a test"},
+            }
+        )
+
+    def detect(self, image: Image, min_score: float) -> Detections:
+        assert not self.closed
+        self.seen += 1
+        self.asked_from.append(min_score)
+        self.clock.advance(self.latency_s)
+        if self.failure is not None:
+            raise self.failure
+        if not self.people:
+            return no_detections(self.labels)
+        lefts = np.arange(self.people, dtype=np.float32) / 20
+        boxes = np.stack([lefts, lefts * 0 + 0.2, lefts + 0.04, lefts * 0 + 0.6], axis=1).astype(np.float32)
+        return Detections(boxes, np.full(self.people, 0.9, np.float32), np.zeros(self.people, np.int32), self.labels)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def digest(name: str) -> str:
+    return "sha256:" + name.encode().hex().ljust(64, "0")
+
+
+def candidate(model: FakeModel) -> Candidate:
+    return Candidate(ModelRef(name=model.name, version="1", digest=digest(model.name)), Path("/models") / model.name)
+
+
+class OneFrameSupply:
+    """Frames handed to the judging thread by the test, one at a time."""
+
+    def __init__(self) -> None:
+        self._wake = threading.Condition()
+        self._frame: Frame | None = None
+        self._woken = False
+
+    def take(self, timeout_s: float) -> Frame | None:
+        with self._wake:
+            self._wake.wait_for(lambda: self._frame is not None or self._woken, timeout_s)
+            self._woken = False
+            frame, self._frame = self._frame, None
+            self._wake.notify_all()
+        return frame
+
+    def give(self, frame: Frame) -> None:
+        with self._wake:
+            self._frame = frame
+            self._wake.notify_all()
+            assert self._wake.wait_for(lambda: self._frame is None, 10)
+
+    def wake(self) -> None:
+        with self._wake:
+            self._woken = True
+            self._wake.notify_all()
+
+
+class Nowhere:
+    def record(self, changes: object) -> object:
+        return None
+
+
+class Stage:
+    """A camera, a pipeline with its thread, and the live model that looks on."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.frames = OneFrameSupply()
+        self.inbox = Inbox(self.frames.wake)
+        self.old = FakeModel("old", self.clock)
+        self.shelf: dict[str, FakeModel] = {}
+        self.adopted: list[tuple[str, str]] = []
+        self.captured = 0
+        self.judged: list[int] = []
+        self.live = PipelineLiveModel(
+            inbox=self.inbox,
+            model=self.old,
+            settings=DetectSettings(),
+            low_score=0.2,
+            labels=lambda: ["person"],
+            captured=lambda: self.captured,
+            adopted=self._adopted,
+            clock=self.clock,
+            open_model=self._open,
+        )
+        ids = itertools.count()
+        self.lane = Lane(Tracker(TrackSettings()), MaskFilter((), "yard"))
+        self.pipeline = Pipeline(
+            frames=self.frames,
+            inbox=self.inbox,
+            detector=self.old,
+            lanes={"yard": self.lane},
+            rules=RuleBook(
+                (RuleSettings(name="people", labels=("person",)),), (), None, (0.3, 0.6), lambda: f"{next(ids):032x}"
+            ),
+            outbox=Nowhere(),
+            asker=None,
+            clock=self.clock,
+            faults=Faults(),
+            min_score=0.2,
+            onlooker=self.live,
+        )
+
+    def _adopted(self, model: Model) -> None:
+        self.adopted.append((model.manifest.name, threading.current_thread().name))
+
+    def _open(self, settings: DetectSettings) -> Model:
+        name = Path(settings.model).name
+        if name not in self.shelf:
+            raise ModelRefused(f"{settings.model} has no head", "Give another.")
+        return self.shelf[name]
+
+    def offers(self, **traits: object) -> Candidate:
+        made = FakeModel("new", self.clock, **traits)  # type: ignore[arg-type]
+        self.shelf["new"] = made
+        return candidate(made)
+
+    @property
+    def new(self) -> FakeModel:
+        return self.shelf["new"]
+
+    def show(self, frames: int = 1) -> None:
+        for _ in range(frames):
+            self.clock.advance(0.1)
+            self.frames.give(Frame("yard", self.captured, IMAGE, self.clock.monotonic()))
+            self.captured += 1
+
+    def show_until(self, done: Future[object], frames: int = 5000) -> None:
+        for _ in range(frames):
+            if done.done():
+                return
+            self.show()
+        pytest.fail("it is not over")
+
+    @contextmanager
+    def running(self) -> Iterator[ThreadPoolExecutor]:
+        judge = threading.Thread(target=self.pipeline.run, name="judge")
+        judge.start()
+        try:
+            with ThreadPoolExecutor(1, thread_name_prefix="worker") as worker:
+                yield worker
+        finally:
+            self.pipeline.stop()
+            judge.join(10)
+            assert not judge.is_alive()
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def settled(stage: Stage, frames: int = 40) -> None:
+    """The old model sets its standard; one frame more is taken so that the last of them is surely done."""
+    stage.show(frames + 1)
+
+
+def test_latency_is_that_of_the_current_model(stage: Stage) -> None:
+    assert stage.live.latency_ms() is None
+    with stage.running():
+        settled(stage)
+    latency = stage.live.latency_ms()
+    assert latency is not None
+    assert latency >= 0.0
+
+
+def test_a_trial_of_an_equal_passes_and_closes_it(stage: Stage) -> None:
+    with stage.running() as worker:
+        done = worker.submit(stage.live.trial, stage.offers(), GATES, NEVER)
+        stage.show_until(done)
+        figures = done.result()
+    assert figures.frames == 10
+    assert figures.agreement == 1
+    assert stage.new.closed
+    assert not stage.old.closed
+    assert stage.old.seen == stage.captured, "the judge missed nothing"
+    assert stage.adopted == []
+
+
+def test_a_trial_keeps_to_its_share_of_a_core(stage: Stage) -> None:
+    """At a share of a tenth and .1 s a run, a run comes after each second; frames come each tenth."""
+    with stage.running() as worker:
+        gates = Gates(shadow_frames=10, shadow_cpu_share=0.1, max_latency_ratio=1000)
+        began = stage.clock.monotonic()
+        done = worker.submit(stage.live.trial, stage.offers(latency_s=0.1), gates, NEVER)
+        stage.show_until(done)
+    assert stage.clock.monotonic() - began > 9.0
+
+
+@pytest.mark.parametrize(
+    ("traits", "reason"),
+    [
+        ({"people": 0}, "finds 0.00 objects a frame"),
+        ({"people": 18}, "more than 4 times"),
+        ({"failure": InferenceFailed("'head' is NaN")}, "it failed on a live frame: 'head' is NaN"),
+        ({"labels": ("car",)}, "does not know what rules look for: person"),
+    ],
+)
+def test_a_trial_stops_what_would_do_harm(stage: Stage, traits: dict[str, object], reason: str) -> None:
+    with stage.running() as worker:
+        done = worker.submit(stage.live.trial, stage.offers(**traits), GATES, NEVER)
+        stage.show_until(done)
+        with pytest.raises(CandidateRejected, match=reason):
+            done.result()
+        settled(stage)
+    assert stage.new.closed
+    assert stage.old.seen == stage.captured
+
+
+def test_a_trial_can_be_cancelled_before_any_frame_came(stage: Stage) -> None:
+    with stage.running() as worker:
+        cancel = threading.Event()
+        done = worker.submit(stage.live.trial, stage.offers(), GATES, cancel.is_set)
+        cancel.set()
+        assert done.result(10).frames == 0
+    assert stage.new.closed
+
+
+def test_a_trial_that_is_left_out_opens_nothing(stage: Stage) -> None:
+    assert stage.live.trial(stage.offers(), Gates(shadow_frames=0), NEVER).frames == 0
+    assert stage.new.seen == 0
+
+
+def test_a_switch_happens_between_two_frames_and_loses_none(stage: Stage) -> None:
+    with stage.running() as worker:
+        settled(stage, 10)
+        worker.submit(stage.live.switch, stage.offers()).result(10)
+        stage.show(10)
+        stage.show()
+    assert stage.adopted == [("new", "judge")]
+    assert stage.old.closed
+    assert stage.old.seen + stage.new.seen == stage.captured
+    assert stage.new.seen >= 10
+    assert set(stage.new.asked_from) == {0.25}, "its manifest calls what lies below noise"
+
+
+def test_what_can_not_be_opened_or_is_another_file_changes_nothing(stage: Stage) -> None:
+    good = stage.offers()
+    other = Candidate(good.ref.model_copy(update={"digest": digest("other")}), good.folder)
+    for call in (lambda one: stage.live.trial(one, GATES, NEVER), stage.live.switch):
+        with pytest.raises(CandidateRejected, match=r"not sha256:"):
+            call(other)
+        assert stage.new.closed
+    stage.shelf.clear()
+    with pytest.raises(CandidateRejected, match=r"ModelRefused: .*has no head"):
+        stage.live.switch(good)
+    assert stage.adopted == []
+    assert not stage.old.closed
+
+
+def test_a_judge_that_never_comes_back_is_named(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.app.live_model.SWITCH_S", 0.01)
+    with pytest.raises(JudgeStuck, match="can't be switched"):
+        stage.live.switch(stage.offers())
+    assert stage.new.closed
+    with stage.running():
+        settled(stage, 3)
+    assert stage.new.seen == 0, "what was withdrawn is not taken up later"
+
+
+def probation_of(stage: Stage, frames_before: int = 60, **traits: object) -> Future[None]:
+    with stage.running() as worker:
+        settled(stage, frames_before)
+        worker.submit(stage.live.switch, stage.offers(**traits)).result(10)
+        done = worker.submit(stage.live.watch, GATES, NEVER)
+        stage.show_until(done)
+    return done
+
+
+def test_probation_lets_a_sound_model_stay(stage: Stage) -> None:
+    assert probation_of(stage).exception() is None
+    assert stage.new.seen >= GATES.probation_frames
+
+
+@pytest.mark.parametrize(
+    ("traits", "reason"),
+    [
+        ({"failure": InferenceFailed("'head' is NaN")}, "it failed on . of . frames: 'head' is NaN"),
+        ({"people": 0}, "in its quietest time"),
+        ({"people": 18}, "in its busiest time"),
+    ],
+)
+def test_probation_finds_what_does_harm(stage: Stage, traits: dict[str, object], reason: str) -> None:
+    with pytest.raises(CandidateRejected, match=reason):
+        probation_of(stage, **traits).result()
+
+
+def test_a_probation_can_be_left(stage: Stage) -> None:
+    stage.live.watch(GATES, lambda: True)
+
+
+def test_a_judge_that_hangs_in_probation_is_seen_from_outside(stage: Stage) -> None:
+    stage.captured = 100
+    stage.clock.advance(STALLED_S + 1)
+    with pytest.raises(CandidateRejected, match="no frame was judged for 31 s"):
+        stage.live.watch(GATES, NEVER)
+
+
+def test_a_failing_model_does_not_end_the_run_before_it_can_be_taken_back(stage: Stage) -> None:
+    with stage.running() as worker:
+        settled(stage, 5)
+        worker.submit(stage.live.switch, stage.offers(failure=InferenceFailed("broken"))).result(10)
+        stage.show(FAILURES_IN_A_ROW + 10)
+        back = FakeModel("back", stage.clock)
+        stage.shelf["back"] = back
+        worker.submit(stage.live.switch, candidate(back)).result(10)
+        settled(stage, 5)
+    assert back.seen >= 5
+
+
+def test_a_failing_model_that_nobody_takes_back_ends_the_run(stage: Stage) -> None:
+    stage.live.judged(Frame("yard", 0, IMAGE, 0.0), no_detections(LABELS), 0.01)
+    stage.old.failure = InferenceFailed("broken")
+    stage.clock.advance(TAKE_BACK_S + 1)
+    frame = Frame("yard", 0, IMAGE, stage.clock.monotonic())
+    for _ in range(FAILURES_IN_A_ROW - 1):
+        stage.pipeline.judge(frame)
+    with pytest.raises(InferenceFailed, match="broken"):
+        stage.pipeline.judge(frame)
+
+
+def test_the_floor_is_the_higher_of_the_trackers_and_the_models(stage: Stage) -> None:
+    assert judging_floor(0.2, stage.old.manifest) == 0.2
+    stage.offers()
+    assert judging_floor(0.2, stage.new.manifest) == 0.25
+
+
+def test_the_new_models_own_band_decides_what_is_asked() -> None:
+    book = RuleBook(
+        (RuleSettings(name="people", labels=("person",)),), (), AskPolicySettings(), (0.3, 0.6), lambda: "0" * 32
+    )
+    chosen = RuleBook(
+        (RuleSettings(name="people", labels=("person",)),),
+        (),
+        AskPolicySettings(uncertain=(0.2, 0.3)),
+        (0.3, 0.6),
+        lambda: "0" * 32,
+    )
+    track = Track(
+        id=1,
+        label="person",
+        score=0.65,
+        best_score=0.65,
+        box=(0.1, 0.1, 0.3, 0.5),
+        first_at=0,
+        last_at=10,
+        hits=50,
+        seen_now=True,
+    )
+    for rules, asks in ((book, 1), (chosen, 0)):
+        rules.follow_model((0.4, 0.7))
+        asked = [ask for at in range(1, 12) for ask in rules.step("yard", [track], float(at), WALL).asks]
+        assert len(asked) == asks
+
+
+def test_an_alert_names_the_model_that_judged_when_it_was_decided(tmp_path: Path) -> None:
+    speaker = boot()
+    kept = outbox(tmp_path / "outbox.db", boot=speaker)
+    kept.open()
+    kept.record([change(1)])
+    speaker.model_digest = digest("new")
+    kept.record([change(2)])
+    told = [decode(Alert, queued.payload).model_digest for queued in kept.after(0, 10)]
+    kept.close()
+    assert told == [DIGEST, digest("new")]

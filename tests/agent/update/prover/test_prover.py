@@ -1,0 +1,170 @@
+"""The proof, in its real process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.prover import ProcessProver
+from agent.detect.settings import DetectSettings
+from agent.errors import CandidateRejected
+from agent.update.ports import Candidate
+from tests.vision.tiny_models import CELLS, PICTURE, Spec, build, manifest_json, write_manifest, yolo_rows
+from vision.detector import open_detector
+from vision.golden import answers
+from vision.manifest import load_manifest
+from vision.tflite_file import LOGISTIC
+from wire.updates import Gates, ModelRef
+
+PROVER = ProcessProver(DetectSettings())
+
+
+def candidate(folder: Path) -> Candidate:
+    manifest = load_manifest(folder / "manifest.json")
+    return Candidate(ModelRef(name=manifest.name, version=manifest.version, digest=manifest.digest), folder)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    rows = yolo_rows(3 * CELLS, 2, [(3, (0.5, 0.5, 0.2, 0.4), 0.9, 0)])
+    file = build(tmp_path / "model.tflite", [PICTURE], [Spec((1, 252, 7), values=rows)], extra_codes=[LOGISTIC])
+    write_manifest(file, output={"kind": "yolov5"})
+    return tmp_path
+
+
+def scripted(tmp_path: Path, body: str) -> ProcessProver:
+    script = tmp_path / "child.py"
+    script.write_text(f"import ctypes, json, os, sys, time\n{body}\n")
+    return ProcessProver(DetectSettings(), command=(sys.executable, str(script)), start_s=0.0)
+
+
+SAY_LOADING = "print(json.dumps({'stage': 'loading'}), flush=True)\n"
+
+
+def test_a_sound_model_is_measured(tiny: Path) -> None:
+    proof = PROVER.prove(candidate(tiny), Gates(), 1000.0)
+    assert 0 < proof.load_s < 20
+    assert proof.latency_ms > 0
+    assert 20 < proof.memory_mib < 512
+
+
+def test_each_gate_is_named(tiny: Path) -> None:
+    with pytest.raises(CandidateRejected, match=r"MiB, more than 20 MiB"):
+        PROVER.prove(candidate(tiny), Gates(max_memory_mib=20), None)
+    with pytest.raises(CandidateRejected, match=r"s to load, more than 1e-06 s"):
+        PROVER.prove(candidate(tiny), Gates(max_load_s=1e-6), None)
+    with pytest.raises(CandidateRejected, match="times as long"):
+        PROVER.prove(candidate(tiny), Gates(), 1e-6)
+
+
+def test_falling_back_from_the_current_models_delegate_is_refused(tiny: Path) -> None:
+    plain = DetectSettings(delegates=("none",))
+    with pytest.raises(CandidateRejected, match="does not run on xnnpack as the current model does, only on none"):
+        ProcessProver(plain, delegate="xnnpack").prove(candidate(tiny), Gates(), None)
+    ProcessProver(plain, delegate="libedgetpu.so.1").prove(candidate(tiny), Gates(), None)
+
+
+def test_what_vision_refuses_is_refused_with_its_reason(tiny: Path) -> None:
+    write_manifest(tiny / "model.tflite", output={"kind": "yolov5"}, input={"width": 300, "height": 300})
+    with pytest.raises(CandidateRejected, match=r"ModelRefused: .*an input of 1×300×300×3, the model's is"):
+        PROVER.prove(candidate(tiny), Gates(), None)
+
+
+def test_a_manifest_of_another_release_is_refused(tiny: Path) -> None:
+    told = candidate(tiny)
+    write_manifest(tiny / "model.tflite", output={"kind": "yolov5"}, version="2")
+    with pytest.raises(CandidateRejected, match="version: the manifest says 2, the release is 1"):
+        PROVER.prove(told, Gates(), None)
+
+
+def test_golden_answers_that_differ_are_refused(tiny: Path) -> None:
+    scores = answers(open_detector(tiny))
+    (tiny / "golden.json").write_text(json.dumps({"scores": scores}))
+    PROVER.prove(candidate(tiny), Gates(), None)
+    (tiny / "golden.json").write_text(json.dumps({"scores": {"grey": [0.5]}}))
+    with pytest.raises(CandidateRejected, match=r"score 1 of the golden picture 'grey' is .* its release says 0.5"):
+        PROVER.prove(candidate(tiny), Gates(), None)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("ctypes.string_at(0)", "crashed with SIGSEGV while loading"),
+        ("os.abort()", r"crashed with SIGABRT while loading \(memory is limited to 640 MiB\)"),
+        ("sys.exit(3)", "ended with code 3 while loading"),
+        ("print('{}')", "ended with code 0 while loading"),
+        ("print('{\"load_s\": NaN}')", "ended with code 0"),
+        ("print('\\x00\\xff')", "ended with code 0"),
+        ("while True: os.write(1, b'x' * 4096)", "talked without end"),
+    ],
+)
+def test_however_the_process_ends_the_agent_hears_a_reason(
+    tiny: Path, tmp_path: Path, body: str, reason: str
+) -> None:
+    with pytest.raises(CandidateRejected, match=reason):
+        scripted(tmp_path, SAY_LOADING + body).prove(candidate(tiny), Gates(), None)
+
+
+def test_a_process_that_hangs_is_ended_with_all_it_started(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.adapters.prover.RUNS_S", 0.5)
+    pids = tmp_path / "pids"
+    body = f"child = os.fork()\nif child: open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{child}}')\n"
+    prover = scripted(tmp_path, SAY_LOADING + body + "while True: time.sleep(60)")
+    with pytest.raises(CandidateRejected, match="not done after 1 s, while loading"):
+        prover.prove(candidate(tiny), Gates(max_load_s=0.5), None)
+    for pid in pids.read_text().split():
+        with contextlib.suppress(ProcessLookupError):
+            descriptor = os.pidfd_open(int(pid))
+            assert select.select([descriptor], [], [], 10.0)[0], "it was not ended"
+            os.close(descriptor)
+
+
+def test_the_process_gets_no_secrets_no_files_and_no_network(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VEDETTE_TOKEN", "secret")
+    seen = tmp_path / "seen.json"
+    with (tmp_path / "open").open("w") as held:
+        os.set_inheritable(held.fileno(), True)
+        body = (
+            "from agent.adapters.confinement import leave_the_network, limit\n"
+            "cut = leave_the_network()\n"
+            f"out = open({str(seen)!r}, 'w')\n"
+            "links = [line.split(':')[0].strip() for line in open('/proc/net/dev').readlines()[2:]]\n"
+            "fds = [os.readlink(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')"
+            " if os.path.exists(f'/proc/self/fd/{fd}')]\n"
+            "json.dump({'env': dict(os.environ), 'fds': fds, 'cut': cut, 'links': links}, out)\n"
+            "out.close()\n"
+            "limit(memory_mib=200, cpu_s=5)\n"
+            "try: bytearray(300 << 20)\n"
+            "except MemoryError: print(json.dumps({'refused': 'no memory'})); sys.exit(1)\n"
+        )
+        with pytest.raises(CandidateRejected, match="no memory"):
+            scripted(tmp_path, body).prove(candidate(tiny), Gates(), None)
+    told = json.loads(seen.read_text())
+    assert "VEDETTE_TOKEN" not in told["env"]
+    assert str(tmp_path / "open") not in told["fds"]
+    if told["cut"]:
+        assert told["links"] in ([], ["lo"])
+
+
+def test_a_process_that_can_not_be_started_is_a_reason_too(tiny: Path) -> None:
+    prover = ProcessProver(DetectSettings(), command=("/no/such/python",))
+    with pytest.raises(CandidateRejected, match="could not be started: No such file"):
+        prover.prove(candidate(tiny), Gates(), None)
+
+
+def test_a_missing_manifest_is_not_guessed(tiny: Path) -> None:
+    told = candidate(tiny)
+    (tiny / "manifest.json").unlink()
+    with pytest.raises(CandidateRejected, match="ManifestInvalid"):
+        PROVER.prove(told, Gates(), None)
+    assert manifest_json(tiny / "model.tflite")["name"] == "tiny"

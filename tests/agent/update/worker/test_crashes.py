@@ -1,0 +1,149 @@
+"""Power cuts in each state, and at each system call of an update: always a working model, and then the new one."""
+
+from __future__ import annotations
+
+import collections
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.agent.update.worker.bench import NEW, OLD, Device, on, wanted
+from wire.updates import UpdateState
+
+ROOT = Path(__file__).parents[4]
+CALLS = "openat,write,fsync,rename,unlink,unlinkat,mkdir,rmdir,close,newfstatat,statfs,getdents64,read"
+FATAL_ONLY = {"close"}
+"""An error from `close` after an fsync tells nothing that the fsync did not."""
+
+
+class Server:
+    """Runs devices in processes of their own."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.agent.update.worker.crash_server"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def run(self, folder: Path, state: str = "-", strace: tuple[str, ...] = ()) -> int:
+        """The child's wait status."""
+        go = folder / "go"
+        os.mkfifo(go)
+        self.process.stdin.write(f"{folder} {state}\n")
+        self.process.stdin.flush()
+        pid = self.process.stdout.readline().strip()
+        tracer = None
+        if strace:
+            tracer = subprocess.Popen([shutil.which("strace"), *strace, "-p", pid], stderr=subprocess.PIPE, text=True)
+            said = tracer.stderr.readline()
+            assert "attached" in said, said
+        with go.open("wb") as begin:
+            begin.write(b"!")
+        status = int(self.process.stdout.readline())
+        if tracer is not None:
+            tracer.communicate(timeout=20)
+        go.unlink()
+        return status
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait(20)
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def before(tmp_path):
+    """The disk of a device that runs OLD."""
+    on(Device(tmp_path / "before"), OLD)
+    return tmp_path / "before"
+
+
+def fresh(before: Path, folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(before, folder / "device")
+    return folder
+
+
+def comes_back(folder: Path) -> tuple[str, Device]:
+    """Start again: a working model at once, then the new one, and nothing left over."""
+    device = Device(folder / "device")
+    at_start = device.live.running.ref
+    assert at_start in (OLD, NEW), device.errors
+    facts = device.update(wanted(version=2))
+    device.restart()
+    if facts.state is not UpdateState.ROLLED_BACK:
+        facts = device.update(wanted(version=3))
+    assert facts.state in {UpdateState.COMMITTED, UpdateState.ALREADY_INSTALLED, UpdateState.ROLLED_BACK}, facts
+    assert facts.running == device.works() == (OLD if facts.state is UpdateState.ROLLED_BACK else NEW)
+    return at_start.version, device
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        s
+        for s in UpdateState
+        if s.value in ["queued", "downloading", "verifying", "proving", "shadowing", "installing"]
+    ]
+    + [UpdateState.PROBATION, UpdateState.COMMITTED, UpdateState.ROLLING_BACK],
+)
+def test_kill_in_each_state(server, before, tmp_path, state):
+    folder = fresh(before, tmp_path / "killed")
+    status = server.run(folder, state.value)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    at_start, device = comes_back(folder)
+    after_the_switch = state in {UpdateState.PROBATION, UpdateState.COMMITTED}
+    assert at_start == ("new" if after_the_switch else "old")
+    assert device.errors == []
+
+
+@pytest.mark.system
+@pytest.mark.timeout(400)
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("injection", ["signal=KILL", "error=ENOSPC", "error=EIO"])
+def test_every_file_system_call_of_an_update(server, before, tmp_path, injection, capsys):
+    folder, log = tmp_path / "run", tmp_path / "trace"
+    server.run(fresh(before, folder), strace=("-f", "-y", "-o", str(log), "-e", f"trace={CALLS}"))
+    counts: collections.Counter[str] = collections.Counter()
+    points = []
+    for line in log.read_text("utf-8", "replace").splitlines():
+        if (found := re.match(r"\d+\s+(\w+)\(", line)) is None:
+            continue
+        counts[found[1]] += 1
+        if str(folder / "device" / "data") in line and not (found[1] in FATAL_ONLY and injection != "signal=KILL"):
+            points.append((found[1], counts[found[1]]))
+    ends: collections.Counter[str] = collections.Counter()
+    broken: list[str] = []
+    for call, number in points:
+        inject = ("-f", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:{injection}:when={number}")
+        status = server.run(fresh(before, folder), strace=inject)
+        if status != (signal.SIGKILL if injection == "signal=KILL" else 0):
+            broken.append(f"{call} #{number} ended with {status}")
+        try:
+            ends[comes_back(folder)[0]] += 1
+        except AssertionError as wrong:
+            broken.append(f"{call} #{number} did not come back: {wrong}")
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{injection} at each of {len(points)} system calls: woke on {dict(ends)}, {len(broken)} broken\n"
+        )
+    assert len(points) > 80
+    assert broken == []

@@ -1,0 +1,267 @@
+"""The service on the real store: what is signed, committed and published, and that it survives a restart."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from cloud.bus import Bus, Change, Kind
+from cloud.deployment import Phase, Policy, Rollout, Wish
+from cloud.domain import Arrival
+from cloud.errors import NotFound, RolloutOpen, RolloutRefused
+from cloud.ingest.plan import plan
+from cloud.rollout.service import RolloutService
+from cloud.rollout.start import start
+from cloud.store.batches import BatchStore
+from cloud.store.database import Database, open_database, sqlite_url
+from cloud.store.devices import DeviceStore
+from cloud.store.rollouts import RolloutStore
+from tests.cloud.rollout.fleets import NEW, OLD, ref
+from tests.cloud.rollout.signers import FakeLink, FakeSigner, Release
+from tests.cloud.samples import BOOT, ManualClock, new_id, status
+from wire.messages import UpMessage
+from wire.updates import Desired, ModelRef, Reported, UpdateState
+
+
+def reported(device: str, state: UpdateState, running: ModelRef, version: int, sequence: int = 1) -> Reported:
+    return Reported.model_validate(
+        {
+            "message_id": new_id(),
+            "device": device,
+            "made_at": ManualClock().wall(),
+            "boot_id": BOOT,
+            "boot_seq": sequence,
+            "desired_version": version,
+            "state": state,
+            "running": running,
+        }
+    )
+
+
+@dataclass
+class Rig:
+    database: Database
+    store: RolloutStore
+    clock: ManualClock = field(default_factory=ManualClock)
+    bus: Bus = field(default_factory=Bus)
+    signer: FakeSigner = field(default_factory=lambda: FakeSigner([Release(OLD), Release(NEW)]))
+    link: FakeLink = field(default_factory=FakeLink)
+    sequence: int = 1
+    service: RolloutService = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self.store = RolloutStore(self.database)
+        self.service = RolloutService(
+            store=self.store, signer=self.signer, link=self.link, bus=self.bus, clock=self.clock
+        )
+
+    async def say(self, *messages: UpMessage) -> None:
+        arrivals = [Arrival(message, self.clock.wall()) for message in messages]
+        await BatchStore(self.database).commit(arrivals, partial(plan, arrivals))
+
+    async def begin(self, **policy: object) -> Rollout:
+        values = {"stages": (50, 100), "soak_s": 0} | policy
+        return await start(
+            store=self.store,
+            signer=self.signer,
+            clock=self.clock,
+            model="nanodet",
+            group="default",
+            policy=Policy.model_validate(values),
+        )
+
+    async def look(self) -> list[Desired]:
+        """One round; what was published in it."""
+        before = len(self.link.sent)
+        self.clock.now += timedelta(seconds=1)
+        await self.service.look()
+        return self.link.sent[before:]
+
+    async def obey(self, messages: list[Desired], state: UpdateState = UpdateState.COMMITTED) -> None:
+        self.sequence += 1
+        for message in messages:
+            running = message.model if state is UpdateState.COMMITTED and message.model is not None else OLD
+            await self.say(reported(message.device, state, running, message.version, self.sequence))
+
+    async def phase(self) -> Phase:
+        return (await self.store.find("")).phase
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with open_database(sqlite_url(tmp_path / "db")) as database:
+        rig = Rig(database, RolloutStore(database))
+        for number in range(4):
+            name = f"cam-{number}"
+            await DeviceStore(database).add(name, str(number), rig.clock.wall())
+            await rig.say(status(name), reported(name, UpdateState.IDLE, OLD, 0))
+        yield rig
+
+
+async def test_rollout_is_signed_told_in_stages_and_finishes(rig: Rig) -> None:
+    rollout = await rig.begin()
+    assert rollout.back_to == OLD
+    with rig.bus.subscribe("test") as changes:
+        first = await rig.look()
+        assert Change(Kind.ROLLOUT, rollout.id) in await anext(changes.batches())
+    assert [document.allowed for document in rig.signer.documents] == [(NEW, OLD)]
+    assert len(first) == 2
+    assert {(one.model, one.version, one.deployment_id, one.paused) for one in first} == {(NEW, 1, rollout.id, False)}
+    assert await rig.look() == []
+    await rig.obey(first)
+    await rig.look()
+    second = rig.link.sent[2:]
+    assert {one.device for one in first} | {one.device for one in second} == {f"cam-{n}" for n in range(4)}
+    await rig.obey(second)
+    await rig.look()
+    assert await rig.phase() is Phase.FINISHED
+    assert len(rig.signer.documents) == 1
+
+
+async def test_failures_halt_it_and_the_others_hear_nothing(rig: Rig) -> None:
+    await rig.begin()
+    first = await rig.look()
+    await rig.obey(first, UpdateState.REJECTED)
+    assert await rig.look() == []
+    assert await rig.phase() is Phase.HALTED
+    for _ in range(5):
+        assert await rig.look() == []
+
+
+async def test_rollback_signs_the_older_release_alone_and_points_there(rig: Rig) -> None:
+    rollout = await rig.begin()
+    first = await rig.look()
+    await rig.obey(first)
+    await rig.store.want(rollout.id, Wish.ROLLBACK)
+    await rig.look()
+    told = await rig.look()
+    assert rig.signer.documents[-1].allowed == (OLD,)
+    assert rig.signer.documents[-1].sequence == 2
+    assert {one.device for one in told} == {one.device for one in first}
+    assert {(one.model, one.version, one.gates.shadow_frames) for one in told} == {(OLD, 2, 0)}
+    await rig.obey(told)
+    await rig.look()
+    assert await rig.phase() is Phase.ROLLED_BACK
+
+
+async def test_finished_rollout_can_be_rolled_back_unless_another_came_after(rig: Rig) -> None:
+    rollout = await rig.begin(stages=(100,))
+    await rig.obey(await rig.look())
+    await rig.look()
+    assert await rig.phase() is Phase.FINISHED
+    later = await rig.begin()
+    with pytest.raises(RolloutRefused, match="not the latest"):
+        await rig.store.want(rollout.id, Wish.ROLLBACK)
+    await rig.store.want(later.id, Wish.ABORT)
+    await rig.look()
+    assert await rig.phase() is Phase.ABORTED
+
+
+async def test_restarted_service_goes_on_where_it_was(rig: Rig) -> None:
+    await rig.begin()
+    first = await rig.look()
+    await rig.obey(first[:1])
+    rig.restart()
+    assert await rig.look() == []
+    rig.restart()
+    await rig.obey(first[1:])
+    assert len(await rig.look()) == 2
+    assert [one.version for one in rig.link.sent] == [1, 1, 1, 1]
+
+
+async def test_what_the_broker_did_not_take_is_published_later_once(rig: Rig) -> None:
+    await rig.begin()
+    rig.link.broken = True
+    assert await rig.look() == []
+    rig.link.broken = False
+    rig.restart()
+    assert len(await rig.look()) == 2
+    assert await rig.look() == []
+
+
+async def test_nobody_is_told_before_the_group_is_signed_and_the_reason_is_shown(rig: Rig) -> None:
+    await rig.begin()
+    rig.signer.broken = True
+    assert await rig.look() == []
+    assert "the key is missing" in (await rig.store.find("")).reason
+    rig.signer.broken = False
+    assert len(await rig.look()) == 2
+    assert "the key" not in (await rig.store.find("")).reason
+
+
+async def test_pause_and_resume_keep_the_same_deployment_with_higher_versions(rig: Rig) -> None:
+    rollout = await rig.begin()
+    await rig.look()
+    await rig.store.want(rollout.id, Wish.PAUSE)
+    assert {(one.paused, one.version) for one in await rig.look()} == {(True, 2)}
+    await rig.store.want(rollout.id, Wish.RESUME)
+    resumed = await rig.look()
+    assert {(one.paused, one.version, one.deployment_id) for one in resumed} == {(False, 3, rollout.id)}
+
+
+async def test_second_rollout_of_a_group_waits_for_the_first(rig: Rig) -> None:
+    await rig.begin()
+    with pytest.raises(RolloutOpen, match="not over"):
+        await rig.begin()
+
+
+@pytest.mark.parametrize(
+    ("known", "why"), [([], "no release"), ([Release(NEW, published=False)], "not published"), ([Release(OLD)], "")]
+)
+async def test_only_a_published_release_can_be_rolled_out(rig: Rig, known: list[Release], why: str) -> None:
+    rig.signer.known = known
+    if why:
+        with pytest.raises(RolloutRefused, match=why):
+            await rig.begin()
+    else:
+        assert (await rig.begin()).back_to is None
+
+
+async def test_rollback_to_a_model_that_devices_were_born_with(rig: Rig) -> None:
+    born = ref("0.9.0", 0, "ssdlite")
+    for number in range(4):
+        await rig.say(reported(f"cam-{number}", UpdateState.IDLE, born, 0, 2))
+    assert (await rig.begin()).back_to == born
+
+
+async def test_claim_of_a_release_that_is_not_genuine_is_nothing_to_return_to(rig: Rig) -> None:
+    for number in range(4):
+        await rig.say(reported(f"cam-{number}", UpdateState.IDLE, ref("6.6.6", 66), 0, 2))
+    assert (await rig.begin()).back_to is None
+
+
+async def test_placement_decides_who_is_in_and_canaries_must_be(rig: Rig) -> None:
+    await rig.store.place("cam-0", {"group_name": "yard"}, {"site": "north"})
+    await rig.store.place("cam-1", {"pinned": True}, {})
+    with pytest.raises(RolloutRefused, match="cam-0, cam-1 can't be canaries"):
+        await rig.begin(canaries=("cam-0", "cam-1", "cam-2"))
+    with pytest.raises(RolloutRefused, match="no device"):
+        await rig.begin(labels={"site": "north"})
+    await rig.begin(stages=(100,))
+    assert {one.device for one in await rig.look()} == {"cam-2", "cam-3"}
+    placed = await rig.store.place("cam-0", {}, {"site": None, "row": "2"})
+    assert (placed.group, placed.labels) == ("yard", {"row": "2"})
+
+
+async def test_unknown_rollout_and_wish_out_of_place_are_refused(rig: Rig) -> None:
+    with pytest.raises(NotFound, match="no rollout"):
+        await rig.store.find("abc")
+    rollout = await rig.begin()
+    with pytest.raises(RolloutRefused, match="is running: it can't resume"):
+        await rig.store.want(rollout.id, Wish.RESUME)
+
+
+async def test_older_report_of_the_same_boot_does_not_take_the_place_of_a_newer_one(rig: Rig) -> None:
+    await rig.say(reported("cam-0", UpdateState.PROVING, OLD, 1, 9))
+    await rig.say(reported("cam-0", UpdateState.QUEUED, OLD, 1, 8))
+    latest = (await DeviceStore(rig.database).find("cam-0")).reported
+    assert latest is not None
+    assert latest.state is UpdateState.PROVING
