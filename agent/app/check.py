@@ -66,6 +66,7 @@ def _findings(config: Config) -> Iterator[Finding]:
         yield _camera(camera)
     yield _data_dir(config)
     yield _token(config)
+    yield from _certificates(config)
 
 
 def _model(config: Config) -> Finding:
@@ -113,6 +114,18 @@ def _token(config: Config) -> Finding:
     except VedetteError as failed:
         return _bad("token", failed)
     return Finding("token", f"for {config.link.url}: {'there' if token else 'none, the broker may refuse'}")
+
+
+def _certificates(config: Config) -> Iterator[Finding]:
+    link = config.link
+    files = {"link.ca_file": link.ca_file, "link.cert_file": link.cert_file, "link.key_file": link.key_file}
+    if config.ask is not None:
+        files["ask.ca_file"] = config.ask.ca_file
+    for key, file in files.items():
+        if file is not None and not os.access(file, os.R_OK):
+            yield Finding(key, f"{file} is not there, or may not be read by this user", "ConfigInvalid")
+        elif file is not None:
+            yield Finding(key, str(file))
 
 
 def _bad(what: str, error: VedetteError) -> Finding:

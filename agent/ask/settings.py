@@ -14,7 +14,7 @@ from agent.settings import Settings
 class AskSettings(Settings):
     """Where questions and pictures go, and what may leave.
 
-    The token is the link's; how long an answer is waited for belongs to the rules.
+    The token is the link's; how long an answer is waited for is said in the table `asking`.
 
     Attributes:
         url: The cloud's base URL, `https://host[:port]`, or `http://…` on a network that is trusted.
