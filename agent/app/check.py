@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from agent.adapters.data_dir import made
 from agent.adapters.opencv_source import open_source
 from agent.adapters.token import token_source
-from agent.app.wiring import made, unknown_labels
+from agent.app.wiring import unknown_labels
 from agent.config import CameraConfig, Config
 from agent.detect.detector import model_status, open_configured
 from wire.errors import VedetteError

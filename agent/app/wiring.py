@@ -7,9 +7,9 @@ import os
 import random
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
+from agent.adapters.data_dir import held, made
 from agent.adapters.http_asker import AskCounts, HttpAsker
 from agent.adapters.mqtt_link import MqttLink
 from agent.adapters.opencv_source import open_source
@@ -33,7 +33,6 @@ from agent.deliver.stream_cost import StreamCost
 from agent.detect.detector import model_status, open_configured
 from agent.detect.motion import MotionGate
 from agent.domain import Clock
-from agent.errors import OutboxUnwritable
 from agent.pipeline import Inbox, Lane, NewRules, Pipeline
 from agent.track.tracker import Tracker
 from vision.detector import ModelDetector
@@ -59,6 +58,7 @@ class Agent:
     asker: HttpAsker | None
     inbox: Inbox
     faults: Faults
+    lock: IO[str]
 
 
 def assemble(config: Config, version: str) -> Agent:
@@ -74,6 +74,7 @@ def assemble(config: Config, version: str) -> Agent:
         log.warning("no alert will be raised about %r: the model knows no such label", label)
     boot = new_boot(config.device, version, detector.manifest, clock)
     data_dir = made(config.data_dir)
+    lock = held(data_dir)
     outbox = SqliteOutbox(data_dir / OUTBOX_FILE, settings=config.outbox, boot=boot, clock=clock, faults=faults)
     outbox.open()
 
@@ -147,7 +148,7 @@ def assemble(config: Config, version: str) -> Agent:
         ledger=ledger,
     )
     board.call_when_changed(link.set_status)
-    return Agent(clock, slots, cameras, pipeline, outbox, uploads, link, asker, inbox, faults)
+    return Agent(clock, slots, cameras, pipeline, outbox, uploads, link, asker, inbox, faults, lock)
 
 
 def unknown_labels(config: Config, detector: ModelDetector) -> list[str]:
@@ -169,21 +170,6 @@ def new_rules(config: Config) -> NewRules:
 def policy(config: Config) -> AskPolicySettings | None:
     """When to ask; None where there is no cloud to ask."""
     return config.asking if config.ask is not None else None
-
-
-def made(folder: Path) -> Path:
-    """The folder, there and writable.
-
-    Raises:
-        OutboxUnwritable: It can't be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as refused:
-        raise OutboxUnwritable(
-            f"data_dir {folder} can't be made: {refused}", "Name a folder that the agent may write to."
-        ) from None
-    return folder
 
 
 def _camera(config: CameraConfig, slots: FrameSlots, clock: Clock, board: StatusBoard) -> Camera:
