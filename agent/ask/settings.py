@@ -57,7 +57,7 @@ class AskSettings(Settings):
             msg = f"{url!r} is not the cloud's address: write https://host or https://host:port"
             raise ValueError(msg)
         if parts.username is not None or parts.query or parts.fragment:
-            msg = "the url must hold no name, password, query or fragment: the password goes into token_file"
+            msg = "the url must hold no name, password, query or fragment: the token goes into link.token_file"
             raise ValueError(msg)
         return url.rstrip("/")
 
