@@ -75,6 +75,10 @@ def _node(phase: Phase, state: AlertState) -> str:
     return str(phase) if phase is Phase.UNRAISED else f"{phase}_{state}"
 
 
+NAMED_ANEW: Final = {"413": "Content Too Large", "422": "Unprocessable Content"}
+"""Python 3.13 calls these two statuses by their names of RFC 9110, the versions before by older ones."""
+
+
 def openapi() -> dict[str, Any]:
     """The HTTP interface. Its routes are made, and never called, so nothing needs to stand behind them."""
     nothing = cast("Any", None)
@@ -83,7 +87,12 @@ def openapi() -> dict[str, Any]:
         health_router({}, dict),
         questions_router(service=nothing, pictures=nothing, tokens=nothing, clock=nothing, settings=DoorSettings()),
     ]
-    return make_application(routers, static=Path("nowhere")).openapi()
+    document = make_application(routers, static=Path("nowhere")).openapi()
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, response in operation.get("responses", {}).items():
+                response["description"] = NAMED_ANEW.get(status, response["description"])
+    return document
 
 
 def stale(folder: Path = FOLDER) -> list[str]:
