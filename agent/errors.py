@@ -41,6 +41,10 @@ class LifecycleBroken(AgentError):
     """An alert was to make a move that its lifecycle does not name; nothing was told about it."""
 
 
+class DataDirInUse(AgentError):
+    """Another agent works in the data folder."""
+
+
 class CaptureError(AgentError):
     """No pictures."""
 

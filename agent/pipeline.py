@@ -7,6 +7,7 @@ cloud, deadlines, new rules, the end) is done by the same thread between two fra
 
 from __future__ import annotations
 
+import logging
 import math
 import queue
 import time
@@ -27,6 +28,8 @@ from agent.track.tracker import Tracker
 from vision.detections import Detections, Detector
 from vision.errors import InferenceFailed
 from wire.messages import AlertEvent, AlertState
+
+log: Final = logging.getLogger(__name__)
 
 IDLE_S: Final = 0.25
 """How long to wait for a frame before deadlines are looked at; a deadline below a second makes little sense."""
@@ -316,6 +319,12 @@ class Pipeline:
         if not changes:
             return
         self._outbox.record(changes)
+        for change in changes:
+            log.info(
+                "alert %s %s, %s: %s %.2f on %s by rule %s (%s)",
+                change.id[:8], change.event, change.state, change.label, change.score, change.camera, change.rule,
+                change.reason,
+            )  # fmt: skip
         for change in changes:
             self.tally.note(change)
             if (

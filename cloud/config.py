@@ -40,6 +40,8 @@ class Settings(BaseSettings):
         http_host, http_port, mqtt_host, mqtt_port: Where it listens; port 0 is any free one, told in `serve.json`.
         allow_plaintext: Listen beyond this machine although nothing is encrypted yet.
         allowed_hosts: Names beside loopback's under which browsers may call the service.
+        log_level: Below it nothing is logged.
+        log_format: `auto` is text on a terminal and JSON otherwise.
         answer_questions: Look at what devices are unsure of; without it no model is loaded.
     """
 

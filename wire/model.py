@@ -52,6 +52,7 @@ class Input(ManifestPart):
         resize: `letterbox` keeps the aspect ratio and pads; `stretch` does not.
         pad: The grey value that letterboxing pads with, 0..255, before normalisation.
         centred: Whether the letterboxed picture sits in the middle or at the upper left.
+        scale: What every channel is divided by first.
         mean, std: One per channel, in the order of `colour`.
     """
 
@@ -125,7 +126,13 @@ class Output(ManifestPart):
 
 
 class Provenance(ManifestPart):
-    """Where the model came from."""
+    """Where the model came from.
+
+    Attributes:
+        source: Who made it, or the archive that it was taken from.
+        recipe: What it was built by, and the digest of that.
+        notice: What its licence wants to be said.
+    """
 
     source: Text
     recipe: Text = ""
@@ -136,9 +143,13 @@ class Manifest(ManifestPart):
     """Everything about a model file but its weights.
 
     Attributes:
+        manifest: The number of this form.
+        name, version: What the model is called; together they name one file for ever.
+        digest, size: Of the model file: `sha256:` and 64 hex digits, and bytes. A file that differs is refused.
         labels: One per class index; an empty string is a class that is never reported.
         min_score: Below it a detection is not reported at all; rules ask for more.
         uncertain: Scores between these two are worth a question, unless the configuration says otherwise.
+        licence: Under which the model may be used.
     """
 
     manifest: Literal[1] = 1

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from agent.adapters.data_dir import made
 from agent.adapters.opencv_source import open_source
 from agent.adapters.token import token_source
-from agent.app.wiring import made, unknown_labels
+from agent.app.wiring import unknown_labels
 from agent.config import CameraConfig, Config
 from agent.detect.detector import model_status, open_configured
 from wire.errors import VedetteError
@@ -66,6 +67,7 @@ def _findings(config: Config) -> Iterator[Finding]:
         yield _camera(camera)
     yield _data_dir(config)
     yield _token(config)
+    yield from _certificates(config)
 
 
 def _model(config: Config) -> Finding:
@@ -113,6 +115,18 @@ def _token(config: Config) -> Finding:
     except VedetteError as failed:
         return _bad("token", failed)
     return Finding("token", f"for {config.link.url}: {'there' if token else 'none, the broker may refuse'}")
+
+
+def _certificates(config: Config) -> Iterator[Finding]:
+    link = config.link
+    files = {"link.ca_file": link.ca_file, "link.cert_file": link.cert_file, "link.key_file": link.key_file}
+    if config.ask is not None:
+        files["ask.ca_file"] = config.ask.ca_file
+    for key, file in files.items():
+        if file is not None and not os.access(file, os.R_OK):
+            yield Finding(key, f"{file} is not there, or may not be read by this user", "ConfigInvalid")
+        elif file is not None:
+            yield Finding(key, str(file))
 
 
 def _bad(what: str, error: VedetteError) -> Finding:

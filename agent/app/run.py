@@ -130,6 +130,7 @@ async def _live(agent: Agent, stopping: asyncio.Event, *, until_end: bool) -> No
     finally:
         # Whatever happened above: a judging thread that goes on would keep the process from ending.
         agent.pipeline.stop()
+        agent.cameras.stop(timeout_s=0.0)
     agent.slots.close()
     agent.outbox.close()
     if agent.uploads is not None:

@@ -7,12 +7,12 @@ import os
 import random
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from agent.adapters.command_desk import CommandDesk
 from agent.adapters.command_journal import SqliteJournal
 from agent.adapters.crops import encode_jpeg
+from agent.adapters.data_dir import held, made
 from agent.adapters.http_asker import AskCounts, HttpAsker
 from agent.adapters.mqtt_link import MqttLink
 from agent.adapters.opencv_source import open_source
@@ -41,7 +41,6 @@ from agent.deliver.stream_cost import StreamCost
 from agent.detect.detector import model_status, open_configured
 from agent.detect.motion import MotionGate
 from agent.domain import Clock
-from agent.errors import OutboxUnwritable
 from agent.pipeline import Inbox, Lane, NewRules, Pipeline
 from agent.track.tracker import Tracker
 from vision.detector import ModelDetector
@@ -68,6 +67,7 @@ class Agent:
     asker: HttpAsker | None
     inbox: Inbox
     faults: Faults
+    lock: IO[str]
     desk: CommandDesk
     journal: SqliteJournal
     control: AgentControl
@@ -99,6 +99,7 @@ def assemble(config: Config, version: str) -> Agent:
         log.warning("no alert will be raised about %r: the model knows no such label", label)
     boot = new_boot(config.device, version, detector.manifest, clock)
     data_dir = made(config.data_dir)
+    lock = held(data_dir)
     outbox = SqliteOutbox(data_dir / OUTBOX_FILE, settings=config.outbox, boot=boot, clock=clock, faults=faults)
     outbox.open()
 
@@ -205,6 +206,7 @@ def assemble(config: Config, version: str) -> Agent:
         asker,
         inbox,
         faults,
+        lock,
         desk,
         journal,
         control,
@@ -232,21 +234,6 @@ def new_rules(config: Config) -> NewRules:
 def policy(config: Config) -> AskPolicySettings | None:
     """When to ask; None where there is no cloud to ask."""
     return config.asking if config.ask is not None else None
-
-
-def made(folder: Path) -> Path:
-    """The folder, there and writable.
-
-    Raises:
-        OutboxUnwritable: It can't be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as refused:
-        raise OutboxUnwritable(
-            f"data_dir {folder} can't be made: {refused}", "Name a folder that the agent may write to."
-        ) from None
-    return folder
 
 
 def _camera(config: CameraConfig, slots: FrameSlots, clock: Clock, board: StatusBoard) -> Camera:

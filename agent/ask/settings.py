@@ -14,7 +14,7 @@ from agent.settings import Settings
 class AskSettings(Settings):
     """Where questions and pictures go, and what may leave.
 
-    The token is the link's; how long an answer is waited for belongs to the rules.
+    The token is the link's; how long an answer is waited for is said in the table `asking`.
 
     Attributes:
         url: The cloud's base URL, `https://host[:port]`, or `http://…` on a network that is trusted.
@@ -57,7 +57,7 @@ class AskSettings(Settings):
             msg = f"{url!r} is not the cloud's address: write https://host or https://host:port"
             raise ValueError(msg)
         if parts.username is not None or parts.query or parts.fragment:
-            msg = "the url must hold no name, password, query or fragment: the password goes into token_file"
+            msg = "the url must hold no name, password, query or fragment: the token goes into link.token_file"
             raise ValueError(msg)
         return url.rstrip("/")
 

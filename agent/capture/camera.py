@@ -160,7 +160,7 @@ class Camera:
                     return STOPPED
                 if self._all_frames:
                     self._failure = error
-                    return error.what
+                    return str(error)
                 if self._lose(error):
                     return STOPPED
                 continue
@@ -171,7 +171,7 @@ class Camera:
         lived_s = 0.0 if self._live_since is None else now - self._live_since
         self._live_since = None
         self._was_lost = True
-        self._tell(CameraState.LOST, error.what)
+        self._tell(CameraState.LOST, str(error))
         return self._wait(self._stop, self._backoff.next_s(lived_s=lived_s))
 
     def _play_to_the_end(self) -> None:

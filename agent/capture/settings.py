@@ -32,7 +32,7 @@ class CameraSettings(Settings):
     Attributes:
         name: Unique on the device; alerts carry it.
         source: A video file, a folder of pictures, `/dev/video0` or its number, or an rtsp(s):// or http(s):// URL.
-            May hold a password: print `redacted_source` instead.
+            May hold a password: what is printed or logged is `redacted_source`.
         pace: Of a file or folder: "realtime" drops what can't be judged in time, "max" judges every frame as fast as
             it can and takes the first error as the end.
         loop: Begin a file or folder again when it ends.

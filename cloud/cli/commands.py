@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -20,7 +21,7 @@ from cloud.cli.model import model_app
 from cloud.cli.rollout import rollout_app
 from cloud.cli.snippet import agent_snippet
 from cloud.cli.telling import output, told
-from cloud.config import Settings, load_settings
+from cloud.config import Settings, default_data_dir, load_settings
 from cloud.fleet.enrolment import Enrolment
 from cloud.log import configure
 from cloud.store.database import Database, open_database
@@ -47,8 +48,19 @@ JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON ins
 NameArgument = Annotated[str, typer.Argument(help="The device's id.")]
 
 
+def _say_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+    if wanted:
+        typer.echo(f"vedette {version('vedette')}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Edge-to-cloud hybrid inference: the service, and its fleet."""
 
 
@@ -73,7 +85,8 @@ def serve(
                 typer.echo(addresses.to_json())
                 return
             output.print(f"Dashboard  {addresses.dashboard}")
-            output.print(f"Devices    {addresses.mqtt}  (enrol one: vedette device enroll NAME)")
+            where = "" if settings.data_dir == default_data_dir() else f" --data-dir {settings.data_dir}"
+            output.print(f"Devices    {addresses.mqtt}  (enrol one: vedette device enroll NAME{where})")
             output.print("Ctrl-C stops it.")
 
         asyncio.run(serve_until_signalled(settings, on_ready=ready))
@@ -126,7 +139,8 @@ def enroll(
         if as_json:
             typer.echo(json.dumps({"device": name, "token": token}))
             return
-        output.print(f"{name} is enrolled. Its token, shown this once:\n")
+        output.print(f"{name} is enrolled with the service whose data is in {settings.data_dir}.")
+        output.print("Its token, shown this once:\n")
         output.print(token)
         output.print("\nPut it into a file that only the agent can read, and this into the agent's settings:\n")
         output.print(agent_snippet(name, settings, DataDir(settings.data_dir).announced_addresses()))

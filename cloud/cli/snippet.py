@@ -1,27 +1,74 @@
-"""What a newly enrolled device's settings need to hold."""
+"""The settings that a newly enrolled device starts from."""
 
 from __future__ import annotations
 
+import ipaddress
 import json
+from typing import Final
+from urllib.parse import urlsplit
 
 from cloud.adapters.data_dir import Addresses
 from cloud.config import Settings
 
+ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
+DEFAULT_MQTT_PORT: Final[int] = Settings.model_fields["mqtt_port"].default
+DEFAULT_HTTP_PORT: Final[int] = Settings.model_fields["http_port"].default
+
 
 def agent_snippet(device: str, settings: Settings, running: Addresses | None) -> str:
-    """TOML for the agent, with the addresses of the running service, or else those of its settings."""
-    mqtt = f"mqtt://{_in_url(settings.mqtt_host)}:{settings.mqtt_port}" if running is None else running.mqtt
-    http = f"http://{_in_url(settings.http_host)}:{settings.http_port}" if running is None else running.http
-    return f"""device = {json.dumps(device)}
+    """A whole `agent.toml`: what is left to do is to name the camera, and to put the token into its file.
 
-[link]
+    It names the addresses of the running service, or else those of its settings.
+    """
+    mqtt = running.mqtt if running else _url("mqtt", settings.mqtt_host, settings.mqtt_port or DEFAULT_MQTT_PORT)
+    http = running.http if running else _url("http", settings.http_host, settings.http_port or DEFAULT_HTTP_PORT)
+    return f"""\
+# Save this as agent.toml, and the token beside it in the file `token`. Then:
+#   vedette-agent check --config agent.toml
+#   vedette-agent run --config agent.toml
+# Relative paths are taken from the folder in which the agent is started.
+device = {json.dumps(device)}
+data_dir = "vedette-data"  # alerts and questions wait here until they are delivered
+
+[[cameras]]
+name = "camera-1"
+source = "/dev/video0"  # or an rtsp:// or http:// URL, a video file, a folder of pictures
+# loop = true           # begin a file or folder again when it ends
+
+[[rules]]
+name = "person"
+labels = ["person"]     # any labels of the model; the default model knows COCO's 80
+# min_score = 0.35      # weaker detections don't count for this rule
+# frames_to_confirm = 3 # in so many frames an object must be seen before an alert
+# picture = "always"    # send a picture with each alert; else only with a question; or "never"
+{_asked(mqtt, http)}"""
+
+
+def _asked(mqtt: str, http: str) -> str:
+    note = _LOOPBACK_NOTE if _is_loopback(mqtt) or _is_loopback(http) else ""
+    return f"""
+{note}[link]
 url = "{mqtt}"
-token_file = "/etc/vedette/token"
+token_file = "token"
 
-[ask]
+[ask]                   # without this table nothing is asked, and nothing but messages leaves
 url = "{http}"
 """
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+_LOOPBACK_NOTE: Final = (
+    "# These addresses are the service's machine itself; on another, write its name or address there.\n"
+)
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _url(scheme: str, host: str, port: int) -> str:
+    reachable = "127.0.0.1" if host in ANYWHERE else host
+    return f"{scheme}://[{reachable}]:{port}" if ":" in reachable else f"{scheme}://{reachable}:{port}"

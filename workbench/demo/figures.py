@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class Figures:
-    """What the demo has shown so far.
+    """What the demo has shown so far; of a kept data folder, only what came since the start.
 
     Attributes:
         first_alert_s: From the start of the command to the first alert that the dashboard can show.
@@ -17,6 +17,7 @@ class Figures:
         duplicates: Alert messages stored more than once; anything but 0 is a fault.
         bytes_if_streamed: Every frame whole as JPEG q80, from frames that the agents encode now and then.
         agent_rss_mib: The largest agent's resident memory.
+        cameras: How each was doing when last heard of, and why.
     """
 
     first_alert_s: float | None = None
@@ -35,6 +36,7 @@ class Figures:
     source: str = ""
     dashboard: str = ""
     devices: dict[str, str] = field(default_factory=dict)
+    cameras: dict[str, str] = field(default_factory=dict)
 
     @property
     def saved_share(self) -> float | None:

@@ -13,23 +13,6 @@ TELEMETRY_EVERY_S: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """What is to be seen in a source.
-
-    Attributes:
-        source: As `cameras.source` of the agent's configuration.
-        recorded: It ends, so it is played in a loop.
-        labels: What alerts are raised about.
-        zone: The part of the picture that the second agent watches: corners (x, y), 0..1.
-    """
-
-    source: str
-    recorded: bool
-    labels: Sequence[str]
-    zone: Sequence[tuple[float, float]] = ((0.0, 0.5), (1.0, 0.5), (1.0, 1.0), (0.0, 1.0))
-
-
-@dataclass(frozen=True, slots=True)
 class Device:
     """One agent of the demo."""
 
@@ -44,6 +27,25 @@ DEVICES: Final = (
     Device("gate-1", "gate", "anyone", zoned=False, pictures="always"),
     Device("plaza-2", "plaza", "foreground", zoned=True, pictures="asked"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is to be seen in a source, and by whom.
+
+    Attributes:
+        source: As `cameras.source` of the agent's configuration.
+        recorded: It ends, so it is played in a loop.
+        labels: What alerts are raised about.
+        devices: The agents that watch it.
+        zone: The part of the picture that the second agent watches: corners (x, y), 0..1.
+    """
+
+    source: str
+    recorded: bool
+    labels: Sequence[str]
+    devices: Sequence[Device]
+    zone: Sequence[tuple[float, float]] = ((0.0, 0.5), (1.0, 0.5), (1.0, 1.0), (0.0, 1.0))
 
 
 def agent_config(device: Device, scene: Scene, folder: Path, token_file: Path, mqtt: str, http: str) -> str:

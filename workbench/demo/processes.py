@@ -15,6 +15,7 @@ from workbench.errors import DemoFailed
 
 STOP_S: Final = 10.0
 """Twice what an agent takes to drain its outbox at a stop."""
+KEPT: Final = frozenset({"VEDETTE_MODELS_DIR"})
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -51,7 +52,7 @@ class Children:
                 stdin=subprocess.DEVNULL,
                 stdout=out if stdout is None else stdout,
                 stderr=out,
-                env={**os.environ, **environment},
+                env=_own_settings_only(os.environ) | dict(environment),
                 start_new_session=True,
                 preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - no threads of ours run yet, and libc is loaded
             )
@@ -93,6 +94,11 @@ def last_lines(log: Path, count: int = 15) -> str:
     """The end of a log, indented."""
     lines = log.read_text("utf-8", "replace").splitlines()[-count:] if log.is_file() else []
     return "\n".join(f"    {line}" for line in lines)
+
+
+def _own_settings_only(environment: Mapping[str, str]) -> dict[str, str]:
+    """Without a person's settings for programs of their own: one VEDETTE_DATA_DIR would be that of all parts here."""
+    return {name: value for name, value in environment.items() if not name.startswith("VEDETTE_") or name in KEPT}
 
 
 def _die_with(parent: int) -> Callable[[], None]:

@@ -37,6 +37,8 @@ class Screen:
     def end(self) -> None:
         """Leave the last figures where they are."""
         self._live.stop()
+        if not self._console.is_terminal:
+            self._console.print()
 
 
 def _drawn(figures: Figures, elapsed_s: float) -> RenderableType:
@@ -60,6 +62,7 @@ def _rows(figures: Figures, elapsed_s: float) -> list[tuple[str, str]]:
         ("source", figures.source),
         ("running", f"{elapsed_s:.0f} s   (Ctrl-C stops everything)"),
         ("devices", ", ".join(f"{name} {state}" for name, state in figures.devices.items()) or "starting"),
+        ("cameras", "\n".join(f"{name} {state}" for name, state in figures.cameras.items()) or "starting"),
         ("first alert", first),
         ("frames", str(figures.frames)),
         ("alerts", f"{figures.alerts_stored}: {states}"),

@@ -168,7 +168,7 @@ def test_at_full_pace_the_next_frame_is_read_while_one_is_judged(yard: Yard) -> 
 def test_at_full_pace_the_first_error_is_the_end(yard: Yard) -> None:
     missing = SourceMissing("there is no clip.avi", "Name another.")
     camera = yard.camera(ScriptedSource(missing), pace="max")
-    assert yard.log.wait_for("yard", ENDED) == "there is no clip.avi"
+    assert yard.log.wait_for("yard", ENDED) == "there is no clip.avi. Name another."
     assert camera.failure is missing
     assert yard.slots.take(BOUND_S) is None
     assert yard.slots.all_ended

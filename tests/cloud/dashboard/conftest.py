@@ -29,7 +29,9 @@ def _missing(what: str) -> Never:
     pytest.skip(what)
 
 
-@pytest.fixture(scope="session")
+# Not longer than a module: while it lives, Playwright keeps an event loop running in this thread, and no asyncio test
+# could run after these.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         _missing(f"{CHROMIUM} is not installed (Debian's package `chromium`)")

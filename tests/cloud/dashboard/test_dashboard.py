@@ -35,7 +35,7 @@ def test_a_service_without_devices_teaches_how_to_begin(page: Page, service: Fak
 
 def test_the_summary_says_what_the_hybrid_saves(page: Page, service: FakeService):
     service.summary = summary(
-        devices=3, online=2, alerts={"provisional": 1, "confirmed": 5, "retracted": 2}, alerts_total=8, asks=4,
+        devices=3, online=2, alerts={"provisional": 1, "confirmed": 5, "retracted": 2}, alerts_total=8, asks=5,
         answers=3, late_answers=1, bytes_sent=58_000, bytes_by_reason={"questions": 46_000, "alerts": 12_000},
         bytes_if_streamed=63_000_000, frames=840, first_alert_at="2026-05-01T12:00:00Z",
     )  # fmt: skip
@@ -48,7 +48,7 @@ def test_the_summary_says_what_the_hybrid_saves(page: Page, service: FakeService
     expect(page.get_by_test_id("tile-alerts").get_by_role("listitem")).to_have_text(
         ["1 provisional", "5 confirmed", "2 retracted"]
     )
-    expect(page.get_by_test_id("tile-asks")).to_contain_text("3 answered, 1 not")
+    expect(page.get_by_test_id("tile-asks")).to_contain_text("4 answered, 1 not")
     expect(page.get_by_test_id("tile-devices")).to_contain_text("2 of 3")
     service.push("summary", summary(devices=3, online=3))
     expect(page.get_by_test_id("tile-devices")).to_contain_text("3 of 3")

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import mmap
+import subprocess
+import sys
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.adapters.resident import clean_mappings, hand_back
+
+MAPS = """\
+55d0c0a00000-55d0c0a01000 r--p 00000000 fe:01 123 /usr/bin/python3.11
+55d0c0a01000-55d0c0c5a000 r-xp 00001000 fe:01 123 /usr/bin/python3.11
+55d0c0c5a000-55d0c0d00000 rw-p 00259000 fe:01 123 /usr/bin/python3.11
+7f0000000000-7f0000001000 rwxp 00000000 fe:01 124 /usr/lib/odd.so
+7f1000000000-7f1000002000 r--s 00000000 fe:01 125 /srv/my models/a model.tflite
+7f1000002000-7f1000003000 rw-s 00000000 fe:01 126 /srv/shared
+7f2000000000-7f2000001000 r-xp 00000000 00:00 0
+7ffc00000000-7ffc00001000 r-xp 00000000 00:00 0                          [vdso]
+a line that is cut
+"""
+
+
+def test_only_what_nobody_can_have_written_to() -> None:
+    assert list(clean_mappings(MAPS)) == [
+        (0x55D0C0A01000, 0x55D0C0C5A000),
+        (0x7F1000000000, 0x7F1000002000),
+    ]
+
+
+ADDRESSES = st.tuples(st.integers(0, 2**47), st.integers(1, 2**30))
+RIGHTS = st.builds("".join, st.tuples(*(st.sampled_from(f"{right}-") for right in "rwx"), st.sampled_from("ps")))
+PATHS = st.one_of(st.just(""), st.just("[heap]"), st.from_regex(r"/[a-z /().]{0,20}[a-z]", fullmatch=True))
+
+
+@given(st.lists(st.tuples(ADDRESSES, RIGHTS, PATHS), max_size=20))
+def test_writable_anonymous_and_private_data_mappings_are_never_named(
+    mappings: list[tuple[tuple[int, int], str, str]],
+) -> None:
+    text = "".join(
+        f"{start:x}-{start + size:x} {rights} 00000000 fe:01 12 {path}\n" for (start, size), rights, path in mappings
+    )
+    wanted = [
+        (start, start + size)
+        for (start, size), rights, path in mappings
+        if "w" not in rights and path.startswith("/") and rights[0] == "r" and rights[2:] in {"xp", "-s"}
+    ]
+    assert list(clean_mappings(text)) == wanted
+
+
+def test_memory_is_handed_back_and_the_process_goes_on_working(tmp_path: Path) -> None:
+    file = tmp_path / "weights"
+    file.write_bytes(b"x" * (8 << 20))
+    script = f"""
+import mmap, numpy as np, cv2
+from agent.adapters.resident import hand_back
+from agent.app.figures import rss_mib
+with open({str(file)!r}, "rb") as file:
+    weights = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+assert weights[:].count(b"x") == {8 << 20}
+before = rss_mib()
+count = hand_back()
+after = rss_mib()
+assert count > 1
+assert before - after > 8, (before, after)
+assert weights[:].count(b"x") == {8 << 20}
+image = cv2.resize(np.full((90, 120, 3), 7, np.uint8), (30, 20))
+assert image.mean() == 7
+print("working")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.returncode) == ("working\n", 0), done.stderr
+
+
+def test_where_there_is_no_such_list_nothing_happens(tmp_path: Path) -> None:
+    assert hand_back(tmp_path / "maps") == 0
+
+
+def test_a_mapping_that_is_not_ours_is_refused_by_the_system_and_not_counted(tmp_path: Path) -> None:
+    # The page before the first that user space may have: madvise refuses it.
+    maps = tmp_path / "maps"
+    maps.write_text(f"1-{mmap.PAGESIZE:x} r-xp 00000000 fe:01 1 /usr/lib/nothing\n")
+    assert hand_back(maps) == 0

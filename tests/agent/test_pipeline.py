@@ -1,0 +1,414 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from agent.decide.masks import MaskFilter
+from agent.decide.rulebook import RuleBook
+from agent.decide.settings import AskPolicySettings, MaskSettings, RuleSettings
+from agent.deliver.faults import Faults
+from agent.deliver.stream_cost import StreamCost
+from agent.detect.motion import MotionGate, MotionSettings
+from agent.domain import AlertChange, Answer, Ask, Frame
+from agent.pipeline import FAILURES_IN_A_ROW, Inbox, Lane, NewRules, Pipeline, Tally
+from agent.track.settings import TrackSettings
+from agent.track.tracker import Tracker
+from vision.detections import Detections, Image, no_detections
+from vision.errors import InferenceFailed
+from wire.messages import AlertEvent, AlertState, DecidedBy, Decision
+
+LABELS = ("person", "car")
+PERSON = (0.4, 0.2, 0.5, 0.6)
+CERTAIN, UNSURE = 0.9, 0.5
+BAND = (0.35, 0.6)
+FPS = 10.0
+PICTURE = np.zeros((64, 96, 3), np.uint8)
+Step = Frame | None | Callable[[], object]
+
+
+class ManualClock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> datetime:
+        return datetime(2026, 1, 1, 12, tzinfo=UTC) + timedelta(seconds=self.now)
+
+
+class ScriptedFrames:
+    """Hands out a script; what is callable in it happens while the judging thread waits."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self._script: Iterator[Step] = iter(())
+        self.over = False
+        self.wakes = 0
+
+    def play(self, *steps: Step) -> None:
+        self._script = iter(steps)
+
+    def take(self, timeout_s: float) -> Frame | None:
+        for step in self._script:
+            if callable(step):
+                step()
+                continue
+            self._clock.now = self._clock.now + timeout_s if step is None else step.at
+            return step
+        self.over = True
+        return None
+
+    def wake(self) -> None:
+        self.wakes += 1
+
+
+class ScriptedDetector:
+    """Sees one object of the score and box that were set last, or fails."""
+
+    labels = LABELS
+
+    def __init__(self) -> None:
+        self.score: float | None = CERTAIN
+        self.box = PERSON
+        self.fails = False
+        self.asked_for: list[float] = []
+
+    def detect(self, image: Image, min_score: float) -> Detections:
+        self.asked_for.append(min_score)
+        if self.fails:
+            raise InferenceFailed("the scripted model failed")
+        if self.score is None:
+            return no_detections(LABELS)
+        return Detections(
+            np.array([self.box], np.float32), np.array([self.score], np.float32), np.zeros(1, np.int32), LABELS
+        )
+
+
+class ListOutbox:
+    def __init__(self) -> None:
+        self.changes: list[AlertChange] = []
+
+    def record(self, changes: Sequence[AlertChange]) -> None:
+        self.changes += changes
+
+
+class ListAsker:
+    def __init__(self) -> None:
+        self.asks: list[tuple[Ask, Frame]] = []
+        self.pictures: list[tuple[AlertChange, Frame]] = []
+
+    def submit(self, ask: Ask, frame: Frame) -> None:
+        self.asks.append((ask, frame))
+
+    def submit_picture(self, change: AlertChange, frame: Frame) -> None:
+        self.pictures.append((change, frame))
+
+
+class Scene:
+    """A pipeline of real rules, trackers and gates before two cameras, with scripted ends."""
+
+    def __init__(
+        self, *, rule: RuleSettings | None = None, asks: bool = True, motion: MotionSettings | None = None
+    ) -> None:
+        self.clock = ManualClock()
+        self.frames = ScriptedFrames(self.clock)
+        self.inbox = Inbox(self.frames.wake)
+        self.detector = ScriptedDetector()
+        self.outbox = ListOutbox()
+        self.asker = ListAsker()
+        self.faults = Faults()
+        self.lanes = {
+            name: Lane(
+                Tracker(TrackSettings()),
+                MaskFilter((), name),
+                MotionGate(motion) if motion is not None else None,
+                StreamCost(),
+            )
+            for name in ("front", "back")
+        }
+        self._index = itertools.count()
+        numbers = itertools.count(1)
+        self.rules = RuleBook(
+            (rule or people(),),
+            (),
+            AskPolicySettings(min_hits=2) if asks else None,
+            BAND,
+            lambda: f"{next(numbers):032x}",
+        )
+        self.pipeline = Pipeline(
+            frames=self.frames,
+            inbox=self.inbox,
+            detector=self.detector,
+            lanes=self.lanes,
+            rules=self.rules,
+            outbox=self.outbox,
+            asker=self.asker if asks else None,
+            clock=self.clock,
+            faults=self.faults,
+            min_score=0.2,
+        )
+
+    def frame(self, camera: str = "front", image: Image = PICTURE) -> Frame:
+        index = next(self._index)
+        return Frame(camera, index, image, 100.0 + index / FPS)
+
+    def several(self, count: int, camera: str = "front") -> list[Frame]:
+        return [self.frame(camera) for _ in range(count)]
+
+    def run(self, *steps: Step) -> None:
+        self.frames.play(*steps)
+        self.pipeline.run(lambda: self.frames.over)
+
+    def told(self) -> list[tuple[AlertEvent, AlertState]]:
+        return [(change.event, change.state) for change in self.outbox.changes]
+
+    def answer(self, decision: Decision) -> Answer:
+        ask, _ = self.asker.asks[-1]
+        return Answer(ask.id, ask.alert_id, decision, None, 0.95, None, DecidedBy.CLOUD, "large 1", "")
+
+
+def people(**values: object) -> RuleSettings:
+    return RuleSettings.model_validate({"name": "people", "labels": ("person",), "frames_to_confirm": 2} | values)
+
+
+def test_a_frame_walks_from_the_detector_to_the_outbox() -> None:
+    scene = Scene()
+    scene.run(*scene.several(3))
+    assert scene.told() == [(AlertEvent.NEW, AlertState.CONFIRMED), (AlertEvent.END, AlertState.CONFIRMED)]
+    new, end = scene.outbox.changes
+    assert (new.camera, new.rule, new.label, new.decided_by) == ("front", "people", "person", DecidedBy.DEVICE)
+    assert new.box == pytest.approx(PERSON)
+    assert (end.id, end.reason) == (new.id, "the agent stopped")
+    assert scene.lanes["front"].judged == 3
+    assert scene.detector.asked_for == [0.2] * 3
+    assert scene.pipeline.tally.alerts()[AlertState.CONFIRMED] == 1
+    assert scene.asker.asks == []
+
+
+def test_each_camera_has_its_own_lane() -> None:
+    scene = Scene()
+    scene.run(*scene.several(1, "front"), *scene.several(1, "back"))
+    assert scene.outbox.changes == [], "two cameras that saw it once each have not seen it twice"
+    assert (scene.lanes["front"].judged, scene.lanes["back"].judged) == (1, 1)
+
+
+def test_a_still_frame_is_skipped_and_keeps_what_stands_there() -> None:
+    motion = MotionSettings()
+    scene = Scene(rule=people(end_after_s=1.0), motion=motion)
+    begun = scene.several(3)
+    scene.run(*begun, *scene.several(200))
+    lane = scene.lanes["front"]
+    assert lane.judged + lane.still == 203
+    assert lane.still > 50
+    assert len(scene.detector.asked_for) == lane.judged
+    assert [change.reason for change in scene.outbox.changes] == ["seen with certainty", "the agent stopped"]
+
+
+def test_an_uncertain_object_is_asked_about_with_its_frame() -> None:
+    scene = Scene()
+    scene.detector.score = UNSURE
+    frames = scene.several(2)
+    scene.run(*frames)
+    ((ask, frame),) = scene.asker.asks
+    assert frame is frames[-1]
+    assert ask.alert_id == scene.outbox.changes[0].id
+    assert scene.outbox.changes[0].state is AlertState.PROVISIONAL
+    assert scene.pipeline.tally.asks == 1
+
+
+@pytest.mark.parametrize(
+    ("decision", "state"), [(Decision.CONFIRMED, AlertState.CONFIRMED), (Decision.RETRACTED, AlertState.RETRACTED)]
+)
+def test_an_answer_between_two_frames_is_committed_before_its_future_is_done(
+    decision: Decision, state: AlertState
+) -> None:
+    scene = Scene()
+    scene.detector.score = UNSURE
+    committed: list[list[tuple[AlertEvent, AlertState]]] = []
+    futures = []
+
+    def answered() -> None:
+        future = scene.inbox.put(scene.answer(decision))
+        future.add_done_callback(lambda _: committed.append(scene.told()))
+        assert not future.done()
+        futures.append(future)
+
+    scene.run(*scene.several(2), answered, *scene.several(1))
+    assert futures[0].done()
+    assert committed[0][-1][1] is state
+    assert scene.pipeline.tally.alerts() == {other: int(other is state) for other in AlertState}
+    assert scene.frames.wakes == 1
+
+
+def test_an_answer_that_comes_with_the_last_frame_is_not_lost() -> None:
+    scene = Scene()
+    scene.detector.score = UNSURE
+
+    def answered_then_stopped() -> None:
+        scene.inbox.put(scene.answer(Decision.CONFIRMED))
+        scene.pipeline.stop()
+
+    scene.run(*scene.several(2), answered_then_stopped)
+    assert scene.told()[-1] == (AlertEvent.END, AlertState.CONFIRMED)
+
+
+def test_someone_who_gave_up_waiting_does_not_stop_the_judging() -> None:
+    scene = Scene()
+    scene.detector.score = UNSURE
+
+    def answered_and_gave_up() -> None:
+        assert scene.inbox.put(scene.answer(Decision.RETRACTED)).cancel()
+
+    scene.run(*scene.several(2), answered_and_gave_up, *scene.several(2))
+    assert scene.lanes["front"].judged == 4
+    assert (AlertEvent.END, AlertState.RETRACTED) in scene.told()
+
+
+def test_deadlines_pass_without_frames() -> None:
+    scene = Scene(rule=people(fallback="retract"))
+    scene.detector.score = UNSURE
+    scene.run(*scene.several(2), *[None] * 10)
+    assert scene.told() == [(AlertEvent.NEW, AlertState.PROVISIONAL), (AlertEvent.END, AlertState.RETRACTED)]
+
+
+def test_an_object_that_left_ends_its_alert() -> None:
+    scene = Scene(rule=people(end_after_s=1.0))
+
+    def leaves() -> None:
+        scene.detector.score = None
+
+    scene.run(*scene.several(3), leaves, *scene.several(15))
+    assert [change.reason for change in scene.outbox.changes] == ["seen with certainty", "not seen for 1 s"]
+
+
+def test_new_rules_replace_rules_and_masks() -> None:
+    scene = Scene()
+    everywhere = MaskSettings(camera="front", polygon=((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)))
+    masks = {"front": MaskFilter((everywhere,), "front"), "no such camera": MaskFilter((), "no such camera")}
+    done = []
+
+    def reloaded() -> None:
+        done.append(scene.inbox.put(NewRules((people(name="anyone"),), (), None, masks)))
+
+    scene.run(*scene.several(3), reloaded, *scene.several(5), *scene.several(3, "back"))
+    assert done[0].done()
+    told = [(change.rule, change.camera, change.event) for change in scene.outbox.changes]
+    assert told == [
+        ("people", "front", AlertEvent.NEW),
+        ("people", "front", AlertEvent.END),
+        ("anyone", "back", AlertEvent.NEW),
+        ("anyone", "back", AlertEvent.END),
+    ]
+    assert scene.lanes["front"].judged == 8
+
+
+def test_a_failed_inference_is_counted_and_its_frame_skipped() -> None:
+    scene = Scene()
+
+    def fails() -> None:
+        scene.detector.fails = True
+
+    def works() -> None:
+        scene.detector.fails = False
+
+    almost = FAILURES_IN_A_ROW - 1
+    scene.run(fails, *scene.several(almost), works, *scene.several(2), fails, *scene.several(almost), works)
+    assert scene.faults.counts() == {"InferenceFailed": 2 * almost}
+    assert scene.lanes["front"].judged == 2
+    assert scene.told()[0] == (AlertEvent.NEW, AlertState.CONFIRMED)
+
+
+def test_a_model_that_fails_for_good_ends_the_run_and_the_open_alerts() -> None:
+    scene = Scene(rule=people(end_after_s=60))
+
+    def fails() -> None:
+        scene.detector.fails = True
+
+    with pytest.raises(InferenceFailed, match="scripted"):
+        scene.run(*scene.several(2), fails, *scene.several(FAILURES_IN_A_ROW + 10))
+    assert scene.faults.counts() == {"InferenceFailed": FAILURES_IN_A_ROW}
+    assert scene.outbox.changes[-1].reason == "the model failed"
+    assert scene.told()[-1] == (AlertEvent.END, AlertState.CONFIRMED)
+
+
+def test_stop_ends_open_alerts_and_judges_no_further() -> None:
+    scene = Scene()
+    scene.run(*scene.several(3), scene.pipeline.stop, *scene.several(5))
+    assert scene.lanes["front"].judged == 4, "the frame at hand is finished"
+    assert scene.told()[-1] == (AlertEvent.END, AlertState.CONFIRMED)
+    assert scene.rules.open_alerts == 0
+
+
+@pytest.mark.parametrize(("policy", "pictures"), [("always", 1), ("asked", 0), ("never", 0)])
+def test_pictures_go_with_new_alerts_that_want_them(policy: str, pictures: int) -> None:
+    scene = Scene(rule=people(picture=policy))
+    frames = scene.several(4)
+    scene.run(*frames)
+    assert len(scene.asker.pictures) == pictures
+    for change, frame in scene.asker.pictures:
+        assert change is scene.outbox.changes[0]
+        assert frame is frames[1]
+
+
+def test_without_a_cloud_nothing_is_asked_or_sent() -> None:
+    scene = Scene(rule=people(picture="always"), asks=False)
+    scene.detector.score = UNSURE
+    scene.run(*scene.several(3))
+    assert scene.told()[0] == (AlertEvent.NEW, AlertState.CONFIRMED)
+    assert (scene.asker.asks, scene.asker.pictures, scene.pipeline.tally.asks) == ([], [], 0)
+
+
+def test_the_stages_add_up_to_the_walk() -> None:
+    scene = Scene(motion=MotionSettings())
+    scene.run(*scene.several(5))
+    stages = scene.pipeline.stages
+    assert stages.gate > 0
+    assert stages.detect >= scene.lanes["front"].inference_s > 0
+    assert min(stages.track, stages.decide, stages.deliver, stages.ask) > 0
+
+
+def test_what_a_stream_would_cost_is_sampled() -> None:
+    scene = Scene()
+    scene.run(*scene.several(2))
+    assert scene.lanes["front"].stream_cost is not None
+    assert scene.lanes["front"].stream_cost.bytes_for(10) > 10 * 100
+    assert scene.lanes["back"].stream_cost is not None
+    assert scene.lanes["back"].stream_cost.bytes_for(10) == 0
+
+
+def test_the_tally_counts_an_alert_where_it_stands_and_stays_bounded() -> None:
+    scene = Scene()
+    scene.run(*scene.several(3))
+    template = scene.outbox.changes[0]
+    tally = Tally()
+
+    def change(number: int, event: AlertEvent, state: AlertState) -> AlertChange:
+        return AlertChange(
+            **{
+                **{name: getattr(template, name) for name in AlertChange.__slots__},
+                "id": f"{number:032x}",
+                "event": event,
+                "state": state,
+            }
+        )
+
+    tally.note(change(1, AlertEvent.END, AlertState.CONFIRMED))
+    assert tally.alerts()[AlertState.CONFIRMED] == 0, "an alert of an earlier run is not one of this"
+    tally.note(change(1, AlertEvent.NEW, AlertState.PROVISIONAL))
+    tally.note(change(1, AlertEvent.UPDATE, AlertState.CONFIRMED))
+    tally.note(change(1, AlertEvent.END, AlertState.RETRACTED))
+    assert tally.alerts() == {
+        AlertState.PROVISIONAL: 0,
+        AlertState.CONFIRMED: 0,
+        AlertState.RETRACTED: 1,
+    }
+    for number in range(2, Tally.REMEMBERED + 2):
+        tally.note(change(number, AlertEvent.NEW, AlertState.CONFIRMED))
+    tally.note(change(1, AlertEvent.UPDATE, AlertState.CONFIRMED))
+    assert tally.alerts()[AlertState.CONFIRMED] == Tally.REMEMBERED
+    assert tally.alerts()[AlertState.RETRACTED] == 1, "the oldest was forgotten, and counts where it was"

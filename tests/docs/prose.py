@@ -1,0 +1,52 @@
+"""The documents, and the code in them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "deploy" / "models" / "README.md"])
+FENCED = re.compile(r"(?ms)^```(\w*)\n(.*?)^```$")
+INLINE = re.compile(r"`([^`\n]+)`")
+COMMAND = re.compile(r"^(?:make|vedette|vedette-agent) [\w$-]")
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A command as a document names it.
+
+    Attributes:
+        whole: From a block to be typed as it stands; in running text, what is required may be left out.
+    """
+
+    where: str
+    words: tuple[str, ...]
+    whole: bool
+
+    def __str__(self) -> str:
+        return f"{self.where}: {' '.join(self.words)}"
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks(path: Path, *languages: str) -> list[str]:
+    return [code for language, code in FENCED.findall(path.read_text("utf-8")) if language in languages]
+
+
+def inline(path: Path) -> list[str]:
+    return INLINE.findall(FENCED.sub("", path.read_text("utf-8")))
+
+
+def typed() -> list[Typed]:
+    found = []
+    for path in DOCUMENTS:
+        lines = [line for code in blocks(path, "sh", "bash") for line in code.splitlines()]
+        for text, whole in [*((line, True) for line in lines), *((code, False) for code in inline(path))]:
+            if COMMAND.match(text):
+                found.append(Typed(name_of(path), tuple(shlex.split(text)), whole))
+    return found

@@ -1,0 +1,172 @@
+"""`vedette demo` as a person or a program starts it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.system.engines import need_clip, need_models
+from tests.system.parts import alive, descendants, environment, eventually
+
+pytestmark = pytest.mark.system
+
+KEYS = {
+    "first_alert_s", "alerts_raised", "alerts_stored", "duplicates", "confirmed", "retracted", "asks", "bytes_sent",
+    "bytes_if_streamed", "frames", "agent_rss_mib",
+}  # fmt: skip
+AGENT_RSS_MIB = 120
+BOUND_S = 60
+
+
+@pytest.fixture(autouse=True)
+def _parts() -> None:
+    need_models()
+    need_clip()
+
+
+class Demo:
+    """The process, and the folder in which it may make temporary ones."""
+
+    def __init__(self, scratch: Path, *options: str) -> None:
+        self.scratch = scratch
+        scratch.mkdir(exist_ok=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "workbench", "demo", "--json", "--no-browser", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(TMPDIR=str(scratch)),
+            start_new_session=True,
+        )
+        self.parts: list[psutil.Process] = []
+
+    def wait_until_it_runs(self) -> None:
+        """The service, its broker and both agents."""
+
+        def running() -> bool:
+            assert self.process.poll() is None, self.process.stderr.read() if self.process.stderr else ""
+            self.parts = descendants(self.process.pid)
+            names = " ".join(" ".join(part.cmdline()) for part in self.parts if part.is_running())
+            return names.count("agent.toml") == 2 and "nats-server" in names
+
+        eventually(running, "the demo starts its parts")
+
+    def end(self) -> tuple[int, str, str]:
+        said, complained = self.process.communicate(timeout=BOUND_S)
+        return self.process.returncode, said, complained
+
+    def left_over(self) -> Sequence[str]:
+        return [path.name for path in self.scratch.iterdir() if path.name.startswith("vedette-")]
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[type[Demo]]:
+    started: list[Demo] = []
+
+    class Started(Demo):
+        def __init__(self, *options: str) -> None:
+            super().__init__(tmp_path / "scratch", *options)
+            started.append(self)
+
+    yield Started
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.communicate()
+
+
+def figures(said: str) -> dict[str, object]:
+    line = json.loads(said)
+    assert isinstance(line, dict)
+    return line
+
+
+def test_the_whole_thing_on_real_video(demo: type[Demo]) -> None:
+    running = demo("--duration", "10")
+    code, said, complained = running.end()
+    assert code == 0, complained
+    shown = figures(said)
+    assert shown.keys() >= KEYS
+    assert shown["alerts_raised"] == shown["alerts_stored"] > 0
+    assert shown["duplicates"] == 0
+    assert shown["asks"] > 0
+    assert shown["confirmed"] + shown["retracted"] > 0
+    assert shown["first_alert_s"] > 0
+    assert shown["frames"] > 0
+    assert shown["bytes_if_streamed"] > 20 * shown["bytes_sent"] > 0
+    assert 0 < shown["agent_rss_mib"] <= AGENT_RSS_MIB
+    assert shown["devices"] == {"gate-1": "offline", "plaza-2": "offline"}
+    assert running.left_over() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_stops_everything_that_it_started(demo: type[Demo], number: signal.Signals) -> None:
+    running = demo()
+    running.wait_until_it_runs()
+    running.process.send_signal(number)
+    code, said, complained = running.end()
+    assert code == 0, complained
+    assert figures(said).keys() >= KEYS
+    assert alive(running.parts) == []
+    assert running.left_over() == []
+
+
+def test_a_kill_leaves_no_process(demo: type[Demo]) -> None:
+    running = demo()
+    running.wait_until_it_runs()
+    running.process.kill()
+    running.process.communicate()
+    eventually(lambda: alive(running.parts) == [], "the demo's parts end with it")
+
+
+def test_a_video_of_ones_own(demo: type[Demo], tmp_path: Path) -> None:
+    own = tmp_path / "my street.avi"
+    shutil.copy(need_clip(), own)
+    code, said, complained = demo("--duration", "4", "--source", str(own)).end()
+    assert code == 0, complained
+    shown = figures(said)
+    assert shown["source"] == str(own)
+    assert shown["frames"] > 0
+    assert shown["alerts_raised"] == shown["alerts_stored"] > 0
+
+
+def test_a_source_that_is_not_there_is_refused_at_once(demo: type[Demo]) -> None:
+    running = demo("--source", "no-such-video.avi")
+    code, said, complained = running.end()
+    assert (code, said) == (1, "")
+    assert "there is no file or folder no-such-video.avi" in complained
+    assert running.left_over() == []
+
+
+def test_a_camera_that_does_not_answer_is_shown_as_lost(demo: type[Demo]) -> None:
+    code, said, complained = demo("--duration", "4", "--source", "rtsp://me:secret@127.0.0.1:9/camera").end()
+    assert code == 0, complained
+    shown = figures(said)
+    assert all(state.startswith("lost: ") for state in shown["cameras"].values()), shown["cameras"]
+    assert shown["cameras"].keys() == {"gate", "plaza"}
+    assert shown["frames"] == shown["alerts_raised"] == 0
+    assert "secret" not in said + complained
+
+
+def test_a_kept_folder_serves_again_and_counts_only_what_is_new(demo: type[Demo], tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    seen = []
+    for _ in range(2):
+        code, said, complained = demo("--duration", "4", "--data-dir", str(kept)).end()
+        assert code == 0, complained
+        seen.append(figures(said))
+    first, second = seen
+    assert first["alerts_raised"] == first["alerts_stored"] > 0
+    assert second["alerts_raised"] == second["alerts_stored"] > 0
+    assert second["duplicates"] == 0
+    assert second["frames"] < 2 * first["frames"]
+    assert (kept / "cloud" / "vedette.db").is_file()
