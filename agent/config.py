@@ -33,6 +33,8 @@ from agent.detect.motion import MotionSettings
 from agent.detect.settings import DetectSettings
 from agent.errors import ConfigInvalid
 from agent.track.settings import TrackSettings
+from agent.update.settings import UpdateSettings
+from agent.update.trust import TrustSettings
 from wire.fields import DeviceId
 
 MAX_CONFIG_BYTES: Final = 1 << 20
@@ -85,6 +87,8 @@ class Config(BaseSettings):
     link: LinkSettings = LinkSettings()
     outbox: OutboxSettings = OutboxSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    trust: TrustSettings = TrustSettings()
+    updates: UpdateSettings = UpdateSettings()
 
     @classmethod
     def settings_customise_sources(

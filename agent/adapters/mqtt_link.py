@@ -30,9 +30,11 @@ from agent.deliver.telemetry import Figures, TelemetrySettings
 from agent.deliver.window import Window
 from agent.domain import Answer, Clock
 from agent.errors import ConfigInvalid, DeliveryError, LinkLost, LinkRefused, OutboxUnwritable
+from agent.update.record import ReportedFacts
 from wire.errors import MessageTooLarge
 from wire.messages import CameraStatus, ModelStatus, Presence
 from wire.topics import Channel, topic
+from wire.updates import Desired
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ class MqttLink:
         faults: Faults,
         ledger: Ledger,
         desk: Desk | None = None,
+        desired: Callable[[Desired], object] | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._settings = settings
@@ -80,6 +83,9 @@ class MqttLink:
         self._faults = faults
         self._ledger = ledger
         self._desk = desk
+        self._desired = desired
+        self._reported: ReportedFacts | None = None
+        self._reported_changed = Wakeup()
         self._jitter = jitter
         self._window = Window(settings.window, settings.ack_timeout_s)
         self._recorded = Wakeup()
@@ -107,9 +113,14 @@ class MqttLink:
         self._condition = Condition(model, cameras)
         self._status_changed.set()
 
+    def report(self, facts: ReportedFacts) -> None:
+        """How the model's update stands from now on."""
+        self._reported = facts
+        self._reported_changed.set()
+
     async def run(self, stop: asyncio.Event) -> None:
         """Connect, serve and connect again until `stop` is set; then deliver what the time allows and say goodbye."""
-        for wakeup in (self._recorded, self._status_changed, self._acked):
+        for wakeup in (self._recorded, self._status_changed, self._acked, self._reported_changed):
             wakeup.bind()
         flusher = asyncio.create_task(self._flush_held(), name="outbox-flush")
         try:
@@ -200,7 +211,8 @@ class MqttLink:
             raise _first(group) from None
 
     async def _converse(self, voice: Voice, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
-        await voice.listen([Channel.ACKS, Channel.VERDICTS, *([Channel.COMMANDS] if self._desk else [])])
+        wanted = {Channel.COMMANDS: self._desk, Channel.DESIRED: self._desired}
+        await voice.listen([Channel.ACKS, Channel.VERDICTS, *(channel for channel, taker in wanted.items() if taker)])
         birth = self._condition
         await voice.say_status(birth, timeout_s=self._settings.connect_timeout_s)
         self._online = True
@@ -211,6 +223,7 @@ class MqttLink:
             answered=self._take_answer,
             faults=self._faults,
             desk=self._desk,
+            desired=self._desired,
         )
         if self._desk is not None:
             tasks.create_task(_respond(voice, self._desk), name="mqtt-respond")
@@ -218,6 +231,7 @@ class MqttLink:
         tasks.create_task(self._drain(voice), name="mqtt-drain")
         tasks.create_task(self._report_status(voice, birth), name="mqtt-status")
         tasks.create_task(self._report_telemetry(voice), name="mqtt-telemetry")
+        tasks.create_task(self._report_update(voice), name="mqtt-reported")
         await stop.wait()
         await self._say_goodbye(voice)
         raise _Stopped
@@ -240,6 +254,15 @@ class MqttLink:
                 continue
             last = self._condition
             await voice.say_status(last, timeout_s=self._settings.connect_timeout_s)
+
+    async def _report_update(self, voice: Voice) -> None:
+        said: ReportedFacts | None = None
+        while True:
+            if self._reported is None or self._reported is said:
+                await self._reported_changed.wait()
+                continue
+            said = self._reported
+            await voice.say_reported(said)
 
     async def _report_telemetry(self, voice: Voice) -> None:
         pause_s = self._telemetry.first_after_s

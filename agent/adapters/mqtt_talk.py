@@ -20,11 +20,13 @@ from agent.deliver.messages import Boot, answer_of, status_message
 from agent.deliver.telemetry import Snapshot, telemetry_message
 from agent.domain import Answer, Clock
 from agent.errors import LinkLost, LinkRefused, OutboxUnwritable
+from agent.update.record import ReportedFacts, reported_message
 from wire.codec import decode_on, encode
 from wire.commands import Command
 from wire.errors import MessageTooLarge, NotOurs, WireError
 from wire.messages import Acks, CameraStatus, ModelStatus, Presence, Verdict
 from wire.topics import Channel, topic
+from wire.updates import Desired
 
 MAX_PENDING_VERDICTS: Final = 256
 """Verdicts whose consequences are not committed yet; with more, nothing is read until one is."""
@@ -110,6 +112,18 @@ class Voice:
             return
         await self._send(Channel.TELEMETRY, payload, Why.TELEMETRY)
 
+    async def say_reported(self, facts: ReportedFacts) -> None:
+        """Say what model runs, and how its update stands."""
+        message = reported_message(
+            facts, boot=self._boot, made_at=self._clock.wall(), message_id=secrets.token_hex(16)
+        )
+        try:
+            payload = encode(message)
+        except MessageTooLarge as refused:
+            self._faults.note(refused)
+            return
+        await self._send(Channel.REPORTED, payload, Why.UPDATES)
+
     def say_alert(self, payload: bytes) -> None:
         """Publish an alert; a refusal by the broker is counted when it comes.
 
@@ -169,6 +183,7 @@ class Hearing:
         answered: Callable[[Answer], Future[None] | None],
         faults: Faults,
         desk: Desk | None = None,
+        desired: Callable[[Desired], object] | None = None,
     ) -> None:
         """Take note of who wants to know.
 
@@ -179,6 +194,7 @@ class Hearing:
             answered: Told of each verdict; see `agent.deliver.link.OnAnswer`.
             faults: Counts what was refused.
             desk: Takes commands, where there is one.
+            desired: Told what model is desired, where updates are taken.
         """
         self._voice = voice
         self._forget = forget
@@ -186,6 +202,7 @@ class Hearing:
         self._answered = answered
         self._faults = faults
         self._desk = desk
+        self._desired = desired
         self._pending: set[asyncio.Future[None]] = set()
         self._acks: list[tuple[aiomqtt.Message, Acks]] = []
 
@@ -219,16 +236,20 @@ class Hearing:
             if self._desk is not None:
                 await self._desk.take(said)
             self._voice.acknowledge(message)
+        elif isinstance(said, Desired):
+            if self._desired is not None:
+                self._desired(said)
+            self._voice.acknowledge(message)
         else:
             await self._take_verdict(message, said)
 
-    def _decoded(self, message: aiomqtt.Message) -> Acks | Verdict | Command:
+    def _decoded(self, message: aiomqtt.Message) -> Acks | Verdict | Command | Desired:
         where, said = decode_on(str(message.topic), bytes(message.payload))
         if where.device != self._voice.device:
             raise NotOurs(f"a message to {where.device} came to us")
-        if message.retain:
+        if message.retain and not isinstance(said, Desired):
             raise NotOurs(f"a retained message came on {message.topic}, where none may be")
-        if not isinstance(said, Acks | Verdict | Command):
+        if not isinstance(said, Acks | Verdict | Command | Desired):
             raise NotOurs(f"a message came on {message.topic}, which is not for us to read")
         return said
 

@@ -29,6 +29,14 @@ class StatusBoard:
             self._on_change = on_change
             on_change(self._model, tuple(self._cameras.values()))
 
+    def model(self, model: ModelStatus) -> None:
+        """Another model judges from now on; from the judging thread."""
+        log.info("%s %s judges from now on", model.name, model.version)
+        with self._lock:
+            self._model = model
+            if self._on_change is not None:
+                self._on_change(self._model, tuple(self._cameras.values()))
+
     def camera(self, name: str, state: CameraState, detail: str) -> None:
         """A camera's new state; from its thread."""
         level = logging.WARNING if state is CameraState.LOST else logging.INFO

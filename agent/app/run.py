@@ -21,6 +21,9 @@ log: Final = logging.getLogger(__name__)
 ANSWER_WAIT_S: Final = 5.0
 """With --until-end: how long after the last frame the open questions may take."""
 
+WORKER_STOP_S: Final = 5.0
+"""A proof or a download notices within a second or two; what doesn't is taken up again at the next start."""
+
 SETTLED_AFTER_S: Final = 10.0
 """Cameras and connections are open by then, or waiting for what is not there."""
 
@@ -110,6 +113,8 @@ async def _live(agent: Agent, stopping: asyncio.Event, *, until_end: bool) -> No
             stopping.set()
 
     agent.cameras.start()
+    if agent.worker is not None:
+        agent.worker.start()
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(live(agent.link.run(link_stop)), name="link")
@@ -123,6 +128,10 @@ async def _live(agent: Agent, stopping: asyncio.Event, *, until_end: bool) -> No
             late = await asyncio.to_thread(agent.cameras.stop)
             for name in late:
                 log.warning("camera %s is stuck in a read; leaving it behind", name)
+            if agent.worker is not None:
+                agent.worker.stop()
+                if not await asyncio.to_thread(agent.worker.join, WORKER_STOP_S):
+                    log.warning("the update is busy; leaving it to the next start")
             agent.pipeline.stop()
             await judging
             ask_stop.set()

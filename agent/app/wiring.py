@@ -23,6 +23,8 @@ from agent.adapters.token import token_source
 from agent.app.board import StatusBoard
 from agent.app.control import AgentControl, SnapshotUpload
 from agent.app.figures import AgentFigures
+from agent.app.live_model import Model, PipelineLiveModel, judging_floor
+from agent.app.updating import WorkerCommands, open_startup_model, update_worker
 from agent.capture.camera import Camera
 from agent.capture.cameras import Cameras
 from agent.capture.slots import FrameSlots
@@ -43,6 +45,7 @@ from agent.detect.motion import MotionGate
 from agent.domain import Clock
 from agent.pipeline import Inbox, Lane, NewRules, Pipeline
 from agent.track.tracker import Tracker
+from agent.update.worker import UpdateWorker
 from vision.detector import ModelDetector
 from wire.model import Manifest
 
@@ -72,7 +75,7 @@ class Agent:
     journal: SqliteJournal
     control: AgentControl
     tail: LogTail
-    models: ModelSlot
+    worker: UpdateWorker | None
 
 
 class ModelSlot:
@@ -94,12 +97,13 @@ def assemble(config: Config, version: str) -> Agent:
     """
     clock = SystemClock()
     faults, ledger = Faults(), Ledger()
-    detector = open_configured(config.model)
+    data_dir = made(config.data_dir)
+    lock = held(data_dir)
+    opened = open_startup_model(config, data_dir, faults)
+    detector = opened.detector
     for label in unknown_labels(config, detector):
         log.warning("no alert will be raised about %r: the model knows no such label", label)
     boot = new_boot(config.device, version, detector.manifest, clock)
-    data_dir = made(config.data_dir)
-    lock = held(data_dir)
     outbox = SqliteOutbox(data_dir / OUTBOX_FILE, settings=config.outbox, boot=boot, clock=clock, faults=faults)
     outbox.open()
 
@@ -138,6 +142,23 @@ def assemble(config: Config, version: str) -> Agent:
             ledger=ledger,
         )
     frames = WatchedFrames(slots, tuple(lanes))
+
+    def adopted(model: Model) -> None:
+        boot.model_digest = model.manifest.digest
+        if isinstance(model, ModelDetector):
+            board.model(model_status(model))
+
+    live = PipelineLiveModel(
+        inbox=inbox,
+        model=detector,
+        settings=config.model,
+        low_score=config.tracking.low_score,
+        labels=lambda: rules.labels,
+        captured=lambda: sum(camera.counts.captured for camera in cameras.by_name.values()),
+        adopted=adopted,
+        clock=clock,
+        open_model=open_configured,
+    )
     pipeline = Pipeline(
         frames=frames,
         inbox=inbox,
@@ -148,7 +169,18 @@ def assemble(config: Config, version: str) -> Agent:
         asker=asker,
         clock=clock,
         faults=faults,
-        min_score=config.tracking.low_score,
+        min_score=judging_floor(config.tracking.low_score, detector.manifest),
+        onlooker=live,
+    )
+    worker = update_worker(
+        config,
+        opened,
+        live=live,
+        report=lambda facts: link.report(facts),  # noqa: PLW0108 - the link is made below
+        data_dir=data_dir,
+        clock=clock,
+        faults=faults,
+        ledger=ledger,
     )
     figures = AgentFigures(
         clock=clock,
@@ -193,7 +225,10 @@ def assemble(config: Config, version: str) -> Agent:
         faults=faults,
         ledger=ledger,
         desk=desk,
+        desired=None if worker is None else worker.desired,
     )
+    if worker is not None:
+        models.commands = WorkerCommands(worker)
     board.call_when_changed(link.set_status)
     return Agent(
         clock,
@@ -211,7 +246,7 @@ def assemble(config: Config, version: str) -> Agent:
         journal,
         control,
         tail,
-        models,
+        worker,
     )
 
 

@@ -117,6 +117,11 @@ class RuleBook:
         """How many alerts are followed or wait for an answer."""
         return len(self._live)
 
+    @property
+    def labels(self) -> frozenset[str]:
+        """What the rules look for."""
+        return frozenset(label for rule in self._rules.values() for label in rule.labels)
+
     # --- events ---------------------------------------------------------------------------------------------------
 
     def step(self, camera: str, tracks: Sequence[Track], now: float, local: datetime) -> Decisions:

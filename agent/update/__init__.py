@@ -1,1 +1,1 @@
-"""Model updates: signed, proven in a process of their own, tried on live frames, watched, and undone by themselves."""
+"""Model updates: signed, proven in a process of their own, tried on live frames, watched, undone by themselves."""

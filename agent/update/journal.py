@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.domain import Clock
-from agent.errors import ModelStoreBroken, NoRoom
+from agent.errors import JudgeStuck, ModelStoreBroken, NoRoom
 from agent.update.machine import Event
 from agent.update.ports import LiveModel, Prover, Repository
 from agent.update.record import ReportedFacts, UpdateRecord, plain
@@ -22,6 +22,7 @@ class UpdateParts:
     Attributes:
         report: Told of each state; must not block.
         note: Told of each error, to be counted.
+        stuck: Told when the judging thread hangs inside a model; ends the process, since nothing else helps.
         chance: Random, 0..1.
     """
 
@@ -33,6 +34,7 @@ class UpdateParts:
     clock: Clock
     report: Callable[[ReportedFacts], None]
     note: Callable[[VedetteError], None]
+    stuck: Callable[[JudgeStuck], None]
     chance: Callable[[], float]
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent.deliver.messages import Boot
 from agent.errors import ReleaseNotAllowed, ReleaseTooOld
 from agent.update.machine import Event, move
 from wire.fields import Digest, MessageId, Seconds, Text, Timestamp
 from wire.model import ModelName
-from wire.updates import Desired, GroupRelease, ModelRef, ReleaseNumber, TrialFigures, UpdateState
+from wire.updates import Desired, GroupRelease, ModelRef, ReleaseNumber, Reported, TrialFigures, UpdateState
 
 MAX_QUARANTINED: Final = 16
 """As many as `Reported` can name."""
@@ -94,6 +96,29 @@ class ReportedFacts:
     since_s: float
     trust: str
     quarantined: tuple[str, ...]
+
+
+def reported_message(facts: ReportedFacts, *, boot: Boot, made_at: datetime, message_id: str) -> Reported:
+    """The message that says it."""
+    return Reported(
+        message_id=message_id,
+        device=boot.device,
+        made_at=made_at,
+        boot_id=boot.boot_id,
+        boot_seq=boot.next_seq(),
+        desired_version=facts.desired_version,
+        deployment_id=facts.deployment_id,
+        state=facts.state,
+        running=facts.running,
+        previous=facts.previous,
+        target=facts.target,
+        reason=facts.reason,
+        progress=facts.progress,
+        trial=facts.trial,
+        since_s=facts.since_s,
+        trust=facts.trust,
+        quarantined=facts.quarantined[-16:],
+    )
 
 
 def admitted(release: GroupRelease, wanted: ModelRef) -> ModelRef:

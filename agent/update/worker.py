@@ -15,6 +15,7 @@ from typing import Final
 
 from agent.errors import (
     CandidateRejected,
+    JudgeStuck,
     ModelStoreBroken,
     NoRoom,
     ReleaseNotAllowed,
@@ -149,6 +150,13 @@ class UpdateWorker:
 
     def run(self) -> None:
         """Work until `stop`."""
+        try:
+            self._work()
+        except JudgeStuck as stuck:
+            self._parts.note(stuck)
+            self._parts.stuck(stuck)
+
+    def _work(self) -> None:
         self._journal.tell()
         while not self._stopping.is_set():
             self._inbox.wake.clear()
