@@ -136,7 +136,10 @@ class Actions:
     def _model_commands(self) -> ModelCommands:
         models = self._models()
         if models is None:
-            raise CommandRefused("this device takes no model updates", "Add [update] to its configuration.")
+            raise CommandRefused(
+                "this device takes no model updates",
+                "Set trust.root_file in its configuration; see docs/operating.md.",
+            )
         return models
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from agent.update.record import ReportedFacts, UpdateRecord, plain
 from agent.update.storage import Models, Records
 from wire.errors import VedetteError
 from wire.updates import ModelRef
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,7 @@ class Journal:
         self._since = now
         self._progress = None
         self._progress_told_at = None
+        log.info("update is %s%s", record.state, f": {record.reason}" if record.reason else "")
         self.tell()
 
     def _save(self, record: UpdateRecord) -> None:

@@ -51,6 +51,7 @@ class TrustSettings(Settings):
         metadata_deadline_s: For one file of metadata, or one signed document.
         download_deadline_s: For one connection that brings a model.
         min_rate_bytes_s: An answer that brings less, over each `rate_window_s`, is given up.
+        rate_window_s: Over which the rate of an answer is measured.
         max_rate_bytes_s: Models are fetched no faster than this; None leaves it to the link.
         max_model_mib: A larger model is not fetched, whoever signed it.
         max_resumes: How often a download that was cut goes on by itself before it is tried again later.

@@ -1,9 +1,10 @@
-"""What a person types: `vedette serve`, `vedette devices`, `vedette device …`.
+"""What a person types: `vedette serve`, `devices`, `device …`, `model …`, `rollout …` and `command`.
 
-Enrolling, revoking and listing work on the database itself, not on a running service's HTTP API: they work whether or
-not the service runs, they need the rights to its files and nothing else (the API has no operator's login yet, and
-enrolling through it would let any page or program on the machine in), and each is one transaction, which the service
-sees at the device's next connection, and within a second where an open one must be closed.
+All but `serve` work on the database and the registry's files, not on a running service's HTTP API: they work whether
+or not the service runs, they need the rights to its files and nothing else (the API has no operator's login yet, and
+enrolling through it would let any page or program on the machine in), and each change is one transaction. The service
+sees a new device at its next connection, and within a second that one was revoked, a rollout wanted, or a command
+given. The exit codes are in `cloud.cli.telling`.
 """
 
 from __future__ import annotations

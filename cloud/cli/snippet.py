@@ -7,8 +7,9 @@ import json
 from typing import Final
 from urllib.parse import urlsplit
 
-from cloud.adapters.data_dir import Addresses
+from cloud.adapters.data_dir import Addresses, DataDir
 from cloud.config import Settings
+from cloud.registry.layout import RegistryFolder
 
 ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
 DEFAULT_MQTT_PORT: Final[int] = Settings.model_fields["mqtt_port"].default
@@ -41,7 +42,7 @@ labels = ["person"]     # any labels of the model; the default model knows COCO'
 # min_score = 0.35      # weaker detections don't count for this rule
 # frames_to_confirm = 3 # in so many frames an object must be seen before an alert
 # picture = "always"    # send a picture with each alert; else only with a question; or "never"
-{_asked(mqtt, http)}"""
+{_asked(mqtt, http)}{_trusted(settings)}"""
 
 
 def _asked(mqtt: str, http: str) -> str:
@@ -56,6 +57,15 @@ url = "{http}"
 """
 
 
+def _trusted(settings: Settings) -> str:
+    there = RegistryFolder(DataDir(settings.data_dir).registry).metadata.is_dir()
+    return _TRUST if there else ""
+
+
+_TRUST: Final = """
+[trust]                 # for model updates; made on the service's machine: vedette model keys show-root > root.json
+# root_file = "root.json"
+"""
 _LOOPBACK_NOTE: Final = (
     "# These addresses are the service's machine itself; on another, write its name or address there.\n"
 )

@@ -6,12 +6,13 @@
 | 1 | a fault of the program's own, with a trace |
 | 2 | wrong usage, or wrong settings |
 | 3 | the service can't start, or its database can't be used |
-| 4 | there is no such device |
+| 4 | there is no such device or rollout |
 | 5 | the device exists already |
-| 6 | a device refused a command, or failed at it |
-| 7 | a command expired, or was not done in time |
-| 8 | a rollout refused |
-| 6 | a release, its keys or the repository refused |
+| 6 | `command --wait`: a device refused, or failed |
+| 7 | `command --wait`: it expired, or was not done in time |
+| 8 | a rollout can't be started, or not do what is wanted of it |
+| 9 | `rollout watch`: it halted, or was aborted |
+| 10 | a release, its keys or the repository can't be used as wanted |
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ EXIT_CODES: Final[tuple[tuple[type[VedetteError], int], ...]] = (
     (VisionError, 3),
     (DeviceUnknown, 4),
     (NotFound, 4),
-    (RolloutError, 8),
     (DeviceExists, 5),
-    (RegistryError, 6),
+    (RolloutError, 8),
+    (RegistryError, 10),
 )
 
 

@@ -169,10 +169,13 @@ class _Planning:
 
     def _take_up(self) -> None:
         for order in tuple(self._orders.values()):
-            if order.ask is Ask.PAUSE:
+            if order.ask is Ask.PAUSE and not order.sure:
                 self._ask(replace(order, fate=_waiting(order), reason="", moved_at=self._now), Ask.INSTALL)
-            elif order.fate is Fate.FAILED and self._before.phase is Phase.HALTED:
-                self._orders[order.device] = replace(order, excused=True)
+                continue
+            # What failed for good while it was being held back is not asked again.
+            ask = Ask.INSTALL if order.ask is Ask.PAUSE else order.ask
+            excused = order.excused or (order.fate is Fate.FAILED and self._before.phase is Phase.HALTED)
+            self._orders[order.device] = replace(order, ask=ask, excused=excused)
 
     def _withdraw(self) -> None:
         for order in (*self._unsettled(Ask.INSTALL), *self._unsettled(Ask.PAUSE), *self._unsettled(Ask.RETURN)):

@@ -30,8 +30,14 @@ LOOK_EVERY_S: Final = 1.0
 # The link's own bound is 1000 unacknowledged; alerts' acks go the same way.
 PUBLISHED_AT_ONCE: Final = 200
 _MAX_ALLOWED: Final = 8
-# Back means away from harm: no trial, no window, and the old model may be as slow as it was.
-_RETURN: Final[Mapping[str, object]] = {"shadow_frames": 0, "max_latency_ratio": 1000.0}
+# Back means away from harm: no trial, no window, and the model before is held to nothing that the bad one did: it may
+# be slower, and find as much more or less as it finds.
+_RETURN: Final[Mapping[str, object]] = {
+    "shadow_frames": 0,
+    "max_latency_ratio": 1000.0,
+    "min_detection_ratio": 0.0,
+    "max_detection_ratio": 1000.0,
+}
 
 
 class RolloutService:

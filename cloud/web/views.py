@@ -73,7 +73,7 @@ class DeviceView(View):
     model: ModelStatus | None
     cameras: tuple[CameraStatus, ...]
     telemetry: Telemetry | None
-    reported: Reported | None
+    reported: Reported | None = None
 
 
 class VerdictView(View):

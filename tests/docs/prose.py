@@ -48,5 +48,6 @@ def typed() -> list[Typed]:
         lines = [line for code in blocks(path, "sh", "bash") for line in code.splitlines()]
         for text, whole in [*((line, True) for line in lines), *((code, False) for code in inline(path))]:
             if COMMAND.match(text):
-                found.append(Typed(name_of(path), tuple(shlex.split(text)), whole))
+                command = text.partition(" > ")[0]  # what follows is the shell's
+                found.append(Typed(name_of(path), tuple(shlex.split(command)), whole))
     return found

@@ -13,12 +13,16 @@ import cloud.web.questions
 import deploy.models.errors
 import workbench.errors
 from agent.config import Config, check_config
+from cloud.cli import telling
+from cloud.cli.command import OVERDUE, REFUSED
+from cloud.cli.rollout import STOPPED
 from cloud.config import Settings
 from tests.docs.prose import DOCUMENTS, ROOT, blocks, inline, name_of
 from vision.manifest import parse_manifest
 from wire.errors import VedetteError
 from workbench.reference import _inner
 
+ROW = re.compile(r"(?m)^\| (\d+) \|")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 PATH = re.compile(r"^[a-z.]+/[\w./*-]*$")
 KEY = re.compile(r"^([a-z]+)\.(?!(?:tflite|onnx|db|py)$)([a-z_]+)$")
@@ -78,6 +82,13 @@ def test_examples_of_manifests_can_be_read(path):
     for code in blocks(path, "json"):
         example = json.loads(code) | {"digest": f"sha256:{'0' * 64}"}
         parse_manifest(json.dumps(example).encode())
+
+
+def test_exit_codes_are_the_program_s_and_each_stands_for_one_thing():
+    told = ROW.findall(telling.__doc__)
+    written = ROW.findall((ROOT / "docs" / "operating.md").read_text("utf-8"))
+    assert told == written == [str(code) for code in range(len(told))]
+    assert {str(code) for _, code in telling.EXIT_CODES} | {str(REFUSED), str(OVERDUE), str(STOPPED)} <= set(told)
 
 
 def test_named_errors_exist():

@@ -1,6 +1,7 @@
 """What enrolling prints is a whole file, which the agent takes as it is."""
 
 import tomllib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -41,6 +42,17 @@ def test_its_other_suggestions_are_taken_too():
     config = check_config(tomllib.loads("\n".join(uncommented).replace("/dev/video0", "clip.mp4")), "printed")
     assert config.cameras[0].loop
     assert config.rules[0].picture == "always"
+
+
+def test_a_root_of_trust_is_suggested_where_there_is_one(tmp_path):
+    settings = Settings(data_dir=tmp_path)
+    assert "[trust]" not in agent_snippet("gate-1", settings, None)
+    (tmp_path / "registry" / "repository" / "metadata").mkdir(parents=True)
+    printed = agent_snippet("gate-1", settings, None)
+    assert "vedette model keys show-root > root.json" in printed
+    assert check_config(tomllib.loads(printed), "printed").trust.root_file is None
+    wanted = printed.replace("# root_file", "root_file")
+    assert check_config(tomllib.loads(wanted), "printed").trust.root_file == Path("root.json")
 
 
 def test_an_address_of_this_machine_only_is_pointed_out():

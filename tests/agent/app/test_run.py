@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
-from agent.app import wiring
+from agent.app import updating
 from agent.detect.detector import open_configured
 from tests.agent.app.material import clip, demo_clip, folder, person_model
 from tests.agent.app.running import BOUND_S, alerts, closed_port, running, wait_for_alerts
@@ -153,7 +153,7 @@ class Failing:
 
 
 def fails_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wiring, "open_configured", lambda settings: Failing(open_configured(settings), error, 10))
+    monkeypatch.setattr(updating, "open_configured", lambda settings: Failing(open_configured(settings), error, 10))
 
 
 def test_a_model_that_fails_for_good_ends_it_by_name(

@@ -353,3 +353,13 @@ def test_budget_is_never_above_the_share_by_a_whole_device(count: int, stages: l
     members = [Member("cam")] * count
     for stage, percent in enumerate(policy.stages):
         assert percent * count / 100 <= budget(policy, stage, members) + 1e-6 < percent * count / 100 + 1
+
+
+def test_a_device_that_refused_while_it_was_being_paused_is_not_waited_for_after_the_resumption() -> None:
+    policy = Policy(stages=(1,), max_failure_share=0.0, timeout_s=40, vanish_s=40, soak_s=10, max_in_flight=9)
+    simulation = Simulation.of(1, rollout_of(policy, id="7" * 32), {"cam-00000": refuses})
+    wishes = {1: Wish.PAUSE, 2: Wish.RESUME}
+    for step in range(6):
+        simulation.step(wishes.get(step), seconds=20)
+    assert simulation.rollout.phase is Phase.HALTED
+    assert "it detects nothing" in simulation.rollout.reason

@@ -184,6 +184,7 @@ class Device:
                 clock=self.clock,
                 report=self.reports.append,
                 note=self.errors.append,
+                stuck=self.errors.append,
                 chance=lambda: self.chance,
             ),
             self.settings,

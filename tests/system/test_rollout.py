@@ -1,0 +1,320 @@
+"""Releases signed, published and rolled out to real agents: committed, returned, refused, and after kill -9."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.app.run import EX_RESTART
+from tests.system.engines import need_clip, need_models
+from tests.system.parts import BOUND_S, Kept, environment, eventually
+from tests.vision.tiny_models import CELLS, PICTURE, Spec, build, write_manifest
+from vision.describe import describe
+from vision.models import DEFAULT_MODEL, UPGRADE_MODEL, find_model
+from wire.messages import Alert
+from workbench.demo.parts import agent_folder, cloud_folder, enrol, start_agent, start_service, token_file
+from workbench.demo.processes import Child, Children
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(5 * BOUND_S)]
+
+SETTLED_S = 90.0
+"""Three agents on two cores prove, try and watch a model that is slower than what they run."""
+GATES = ("--shadow-frames", "10", "--probation-frames", "20", "--probation", "3s", "--max-latency-ratio", "100")
+BLIND = "blind"
+LONGEST_SILENCE_S = 15.0
+"""People are in view all the time, and told of twice a second."""
+KILLED_IN = ("downloading", "verifying", "proving", "shadowing", "installing", "probation")
+
+TOLD = """
+device = "{device}"
+data_dir = "{data}"
+[[cameras]]
+name = "gate"
+source = "{clip}"
+loop = true
+fps_limit = 5
+[[rules]]
+name = "anyone"
+labels = ["person"]
+update_every_s = 0.5
+end_after_s = 2
+[link]
+url = "{mqtt}"
+token_file = "{token}"
+reconnect_max_s = 2
+[ask]
+url = "{http}"
+[trust]
+root_file = "{root}"
+[updates]
+max_attempts = 10
+max_crashes = 2
+retry_min_s = 0.5
+retry_max_s = 1
+[telemetry]
+every_s = 2
+"""
+
+
+def vedette(root: Path, *words: str, code: int = 0) -> str:
+    """Run the command, as a person at the service's machine would; its standard output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench", *words],
+        env=environment(VEDETTE_DATA_DIR=str(root)),
+        capture_output=True,
+        text=True,
+        timeout=BOUND_S,
+        check=False,
+    )
+    assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def release(root: Path, keys: Path, source: str, name: str) -> None:
+    """Import, sign and publish its version 1.0.0."""
+    vedette(root, "model", "import", source)
+    vedette(root, "model", "sign", name, "1.0.0", "--keys", str(keys))
+    vedette(root, "model", "publish", name, "1.0.0")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A service's data after the ceremony, with NanoDet and a release that finds nothing; the keys beside it."""
+    need_models()
+    need_clip()
+    folder = tmp_path_factory.mktemp("published")
+    keys, blind = folder / "keys", folder / "blind" / "model.tflite"
+    build(blind, [PICTURE], [Spec((1, 6, CELLS))])
+    write_manifest(blind, name=BLIND, version="1.0.0")
+    root = cloud_folder(folder).root
+    vedette(root, "model", "keys", "create", "--keys", str(keys), "--demo")
+    release(root, keys, UPGRADE_MODEL, UPGRADE_MODEL)
+    release(root, keys, str(blind.parent), BLIND)
+    return folder
+
+
+class Fleet:
+    """The service with its releases, and agents that know its root of trust."""
+
+    def __init__(self, folder: Path, children: Children, devices: int) -> None:
+        self.folder = folder
+        self.devices = [f"gate-{number}" for number in range(1, devices + 1)]
+        self.children = children
+        self.store = Kept(cloud_folder(folder).root / "vedette.db")
+        enrol(folder, self.devices)
+        self._root = folder / "root.json"
+        self._root.write_text(self.vedette("model", "keys", "show-root"))
+        _, self._addresses = start_service(self.children, folder)
+        self.agents = {device: self.start(device) for device in self.devices}
+        eventually(lambda: all(self.reported(device) for device in self.devices), "the agents report")
+
+    def vedette(self, *words: str, code: int = 0) -> str:
+        return vedette(cloud_folder(self.folder).root, *words, code=code)
+
+    def start(self, device: str) -> Child:
+        own = agent_folder(self.folder, device)
+        told = TOLD.format(
+            device=device,
+            data=own / "data",
+            clip=need_clip(),
+            mqtt=self._addresses.mqtt,
+            http=self._addresses.http,
+            token=token_file(self.folder, device),
+            root=self._root,
+        )
+        return start_agent(self.children, self.folder, device, told)
+
+    def start_again(self, device: str) -> None:
+        self.agents[device] = self.start(device)
+
+    def roll_out(self, name: str, *options: str) -> str:
+        """Its id."""
+        said = self.vedette("rollout", "start", name, "--json", "--soak", "0s", *GATES, *options)
+        return str(json.loads(said)["id"])
+
+    def rollout(self, begun: str) -> dict[str, Any]:
+        """The service's record of a rollout."""
+        (phase,) = [phase for known, phase in self.store.rows("SELECT id, phase FROM rollouts") if known == begun]
+        orders = self.store.rows("SELECT rollout, device, fate, reason FROM rollout_orders")
+        return {
+            "phase": phase,
+            "orders": {device: (fate, why) for known, device, fate, why in orders if known == begun},
+        }
+
+    def until(self, begun: str, phase: str) -> None:
+        eventually(lambda: self.rollout(begun)["phase"] == phase, f"the rollout is {phase}", SETTLED_S)
+
+    def reported(self, device: str) -> dict[str, Any]:
+        """What the service last heard of the device's update; empty before."""
+        found = dict(self.store.rows("SELECT id, reported FROM devices"))[device]
+        return json.loads(found) if found else {}
+
+    def until_reported(self, device: str, state: str, model: str) -> dict[str, Any]:
+        def is_so() -> bool:
+            said = self.reported(device)
+            return said.get("state") == state and said["running"]["name"] == model
+
+        eventually(is_so, f"{device} reports {state} with {model}; it says {self.reported(device)}", SETTLED_S)
+        return self.reported(device)
+
+    def judging(self, device: str) -> str:
+        """The model in the device's status."""
+        said = json.loads(self.vedette("device", "show", device, "--json"))
+        assert said["presence"] == "online"
+        return str(said["model"]["name"])
+
+    def alerts(self, device: str) -> list[Alert]:
+        """In the order in which they were stored."""
+        rows = self.store.rows("SELECT message FROM alert_events ORDER BY number")
+        return [alert for row in rows if (alert := Alert.model_validate_json(row[0])).device == device]
+
+    def until_alerts_of(self, device: str, digest: str) -> None:
+        """Until an alert that the model saw first comes after all that are stored."""
+        before = len(self.alerts(device))
+        eventually(
+            lambda: any(alert.model_digest == digest for alert in self.alerts(device)[before:]),
+            f"{device} sends alerts of {digest}",
+        )
+
+    def check_no_gap(self) -> None:
+        """Every camera's alerts are numbered from 1 on, in order, through every switch."""
+        for device in self.devices:
+            numbers: dict[str, list[int]] = defaultdict(list)
+            for alert in self.alerts(device):
+                numbers[alert.camera].append(alert.sequence)
+            assert numbers, device
+            assert all(found == list(range(1, len(found) + 1)) for found in numbers.values()), device
+
+    def check_no_silence(self) -> None:
+        """No switch kept a device from judging."""
+        for device in self.devices:
+            times = sorted(alert.made_at for alert in self.alerts(device))
+            assert max(later - sooner for sooner, later in pairwise(times)).total_seconds() < LONGEST_SILENCE_S
+
+    def record(self, device: str) -> str:
+        """The state that the device itself keeps of its update; it is written before each act."""
+        try:
+            kept = json.loads((agent_folder(self.folder, device) / "data" / "update.json").read_bytes())
+        except FileNotFoundError:
+            return ""
+        return str(kept.get("state", ""))
+
+
+@pytest.fixture
+def fleet(published: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    shutil.copytree(published, tmp_path, dirs_exist_ok=True)
+    children = Children(tmp_path)
+    try:
+        yield Fleet(tmp_path, children, request.param)
+    finally:
+        children.stop_all()
+
+
+def digest(model: str) -> str:
+    return describe(find_model(model)).manifest.digest
+
+
+@pytest.mark.parametrize("fleet", [3], indirect=True)
+def test_every_device_switches_and_every_device_returns(fleet: Fleet) -> None:
+    begun = fleet.roll_out(UPGRADE_MODEL, "--stages", "34,100")
+    fleet.until(begun, "finished")
+    for device in fleet.devices:
+        fleet.until_reported(device, "committed", UPGRADE_MODEL)
+        fleet.until_alerts_of(device, digest(UPGRADE_MODEL))
+        assert fleet.judging(device) == UPGRADE_MODEL
+    assert {fate for fate, _ in fleet.rollout(begun)["orders"].values()} == {"committed"}
+    fleet.check_no_gap()
+
+    fleet.vedette("rollout", "rollback", begun)
+    fleet.until(begun, "rolled_back")
+    for device in fleet.devices:
+        fleet.until_alerts_of(device, digest(DEFAULT_MODEL))
+        assert fleet.reported(device)["running"]["digest"] == digest(DEFAULT_MODEL)
+        assert fleet.judging(device) == DEFAULT_MODEL
+    fleet.check_no_gap()
+    fleet.check_no_silence()
+    fleet.children.check()
+
+
+@pytest.mark.parametrize("fleet", [2], indirect=True)
+def test_release_that_finds_nothing_stops_at_the_canary(fleet: Fleet) -> None:
+    canary, other = fleet.devices
+    fleet.until_alerts_of(canary, digest(DEFAULT_MODEL))
+    untouched = fleet.reported(other)
+
+    begun = fleet.roll_out(BLIND, "--canary", canary, "--stages", "50,100", "--min-tried", "1")
+    fleet.until(begun, "halted")
+    said = fleet.until_reported(canary, "rejected", DEFAULT_MODEL)
+    assert "objects a frame where the current model finds" in said["reason"]
+    fate, why = fleet.rollout(begun)["orders"][canary]
+    assert (fate, "objects a frame" in why) == ("failed", True)
+    fleet.vedette("rollout", "abort", begun)
+    fleet.until(begun, "aborted")
+
+    # Without the trial it gets as far as the probation.
+    begun = fleet.roll_out(
+        BLIND, "--canary", canary, "--stages", "50,100", "--min-tried", "1", "--shadow-frames", "0"
+    )
+    fleet.until(begun, "halted")
+    said = fleet.until_reported(canary, "rolled_back", DEFAULT_MODEL)
+    assert "it finds 0.00 objects a frame" in said["reason"]
+    assert said["quarantined"] == [said["target"]["digest"]]
+    assert fleet.rollout(begun)["orders"].keys() == {canary}
+
+    fleet.until_alerts_of(canary, digest(DEFAULT_MODEL))
+    fleet.check_no_gap()
+    assert fleet.reported(other) == untouched
+    assert {alert.model_digest for alert in fleet.alerts(other)} == {digest(DEFAULT_MODEL)}
+    fleet.children.check()
+
+
+@pytest.mark.parametrize("fleet", [1], indirect=True)
+def test_killed_in_the_midst_and_commanded(fleet: Fleet) -> None:
+    (device,) = fleet.devices
+    fleet.until_alerts_of(device, digest(DEFAULT_MODEL))
+    begun = fleet.roll_out(UPGRADE_MODEL, "--stages", "100")
+
+    killed: list[str] = []
+    until = time.monotonic() + SETTLED_S
+    while (state := fleet.record(device)) != "committed":
+        assert time.monotonic() < until, f"{state} after kills in {killed}"
+        assert state not in {"failed", "rejected", "rolled_back", "rollback_failed"}, fleet.reported(device)
+        if state in KILLED_IN and state not in killed and len(killed) < len(KILLED_IN):
+            agent = fleet.agents[device].process
+            agent.kill()
+            agent.wait()
+            killed.append(fleet.record(device))
+            fleet.children.stop(fleet.agents[device])
+            fleet.start_again(device)
+        threading.Event().wait(0.002)
+    assert {"proving", "probation"} <= set(killed)
+    fleet.until(begun, "finished")
+    fleet.until_alerts_of(device, digest(UPGRADE_MODEL))
+
+    done = json.loads(fleet.vedette("command", device, "ping", "--wait", "--json").splitlines()[-1])
+    assert UPGRADE_MODEL in json.dumps(done)
+
+    restarted = fleet.agents[device]
+    fleet.vedette("command", device, "restart")
+    assert restarted.process.wait(BOUND_S) == EX_RESTART
+    fleet.children.stop(restarted)
+    fleet.start_again(device)
+    fleet.until_alerts_of(device, digest(UPGRADE_MODEL))
+
+    fleet.vedette("command", device, "rollback-model", "--wait")
+    fleet.until_reported(device, "rolled_back", DEFAULT_MODEL)
+    fleet.until_alerts_of(device, digest(DEFAULT_MODEL))
+    # There is nothing to go back to any more.
+    fleet.vedette("command", device, "rollback-model", "--wait", code=6)
+    fleet.check_no_gap()
