@@ -148,7 +148,7 @@ def test_a_source_that_is_not_there_is_refused_at_once(demo: type[Demo]) -> None
 
 
 def test_a_camera_that_does_not_answer_is_shown_as_lost(demo: type[Demo]) -> None:
-    code, said, complained = demo("--duration", "4", "--source", "rtsp://me:secret@127.0.0.1:9/camera").end()
+    code, said, complained = demo("--duration", "10", "--source", "rtsp://me:secret@127.0.0.1:9/camera").end()
     assert code == 0, complained
     shown = figures(said)
     assert all(state.startswith("lost: ") for state in shown["cameras"].values()), shown["cameras"]
