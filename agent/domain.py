@@ -55,6 +55,9 @@ class Track:
         best_score: The highest so far.
         hits: In how many frames it was detected.
         seen_now: Whether it was detected in this frame; otherwise `box` is where it should be.
+        belief: How sure it is that the object is there, 0..1: rises with each sighting as far as that one's score,
+            and sinks while nothing is seen.
+        stands: Whether the device stands behind it in this frame, seen or not.
     """
 
     id: int
@@ -66,6 +69,25 @@ class Track:
     last_at: float
     hits: int
     seen_now: bool
+    belief: float = 1.0
+    stands: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """An object where the tracker expects it in the frame at hand, before that frame was looked at.
+
+    Attributes:
+        box: It may reach beyond the picture.
+        belief: As a `Track`'s.
+        looked_at: When its place was last looked at closely; None where it never was.
+    """
+
+    id: int
+    label: str
+    box: Box
+    belief: float
+    looked_at: float | None
 
 
 @dataclass(frozen=True, slots=True)

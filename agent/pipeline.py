@@ -1,4 +1,4 @@
-"""A frame's walk, read from top to bottom: still? → detect → track → decide → deliver → ask.
+"""A frame's walk, read from top to bottom: still? → detect → look closer → track → decide → deliver → ask.
 
 One thread judges the frames of all cameras, one after the other: the detector is not safe for two threads, and on a
 small device a second judge would only take cores from the first. Whatever else concerns alerts (answers from the
@@ -22,8 +22,9 @@ from agent.decide.rulebook import RuleBook
 from agent.decide.settings import AskPolicySettings, RuleSettings, ZoneSettings
 from agent.deliver.faults import Faults
 from agent.deliver.stream_cost import StreamCost
+from agent.detect.looks import SecondLooks, Seen, look, merged, targets
 from agent.detect.motion import MotionGate
-from agent.domain import AlertChange, Answer, Ask, Clock, Frame
+from agent.domain import AlertChange, Answer, Ask, Clock, Frame, Track
 from agent.track.tracker import Tracker
 from vision.detections import Detections, Detector
 from vision.errors import InferenceFailed
@@ -82,12 +83,14 @@ class NewModel:
     """A model that replaces the present one; whoever hands it in closes that one afterwards.
 
     Attributes:
+        input_size: Width and height of its input, in pixels.
         min_score: The lowest score that it is asked for.
         uncertain: Its band of scores worth a question.
         adopted: Called between the two frames, by the judging thread.
     """
 
     detector: Detector
+    input_size: tuple[int, int]
     min_score: float
     uncertain: tuple[float, float]
     adopted: Callable[[], None]
@@ -118,6 +121,13 @@ class Onlooker(Protocol):
         """A frame was too still to be judged."""
 
 
+class Audience(Protocol):
+    """Told of each judged frame what is in it; what it does takes time from the judging."""
+
+    def followed(self, frame: Frame, tracks: Sequence[Track], looks: int) -> None:
+        """These objects are followed, and the frame was looked at so often beside the first time."""
+
+
 @dataclass(slots=True)
 class Lane:
     """What one camera keeps from frame to frame."""
@@ -128,6 +138,8 @@ class Lane:
     stream_cost: StreamCost | None = None
     judged: int = 0
     still: int = 0
+    looks: int = 0
+    """Second looks at all judged frames."""
     inference_s: float = 0.0
     """Sum over all judged frames."""
 
@@ -138,6 +150,7 @@ class Stages:
 
     gate: float = 0.0
     detect: float = 0.0
+    look: float = 0.0
     track: float = 0.0
     decide: float = 0.0
     deliver: float = 0.0
@@ -211,7 +224,9 @@ class Pipeline:
         clock: The agent's clock.
         faults: Where what went wrong is counted.
         min_score: The lowest score the tracker wants to hear of.
+        looks: Looks closer; None where each frame is looked at once.
         onlooker: Watches over the model; None where nobody does.
+        audience: Wants to know what is in each frame; None where nobody does.
     """
 
     def __init__(
@@ -227,7 +242,9 @@ class Pipeline:
         clock: Clock,
         faults: Faults,
         min_score: float,
+        looks: SecondLooks | None = None,
         onlooker: Onlooker | None = None,
+        audience: Audience | None = None,
     ) -> None:
         self._frames = frames
         self._detector = detector
@@ -240,7 +257,9 @@ class Pipeline:
         self._min_score = min_score
         self._inbox = inbox
         self._stopping = False
+        self._looks = looks
         self._onlooker = onlooker
+        self._audience = audience
         self._failures_in_a_row = 0
         self._spared_until = -math.inf
         self.stages = Stages()
@@ -303,8 +322,11 @@ class Pipeline:
         if self._onlooker is not None:
             self._onlooker.judged(frame, detections, detected - began)
 
-        tracks = lane.tracker.update(lane.masks.keep(detections), frame.at)
-        tracked = _spent(stages, "track", detected)
+        seen = self._look_closer(lane, frame, lane.masks.keep(detections))
+        looked = _spent(stages, "look", detected)
+
+        tracks = lane.tracker.update(seen.detections, frame.at, seen.looked)
+        tracked = _spent(stages, "track", looked)
 
         decided = self._rules.step(frame.camera, tracks, frame.at, self._clock.wall())
         decided_at = _spent(stages, "decide", tracked)
@@ -313,7 +335,30 @@ class Pipeline:
         delivered = _spent(stages, "deliver", decided_at)
 
         self._ask(decided.asks, frame)
-        _spent(stages, "ask", delivered)
+        ended = _spent(stages, "ask", delivered)
+
+        if self._looks is not None:
+            self._looks.spent(ended - began - (looked - detected), len(seen.looked), looked - detected)
+        if self._audience is not None:
+            self._audience.followed(frame, tracks, len(seen.looked))
+
+    def _look_closer(self, lane: Lane, frame: Frame, whole: Detections) -> Seen:
+        """What the frame shows after its second looks; where one of them fails, what it showed at the first."""
+        if self._looks is None:
+            return Seen(whole)
+        expected = lane.tracker.expected(frame.at)
+        regions = self._looks.choose(frame, targets(whole, expected, self._rules.labels, frame.at))
+        if not regions:
+            return Seen(whole)
+        try:
+            close = look(self._detector, frame.image, regions, self._min_score)
+        except InferenceFailed as failed:
+            self._model_failed(failed)
+            return Seen(whole)
+        height, width = frame.image.shape[:2]
+        seen = merged(whole, regions, close, (width, height), self._min_score)
+        lane.looks += len(regions)
+        return Seen(lane.masks.keep(seen.detections), seen.looked)
 
     def _deliver(self, changes: Sequence[AlertChange], frame: Frame | None) -> None:
         if not changes:
@@ -365,6 +410,8 @@ class Pipeline:
 
     def _adopt(self, model: NewModel, now: float) -> None:
         self._detector = model.detector
+        if self._looks is not None:
+            self._looks.follow_model(model.input_size)
         self._min_score = model.min_score
         self._rules.follow_model(model.uncertain)
         self._failures_in_a_row = 0

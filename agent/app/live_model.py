@@ -212,6 +212,7 @@ class PipelineLiveModel:
         done = self._inbox.put(
             NewModel(
                 model,
+                (model.manifest.input.width, model.manifest.input.height),
                 judging_floor(self._low_score, model.manifest),
                 model.manifest.uncertain,
                 lambda: self._adopted(model),

@@ -45,3 +45,16 @@ class DetectSettings(Settings):
         "litert",
         "tflite-runtime",
     )
+
+
+class LookSettings(Settings):
+    """Second looks: parts of a frame that are judged again, at the model's own resolution.
+
+    Attributes:
+        per_frame: Looks a frame on average, each as long as an inference; 0: none. A scene with nothing worth a second
+            look takes none, and a device that can't keep pace takes fewer.
+        time_share: Of the time until the next frame comes, how much judging may take before there are fewer looks.
+    """
+
+    per_frame: Annotated[float, Field(ge=0.0, le=16.0)] = 2.3
+    time_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8

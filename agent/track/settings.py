@@ -27,6 +27,8 @@ class TrackSettings(Settings):
         coast_s: An object not seen for this long is still reported, at its predicted place.
         max_age_s: An object not seen for this long is forgotten; until then it can be found again under its id.
         tentative_s: The same for an object that was detected only once.
+        belief_s: How slowly the scores of its detections become the belief in an object.
+        stand_belief: From which belief on the device stands behind an object: it is shown, and may be alerted.
     """
 
     low_score: Share = 0.2
@@ -39,6 +41,8 @@ class TrackSettings(Settings):
     coast_s: Annotated[float, Field(ge=0.0, le=60.0)] = 0.5
     max_age_s: Annotated[float, Field(gt=0.0, le=600.0)] = 3.0
     tentative_s: Annotated[float, Field(ge=0.0, le=60.0)] = 0.5
+    belief_s: Annotated[float, Field(gt=0.0, le=60.0)] = 0.4
+    stand_belief: Share = 0.35
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

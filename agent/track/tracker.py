@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
 from agent.boxes import area, covered, distance, overlap
-from agent.domain import Box, Track
+from agent.domain import Box, Expected, Track
 from agent.track.matching import pair
 from agent.track.motion import Motion
 from agent.track.settings import TrackSettings
@@ -21,6 +22,14 @@ OTHER_SIZE: Final = 2.5
 INSIDE: Final = 0.6
 """A detection of which this much lies within a seen object is a part of it, not another one."""
 SMALLEST_AREA: Final = 1e-8
+FIRST_BELIEF: Final = 0.7
+"""Of its score, what the first sighting of an object is believed: one frame's word is not enough."""
+HIDDEN: Final = 0.4
+"""An unseen object of which this much is covered by a seen one is likely to be behind it."""
+HIDDEN_S: Final = 2.5
+"""How slowly belief in what is hidden sinks: people pass behind each other within a second or two."""
+FORGETTING_S: Final = 0.6
+"""How slowly belief sinks in what should be seen and is not: detectors miss a person for a few frames at a time."""
 
 _Found = tuple[Box, float]
 
@@ -28,7 +37,7 @@ _Found = tuple[Box, float]
 class _Object:
     """What is known of one object."""
 
-    __slots__ = ("best_score", "first_at", "hits", "id", "last_at", "motion", "score", "seen")
+    __slots__ = ("belief", "best_score", "first_at", "hits", "id", "last_at", "looked_at", "motion", "score", "seen")
 
     def __init__(self, number: int, found: _Found, now: float) -> None:
         box, score = found
@@ -38,9 +47,13 @@ class _Object:
         self.first_at = self.last_at = now
         self.hits = 1
         self.seen = True
+        self.belief = FIRST_BELIEF * score
+        self.looked_at: float | None = None
 
-    def see(self, found: _Found, now: float) -> None:
+    def see(self, found: _Found, now: float, gain: float) -> None:
+        """Take in a detection; `gain` is how much of its score is believed."""
         box, score = found
+        self.belief += gain * (score - self.belief)
         self.motion.correct(box)
         self.score = score
         self.best_score = max(self.best_score, score)
@@ -60,23 +73,38 @@ class Tracker:
         self._objects: dict[str, list[_Object]] = {}
         self._last_id = 0
         self._now: float | None = None
+        self._since_update_s = 0.0
 
-    def update(self, detections: Detections, now: float) -> tuple[Track, ...]:
+    def expected(self, now: float) -> tuple[Expected, ...]:
+        """Where the objects should be at `now`; ahead of the `update` for the same time."""
+        self._move_on(now)
+        return tuple(
+            Expected(one.id, label, one.motion.box, one.belief, one.looked_at)
+            for label, known in self._objects.items()
+            for one in known
+        )
+
+    def update(self, detections: Detections, now: float, looked: Sequence[Box] = ()) -> tuple[Track, ...]:
         """Take in the detections of one frame; the objects by now, oldest id first.
 
         Frames may come at any rate: everything is counted in seconds. A `now` before the last one counts as the same.
+
+        Args:
+            detections: Of the whole frame, second looks included.
+            now: When it was captured.
+            looked: The places that were looked at closely, see `Expected.looked_at`.
         """
-        now = now if self._now is None else max(now, self._now)
-        dt_s = 0.0 if self._now is None else now - self._now
-        self._now = now
+        now = self._move_on(now)
         by_label = self._sort_by_label(detections)
         tracks: list[Track] = []
         for label in sorted(self._objects.keys() | by_label.keys()):
-            known = self._survivors(self._objects.get(label, []), dt_s, now)
+            known = self._objects.setdefault(label, [])
             self._follow(known, by_label.get(label, []), now)
-            self._objects[label] = known
+            for one in known:
+                if any(_within(one.motion.box, place) for place in looked):
+                    one.looked_at = now
             tracks += self._report(label, known, now)
-        self._objects = {label: known for label, known in self._objects.items() if known}
+        self._since_update_s = 0.0
         return tuple(sorted(tracks, key=lambda track: track.id))
 
     def still(self, now: float) -> None:
@@ -99,18 +127,28 @@ class Tracker:
                 found.setdefault(detections.labels[index], []).append(((x1, y1, x2, y2), score))
         return found
 
-    def _survivors(self, known: list[_Object], dt_s: float, now: float) -> list[_Object]:
+    def _move_on(self, now: float) -> float:
         """Move all on to `now`, without those that left the picture or were unseen for too long."""
-        for one in known:
-            one.motion.predict(dt_s, unseen=not one.seen)
-            one.seen = False
+        now = now if self._now is None else max(now, self._now)
+        dt_s = 0.0 if self._now is None else now - self._now
+        self._now = now
+        self._since_update_s += dt_s
         settings = self._settings
-        return [
-            one
-            for one in known
-            if one.motion.inside
-            and now - one.last_at <= (settings.max_age_s if one.hits > 1 else settings.tentative_s)
-        ]
+        moved: dict[str, list[_Object]] = {}
+        for label, known in self._objects.items():
+            for one in known:
+                one.motion.predict(dt_s, unseen=not one.seen)
+                one.seen = False
+            staying = [
+                one
+                for one in known
+                if one.motion.inside
+                and now - one.last_at <= (settings.max_age_s if one.hits > 1 else settings.tentative_s)
+            ]
+            if staying:
+                moved[label] = staying
+        self._objects = moved
+        return now
 
     def _follow(self, known: list[_Object], found: Sequence[_Found], now: float) -> None:
         """Give each detection to an object, and begin new ones with those left over.
@@ -124,6 +162,7 @@ class Tracker:
         for objects in (established, tentative):
             self._choose(objects, strong, weak, found, now)
         seen = [one.motion.box for one in known if one.seen]
+        self._doubt(known, seen)
         for column in sorted(strong + weak, key=lambda i: -found[i][1]):
             box, score = found[column]
             if score >= self._settings.new_score and not self._crowded(box, seen):
@@ -137,6 +176,7 @@ class Tracker:
         """Pair `objects` with detections; those taken are removed from `strong` and `weak`."""
         settings = self._settings
         boxes = [one.motion.box for one in objects]
+        gain = 1.0 - math.exp(-self._since_update_s / settings.belief_s)
 
         def overlapping(row: int, column: int) -> float:
             value = overlap(boxes[row], found[column][0])
@@ -153,9 +193,16 @@ class Tracker:
         unseen = list(range(len(objects)))
         for stage, likeness in ((strong, overlapping), (weak, overlapping), (strong, near)):
             for row, column in pair(unseen, stage, likeness):
-                objects[row].see(found[column], now)
+                objects[row].see(found[column], now, gain)
                 unseen.remove(row)
                 stage.remove(column)
+
+    def _doubt(self, known: Sequence[_Object], seen: Sequence[Box]) -> None:
+        """Believe less in what was not seen."""
+        for one in known:
+            if not one.seen:
+                hidden = any(covered(one.motion.box, box) > HIDDEN for box in seen)
+                one.belief *= math.exp(-self._since_update_s / (HIDDEN_S if hidden else FORGETTING_S))
 
     def _crowded(self, box: Box, seen: Sequence[Box]) -> bool:
         return any(overlap(box, other) > self._settings.crowding or covered(box, other) > INSIDE for other in seen)
@@ -172,10 +219,16 @@ class Tracker:
                 last_at=one.last_at,
                 hits=one.hits,
                 seen_now=one.seen,
+                belief=one.belief,
+                stands=one.hits > 1 and one.belief >= self._settings.stand_belief,
             )
             for one in known
             if now - one.last_at <= self._settings.coast_s
         ]
+
+
+def _within(box: Box, place: Box) -> bool:
+    return box[0] >= place[0] and box[1] >= place[1] and box[2] <= place[2] and box[3] <= place[3]
 
 
 def _clip(box: Box) -> Box:

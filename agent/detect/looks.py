@@ -1,0 +1,190 @@
+"""Second looks: parts of a frame judged again at the model's own resolution, and all of it put together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from agent.boxes import overlap
+from agent.detect.budget import LookBudget
+from agent.detect.regions import Region, Target, choose
+from agent.domain import Box, Expected, Frame
+from vision.detections import Detections, Detector, FloatArray, Image
+from vision.outputs.nms import suppress
+from vision.outputs.reading import Candidates
+
+# From searches over the first half of PETS09-S2L1, in closed loop with the tracker.
+STALE_S: Final = 0.3
+"""After so long a known object is worth as much as it ever will be: its box drifts, its score tells of the past."""
+KNOWN: Final = 0.3
+"""What the place of a known object is worth at the least, once it is stale; the rest comes with its belief."""
+DOUBTED: Final = 0.5
+"""What is added where the belief is low: whether it is there at all is the question that a look answers."""
+UNSURE_BELOW: Final = 0.5
+SAME: Final = 0.3
+"""Overlap from which a detection is of an object that is expected there anyway."""
+CUT_PX: Final = 4
+"""A detector's box of what a region cuts off ends within so many pixels of its edge."""
+SEEN_NO_MORE: Final = 0.3
+"""What is left of the whole frame's score where a closer look did not see the same: of 100 such boxes with a score
+over .4 about 60 were false, of those that the look did see 12."""
+MERGE_IOU: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What a frame shows, after its second looks.
+
+    Attributes:
+        detections: Of the whole frame and of the looks, each object once.
+        looked: The places that were looked at closely, in shares of the frame; what lies inside was not cut off. One
+            that ends at the frame's edge reaches beyond it.
+    """
+
+    detections: Detections
+    looked: tuple[Box, ...] = ()
+
+
+def targets(
+    detections: Detections, expected: Sequence[Expected], labels: Collection[str], now: float
+) -> list[Target]:
+    """What is worth a second look.
+
+    That is where an object is expected, the more so the longer its place was not looked at and the less sure it is;
+    and where the whole frame shows something new, by its score.
+
+    Args:
+        detections: Of the whole frame.
+        expected: By the tracker.
+        labels: What matters; everything else is passed over.
+        now: When the frame was captured.
+    """
+    known = [one for one in expected if one.label in labels]
+    found = [Target(one.box, _worth(one, now)) for one in known]
+    taken = [one.box for one in known]
+    rows = zip(detections.boxes.tolist(), detections.scores.tolist(), detections.classes.tolist(), strict=True)
+    for (x1, y1, x2, y2), score, index in rows:
+        box = (x1, y1, x2, y2)
+        if detections.labels[index] in labels and not any(overlap(box, other) > SAME for other in taken):
+            taken.append(box)
+            found.append(Target(box, score))
+    return found
+
+
+def _worth(one: Expected, now: float) -> float:
+    stale = 1.0 if one.looked_at is None else min(1.0, (now - one.looked_at) / STALE_S)
+    return stale * (KNOWN + (1.0 - KNOWN) * one.belief) + (DOUBTED if one.belief < UNSURE_BELOW else 0.0)
+
+
+class SecondLooks:
+    """Looks closer, as far as the budget goes. Not safe for use from two threads at once.
+
+    Args:
+        budget: Of all cameras together.
+        size: Width and height of the model's input, in pixels.
+    """
+
+    def __init__(self, budget: LookBudget, size: tuple[int, int]) -> None:
+        self._budget = budget
+        self._size = size
+
+    def follow_model(self, size: tuple[int, int]) -> None:
+        """Go on with a model of another input size."""
+        self._size = size
+
+    def choose(self, frame: Frame, wanted: Sequence[Target]) -> tuple[Region, ...]:
+        """Where to look, best first."""
+        granted = self._budget.grant(frame.camera, frame.index, frame.at)
+        height, width = frame.image.shape[:2]
+        regions = choose(wanted, (width, height), self._size, granted)
+        self._budget.took(frame.camera, len(regions))
+        return regions
+
+    def spent(self, walk_s: float, looks: int, looks_s: float) -> None:
+        """What a frame cost: all but its looks, how many those were, and what they took together."""
+        self._budget.spent(walk_s, looks, looks_s)
+
+
+def look(detector: Detector, image: Image, regions: Sequence[Region], min_score: float) -> list[Detections]:
+    """What each region shows, in shares of the region.
+
+    Args:
+        detector: The one that judged the whole frame.
+        image: uint8 (H, W, 3), BGR.
+        regions: Inside of it.
+        min_score: The lowest score that matters.
+
+    Raises:
+        vision.errors.InferenceFailed: As `Detector.detect`.
+    """
+    return [detector.detect(image[at.y : at.y + at.height, at.x : at.x + at.width], min_score) for at in regions]
+
+
+def merged(
+    whole: Detections,
+    regions: Sequence[Region],
+    close: Sequence[Detections],
+    frame: tuple[int, int],
+    min_score: float,
+) -> Seen:
+    """What the whole frame and its second looks say together, on one scale.
+
+    A box that a region cuts off is left to whoever sees all of it. A box of the whole frame inside a region keeps
+    a part of its score only: if it is right, the closer look says so itself.
+
+    Args:
+        whole: Of the whole frame.
+        regions: What was looked at.
+        close: What each of them showed, in shares of the region.
+        frame: Width and height, in pixels.
+        min_score: What falls below it is dropped.
+    """
+    if not close:
+        return Seen(whole)
+    looked = [_trusted(region, frame) for region in regions]
+    scores = whole.scores.copy()
+    for place in looked:
+        scores[_inside(whole.boxes, place)] *= np.float32(SEEN_NO_MORE)
+    boxes, all_scores, classes = [whole.boxes], [scores], [whole.classes]
+    for region, found, place in zip(regions, close, looked, strict=True):
+        placed = _to_frame(found.boxes, region, frame)
+        uncut = _inside(placed, place)
+        boxes.append(placed[uncut])
+        all_scores.append(found.scores[uncut])
+        classes.append(found.classes[uncut])
+    together = Candidates(np.concatenate(boxes), np.concatenate(all_scores), np.concatenate(classes))
+    kept = suppress(together, MERGE_IOU)
+    kept = kept[together.scores[kept] >= min_score]
+    detections = Detections(together.boxes[kept], together.scores[kept], together.classes[kept], whole.labels)
+    return Seen(detections, tuple(looked))
+
+
+def _to_frame(boxes: FloatArray, region: Region, frame: tuple[int, int]) -> FloatArray:
+    """Boxes float32 (N, 4) from shares of the region to shares of the frame."""
+    scale = np.array([region.width, region.height] * 2, np.float32) / np.array(frame * 2, np.float32)
+    offset = np.array([region.x, region.y] * 2, np.float32) / np.array(frame * 2, np.float32)
+    placed: FloatArray = boxes * scale + offset
+    return placed
+
+
+def _trusted(region: Region, frame: tuple[int, int]) -> Box:
+    """Inside of what a box must lie so that the region did not cut it off; the frame's own edge cuts nothing anew."""
+    width, height = frame
+    right, bottom = region.x + region.width, region.y + region.height
+    return (
+        (region.x + CUT_PX) / width if region.x > 0 else -1.0,
+        (region.y + CUT_PX) / height if region.y > 0 else -1.0,
+        (right - CUT_PX) / width if right < width else 2.0,
+        (bottom - CUT_PX) / height if bottom < height else 2.0,
+    )
+
+
+def _inside(boxes: FloatArray, place: Box) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    low, high = np.array(place[:2], np.float32), np.array(place[2:], np.float32)
+    inside: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
+        (boxes[:, :2] >= low).all(axis=1) & (boxes[:, 2:] <= high).all(axis=1)
+    )
+    return inside

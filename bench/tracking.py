@@ -1,0 +1,254 @@
+"""`python -m bench.tracking`: what the device alone makes of a labelled clip, without a byte sent.
+
+The agent's own pipeline judges the clip, second looks included, and everything is held against the labels: the objects
+it stands behind, the scores of all it follows, its alerts, its identities, what it costs. Only the model is replaced
+by its recorded answers, which `--cache` keeps, so that a second run takes seconds.
+
+Tune on the first half and report on the second: `--half first` and `--half second`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from agent.decide.masks import MaskFilter
+from agent.decide.rulebook import RuleBook
+from agent.decide.settings import RuleSettings
+from agent.deliver.faults import Faults
+from agent.detect.budget import LookBudget, Pace
+from agent.detect.looks import SecondLooks
+from agent.detect.settings import LookSettings
+from agent.domain import AlertChange, Frame, Track
+from agent.pipeline import Inbox, Lane, Pipeline, Stages
+from agent.track import Tracker, TrackSettings, standing
+from bench.accuracy import Floats, Truth, average_precision, precision_and_recall, read_mot
+from bench.events import AlertFigures, alert_figures, identity_switches
+from bench.labelled import FRAMES, labels_file
+from bench.recorded import RecordedDetector
+from vision.detector import open_detector
+from wire.errors import VedetteError
+from wire.messages import AlertEvent
+from workbench.clip import demo_clip
+
+CAMERA: Final = "clip"
+LABEL: Final = "person"
+HALVES: Final = {
+    "first": range(FRAMES // 2),
+    "second": range(FRAMES // 2, FRAMES),
+    "all": range(FRAMES),
+}
+CACHE: Final = Path("~/.cache/vedette/bench/recorded.npz")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a run on a labelled clip gave.
+
+    Attributes:
+        precision, recall, f1: Of the objects that the device stands behind, with no threshold.
+        ap50: Of all objects that it follows, ordered by its belief in them.
+        best_f1: At the best threshold of belief.
+        invokes: Inferences a frame.
+        policy_ms: The median of all that is neither inference nor the first look's: choosing and putting together
+            second looks, tracking, deciding.
+        switches: How often a person goes on under another number.
+    """
+
+    frames: int
+    precision: float
+    recall: float
+    f1: float
+    ap50: float
+    best_f1: float
+    invokes: float
+    policy_ms: float
+    switches: int
+    alerts: AlertFigures
+
+
+@dataclass(slots=True)
+class Walk:
+    """What the pipeline did; plays its supply, its outbox, its clock and its audience."""
+
+    now: float = 0.0
+    frame: int = 0
+    tracks: dict[int, tuple[Track, ...]] = field(default_factory=dict)
+    raised: list[tuple[int, int]] = field(default_factory=list)
+    """Frame and track of each new alert."""
+
+    def take(self, timeout_s: float) -> Frame | None:
+        """Frames are handed to the pipeline one by one."""
+        del timeout_s
+
+    def wake(self) -> None:
+        """Nobody sleeps."""
+
+    def record(self, changes: Sequence[AlertChange]) -> None:
+        """Note new alerts."""
+        self.raised += [(self.frame, change.track) for change in changes if change.event is AlertEvent.NEW]
+
+    def monotonic(self) -> float:
+        """The time of the frame at hand."""
+        return self.now
+
+    def wall(self) -> datetime:
+        """Any day: the rule holds always."""
+        return datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+    def followed(self, frame: Frame, tracks: Sequence[Track], looks: int) -> None:
+        """Note what is followed."""
+        del looks
+        self.tracks[frame.index] = tuple(tracks)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A labelled clip, decoded."""
+
+    images: np.ndarray[tuple[int, int, int, int], np.dtype[np.uint8]]
+    fps: float
+    truths: dict[int, Truth]
+
+    @property
+    def scale(self) -> Floats:
+        """From shares of the frame to pixels."""
+        height, width = self.images.shape[1:3]
+        return np.array([width, height, width, height], float)
+
+
+def read_clip(file: Path, labels: Path) -> Clip:
+    """Decode the whole clip: a gigabyte for the demo's."""
+    video = cv2.VideoCapture(str(file))
+    images = []
+    while True:
+        read, image = video.read()
+        if not read:
+            break
+        images.append(image)
+    return Clip(np.stack(images), float(video.get(cv2.CAP_PROP_FPS)), read_mot(labels))
+
+
+def run(
+    clip: Clip, frames: range, detector: RecordedDetector, looks: LookSettings, tracking: TrackSettings
+) -> Figures:
+    """Judge the frames as a device does that was started at the first of them, and hold it against the labels."""
+    walk = Walk()
+    ids = itertools.count()
+    pipeline = Pipeline(
+        frames=walk,
+        inbox=Inbox(walk.wake),
+        detector=detector,
+        lanes={CAMERA: Lane(Tracker(tracking), MaskFilter((), CAMERA))},
+        rules=RuleBook((RuleSettings(name="anyone", labels=(LABEL,)),), (), None, (0.0, 1.0), lambda: f"{next(ids):032x}"),
+        outbox=walk,
+        asker=None,
+        clock=walk,
+        faults=Faults(),
+        min_score=tracking.low_score,
+        looks=SecondLooks(LookBudget(looks, {CAMERA: Pace(waits=True)}), detector.size) if looks.per_frame else None,
+        audience=walk,
+    )
+    policy_s = []
+    asked = detector.asked
+    for index in frames:
+        walk.frame, walk.now = index, index / clip.fps
+        image = clip.images[index]
+        detector.show(index, image)
+        before = _policy_s(pipeline.stages) - detector.spent_s
+        pipeline.judge(Frame(CAMERA, index, image, walk.now))
+        policy_s.append(_policy_s(pipeline.stages) - detector.spent_s - before)
+    return _figures(clip, frames, walk, detector.asked - asked, 1000 * statistics.median(policy_s))
+
+
+def _policy_s(stages: Stages) -> float:
+    return stages.detect + stages.look + stages.track + stages.decide
+
+
+def _figures(clip: Clip, frames: range, walk: Walk, invokes: int, policy_ms: float) -> Figures:
+    followed = {frame: _people(walk.tracks[frame], clip) for frame in frames}
+    stood = {frame: _people(standing(walk.tracks[frame]), clip) for frame in frames}
+    shown = {frame: [(score, box) for score, box in found.values()] for frame, found in stood.items()}
+    scored = {frame: list(found.values()) for frame, found in followed.items()}
+    objects = precision_and_recall(clip.truths, shown, frames)
+    accuracy = average_precision(clip.truths, scored, frames)
+    places = {frame: {number: box for number, (_, box) in found.items()} for frame, found in followed.items()}
+    stood_places = {frame: {number: box for number, (_, box) in found.items()} for frame, found in stood.items()}
+    return Figures(
+        frames=len(frames),
+        precision=objects.precision,
+        recall=objects.recall,
+        f1=objects.f1,
+        ap50=accuracy.ap50,
+        best_f1=accuracy.best_f1,
+        invokes=invokes / len(frames),
+        policy_ms=policy_ms,
+        switches=identity_switches(clip.truths, stood_places, frames),
+        alerts=alert_figures(clip.truths, places, walk.raised, frames, clip.fps),
+    )
+
+
+def _people(tracks: Sequence[Track], clip: Clip) -> dict[int, tuple[float, Floats]]:
+    return {
+        track.id: (track.belief, np.array(track.box) * clip.scale) for track in tracks if track.label == LABEL
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; the exit code is 1 where there are no labels, or the model can't be opened."""
+    parser = argparse.ArgumentParser(prog="python -m bench.tracking", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--half", choices=tuple(HALVES), default="second", help="which part of the clip")
+    parser.add_argument("--looks", type=float, default=LookSettings().per_frame, help="second looks a frame")
+    parser.add_argument("--model", default="default", help="a model's name or path")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where the model's answers are kept")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    chosen = parser.parse_args(arguments)
+    labels = labels_file()
+    if labels is None:
+        sys.stderr.write("there are no labels; set VEDETTE_SHARED to the folder that holds pets09-s2l1\n")
+        return 1
+    try:
+        clip = read_clip(demo_clip(_say).path, labels)
+        model = open_detector(chosen.model)
+    except VedetteError as failed:
+        sys.stderr.write(f"{failed.name}: {failed}\n")
+        return 1
+    detector = RecordedDetector(model, chosen.cache.expanduser())
+    figures = run(clip, HALVES[chosen.half], detector, LookSettings(per_frame=chosen.looks), TrackSettings())
+    detector.save()
+    print(json.dumps(asdict(figures)) if chosen.json else _for_people(figures))
+    return 0
+
+
+def _for_people(figures: Figures) -> str:
+    alerts = figures.alerts
+    delay = "–" if alerts.delay_s is None else f"{alerts.delay_s:.1f} s"
+    return "\n".join(
+        (
+            f"{figures.frames} frames, {figures.invokes:.2f} inferences a frame, policy {figures.policy_ms:.2f} ms",
+            f"objects    F1 {figures.f1:.3f}, precision {figures.precision:.3f}, recall {figures.recall:.3f}",
+            f"scores     AP50 {figures.ap50:.3f}, best F1 {figures.best_f1:.3f}",
+            f"identities {figures.switches} switches",
+            f"alerts     {alerts.alerts} about {alerts.events} people: in time {alerts.in_time:.2f}, precision"
+            f" {alerts.precision:.2f}, duplicates {alerts.duplicates:.2f} each, median delay {delay}",
+        )
+    )
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
