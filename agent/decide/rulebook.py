@@ -266,10 +266,13 @@ class RuleBook:
         if track.score >= max(rule.min_score, lower):
             sightings.count(certain=track.score >= upper)
         sightings.stand_in(look.zone)
-        certain = sightings.certain >= rule.frames_to_confirm
+        certain = track.stands and sightings.certain >= rule.frames_to_confirm
         if sightings.alert is None:
-            needed = max(rule.frames_to_confirm, 1 if self._asking is None else self._asking.min_hits)
-            if not certain and sightings.counted < needed:
+            # Without a cloud there is nobody who could say what becomes of what the device does not stand behind.
+            unsure = self._asking is not None and sightings.counted >= max(
+                rule.frames_to_confirm, self._asking.min_hits
+            )
+            if not certain and not unsure:
                 return
             sightings.alert = self._earlier(camera, look)
         alert = sightings.alert

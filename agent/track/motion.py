@@ -16,7 +16,7 @@ MEASURED_VAR: Final = 0.08**2
 FIRST_SPEED_VAR: Final = 1.0**2
 SPEED_NOISE: Final = 0.1
 # How much of a new width and height is taken over: sizes jitter more than places, and change slowly.
-SIZE_GAIN: Final = 0.25
+SIZE_GAIN: Final = 0.35
 # Half of an unseen object's speed is forgotten in this time: people who are hidden often stop or turn.
 SPEED_HALF_LIFE_S: Final = 1.0
 SMALLEST: Final = 1e-4

@@ -42,7 +42,7 @@ class TrackSettings(Settings):
     max_age_s: Annotated[float, Field(gt=0.0, le=600.0)] = 3.0
     tentative_s: Annotated[float, Field(ge=0.0, le=60.0)] = 0.5
     belief_s: Annotated[float, Field(gt=0.0, le=60.0)] = 0.4
-    stand_belief: Share = 0.35
+    stand_belief: Share = 0.4
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
