@@ -30,7 +30,7 @@ from agent.deliver.link import LinkSettings
 from agent.deliver.outbox import OutboxSettings
 from agent.deliver.telemetry import TelemetrySettings
 from agent.detect.motion import MotionSettings
-from agent.detect.settings import DetectSettings
+from agent.detect.settings import DetectSettings, LookSettings
 from agent.errors import ConfigInvalid
 from agent.track.settings import TrackSettings
 from agent.update.settings import UpdateSettings
@@ -77,6 +77,7 @@ class Config(BaseSettings):
     data_dir: Path
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     model: DetectSettings = DetectSettings()
+    looks: LookSettings = LookSettings()
     cameras: Annotated[tuple[CameraConfig, ...], Field(min_length=1, max_length=64)]
     tracking: TrackSettings = TrackSettings()
     zones: tuple[ZoneSettings, ...] = ()

@@ -40,7 +40,9 @@ from agent.deliver.faults import Faults
 from agent.deliver.ledger import Ledger
 from agent.deliver.messages import Boot
 from agent.deliver.stream_cost import StreamCost
+from agent.detect.budget import LookBudget, Pace
 from agent.detect.detector import model_status, open_configured
+from agent.detect.looks import SecondLooks
 from agent.detect.motion import MotionGate
 from agent.domain import Clock
 from agent.pipeline import Inbox, Lane, NewRules, Pipeline
@@ -170,6 +172,7 @@ def assemble(config: Config, version: str) -> Agent:
         clock=clock,
         faults=faults,
         min_score=judging_floor(config.tracking.low_score, detector.manifest),
+        looks=_looks(config, detector.manifest),
         onlooker=live,
     )
     worker = update_worker(
@@ -273,6 +276,13 @@ def policy(config: Config) -> AskPolicySettings | None:
 
 def _camera(config: CameraConfig, slots: FrameSlots, clock: Clock, board: StatusBoard) -> Camera:
     return Camera(config, open_source(config), slots, clock, board.camera, random.random)
+
+
+def _looks(config: Config, manifest: Manifest) -> SecondLooks | None:
+    if config.looks.per_frame == 0.0:
+        return None
+    paces = {camera.name: Pace(camera.pace == "max", camera.fps_limit) for camera in config.cameras}
+    return SecondLooks(LookBudget(config.looks, paces), (manifest.input.width, manifest.input.height))
 
 
 def _lane(camera: CameraConfig, config: Config) -> Lane:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.boxes import overlap
 from agent.detect.budget import LookBudget
@@ -142,32 +143,33 @@ def merged(
         frame: Width and height, in pixels.
         min_score: What falls below it is dropped.
     """
-    if not close:
+    if not regions:
         return Seen(whole)
-    looked = [_trusted(region, frame) for region in regions]
+    places = np.array([_trusted(region, frame) for region in regions], np.float32)
     scores = whole.scores.copy()
-    for place in looked:
-        scores[_inside(whole.boxes, place)] *= np.float32(SEEN_NO_MORE)
-    boxes, all_scores, classes = [whole.boxes], [scores], [whole.classes]
-    for region, found, place in zip(regions, close, looked, strict=True):
-        placed = _to_frame(found.boxes, region, frame)
-        uncut = _inside(placed, place)
-        boxes.append(placed[uncut])
-        all_scores.append(found.scores[uncut])
-        classes.append(found.classes[uncut])
-    together = Candidates(np.concatenate(boxes), np.concatenate(all_scores), np.concatenate(classes))
+    scores[_inside(whole.boxes, places[:, None]).any(axis=0)] *= np.float32(SEEN_NO_MORE)
+
+    counts = [len(found) for found in close]
+    scale, offset = (np.repeat(values, counts, axis=0) for values in _placements(regions, frame))
+    placed = np.concatenate([found.boxes for found in close]) * scale + offset
+    uncut = _inside(placed, np.repeat(places, counts, axis=0))
+    together = Candidates(
+        np.concatenate([whole.boxes, placed[uncut]]),
+        np.concatenate([scores, np.concatenate([found.scores for found in close])[uncut]]),
+        np.concatenate([whole.classes, np.concatenate([found.classes for found in close])[uncut]]),
+    )
     kept = suppress(together, MERGE_IOU)
     kept = kept[together.scores[kept] >= min_score]
     detections = Detections(together.boxes[kept], together.scores[kept], together.classes[kept], whole.labels)
-    return Seen(detections, tuple(looked))
+    return Seen(detections, tuple(map(_box, places.tolist())))
 
 
-def _to_frame(boxes: FloatArray, region: Region, frame: tuple[int, int]) -> FloatArray:
-    """Boxes float32 (N, 4) from shares of the region to shares of the frame."""
-    scale = np.array([region.width, region.height] * 2, np.float32) / np.array(frame * 2, np.float32)
-    offset = np.array([region.x, region.y] * 2, np.float32) / np.array(frame * 2, np.float32)
-    placed: FloatArray = boxes * scale + offset
-    return placed
+def _placements(regions: Sequence[Region], frame: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+    """Scales and offsets, float32 (R, 4), that take boxes from shares of a region to shares of the frame."""
+    width, height = frame
+    scales = [[at.width / width, at.height / height] * 2 for at in regions]
+    offsets = [[at.x / width, at.y / height] * 2 for at in regions]
+    return np.array(scales, np.float32), np.array(offsets, np.float32)
 
 
 def _trusted(region: Region, frame: tuple[int, int]) -> Box:
@@ -182,9 +184,16 @@ def _trusted(region: Region, frame: tuple[int, int]) -> Box:
     )
 
 
-def _inside(boxes: FloatArray, place: Box) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    low, high = np.array(place[:2], np.float32), np.array(place[2:], np.float32)
-    inside: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
-        (boxes[:, :2] >= low).all(axis=1) & (boxes[:, 2:] <= high).all(axis=1)
+def _inside(boxes: FloatArray, places: FloatArray) -> npt.NDArray[np.bool_]:
+    """Whether boxes (…, 4) lie in places (…, 4); the shapes are broadcast."""
+    return np.asarray(
+        (boxes[..., 0] >= places[..., 0])
+        & (boxes[..., 1] >= places[..., 1])
+        & (boxes[..., 2] <= places[..., 2])
+        & (boxes[..., 3] <= places[..., 3])
     )
-    return inside
+
+
+def _box(place: Sequence[float]) -> Box:
+    x1, y1, x2, y2 = place
+    return (x1, y1, x2, y2)

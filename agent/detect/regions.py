@@ -3,7 +3,7 @@
 A region has the model's own size in pixels, or a whole multiple of it: there the model sees an object several times
 larger than in the whole frame. Of all places for a region, only those matter where a target touches its left and
 another its upper side: any other can be moved there without losing a target. So the best place is found by trying
-them all, which for a score of targets is one small matrix.
+them all, which for a score of targets is one small product of matrices.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ MARGIN: Final = 1 / 30
 """Of a region's side, around a target: detectors need some surroundings, and predictions miss by a little."""
 LEAST_WORTH: Final = 0.05
 """A look costs as much as an inference; for less it is saved."""
+
+ROUNDING: Final = 1e-6
+"""In pixels."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -73,20 +76,15 @@ def choose(
     boxes = np.array([target.box for target in best]) * (*frame, *frame)
     worth = np.array([target.worth for target in best])
     scales = _scales(boxes, frame, model)
-    places = [_places(boxes, scales, zoom, frame, model) for zoom in np.unique(scales[scales > 0]).tolist()]
-    if not places:
-        return ()
-    corners = np.concatenate([corner for corner, _ in places])
-    shows = np.concatenate([shown for _, shown in places])
-    chosen = []
-    for _ in range(looks):
-        values = shows @ worth
-        at = int(values.argmax())
-        if values[at] < LEAST_WORTH:
+    sizes = [_Places(boxes, scales, scale, frame, model) for scale in sorted(set(scales.tolist())) if scale]
+    chosen: list[Region] = []
+    while sizes and len(chosen) < looks:
+        value, at, places = max(((*places.best(worth), places) for places in sizes), key=_value_first)
+        if value < LEAST_WORTH:
             break
-        inside = shows[at] > 0.0
-        chosen.append(_centred(boxes[inside], corners[at], frame))
-        worth = np.where(inside, 0.0, worth)
+        shown = places.shows(at)
+        chosen.append(places.around(boxes[shown]))
+        worth = np.where(shown, 0.0, worth)
     return tuple(chosen)
 
 
@@ -94,47 +92,62 @@ def _worth_first(target: Target) -> float:
     return -target.worth
 
 
-def _scales(boxes: Floats, frame: tuple[int, int], model: tuple[int, int]) -> npt.NDArray[np.int64]:
+def _value_first(found: tuple[float, tuple[int, int], _Places]) -> float:
+    return found[0]
+
+
+def _scales(boxes: Floats, frame: tuple[int, int], model: tuple[int, int]) -> Floats:
     """By what each target's smallest region is larger than the model's input, a power of two; 0 where none helps."""
-    sides = np.maximum((boxes[:, 2:] - boxes[:, :2]) / (ROOMY * np.array(model)), 1e-9)
-    scales = (2 ** np.ceil(np.log2(np.maximum(sides.max(axis=1), 1.0)))).astype(np.int64)
-    width, height = np.minimum(scales * model[0], frame[0]), np.minimum(scales * model[1], frame[1])
-    scales[width * height > LARGEST_SHARE * frame[0] * frame[1]] = 0
-    return scales
+    widths, heights = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    filled = np.maximum(widths / (ROOMY * model[0]), heights / (ROOMY * model[1]))
+    scales: Floats = np.exp2(np.ceil(np.log2(np.maximum(filled, 1.0))))
+    area = np.minimum(scales * model[0], frame[0]) * np.minimum(scales * model[1], frame[1])
+    return np.where(area > LARGEST_SHARE * frame[0] * frame[1], 0.0, scales)
 
 
-def _places(
-    boxes: Floats, scales: npt.NDArray[np.int64], zoom: int, frame: tuple[int, int], model: tuple[int, int]
-) -> tuple[Floats, Floats]:
-    """Corners (P, 4) of the places of one size, in pixels, and how much of each target's worth they show (P, N)."""
-    size = np.minimum(np.array(model) * zoom, frame)
-    margin = size * MARGIN
-    fits = (scales > 0) & (scales <= zoom)
-    within = boxes[fits]
-    room = frame - size
-    lefts, tops = np.clip(within[:, :2] - margin, 0.0, room).T
-    x, y = (grid.ravel() for grid in np.meshgrid(lefts, tops))
-    # At the frame's edge there is no margin to be had, and none is needed.
-    seen = _along(boxes[:, 0], boxes[:, 2], x, size[0], margin[0], frame[0])
-    seen &= _along(boxes[:, 1], boxes[:, 3], y, size[1], margin[1], frame[1])
-    value = np.where(fits, np.where(scales == zoom, 1.0, LESS_ZOOM), 0.0)
-    return np.stack([x, y, x + size[0], y + size[1]], axis=1), seen * value
+class _Places:
+    """The places for regions of one size: every left side with every upper side.
 
+    What a place shows along one axis does not depend on the other, so two small matrices stand for all places.
+    """
 
-def _along(
-    low: Floats, high: Floats, start: Floats, length: float, margin: float, end: float
-) -> npt.NDArray[np.bool_]:
-    """Whether each target (N) lies in each place (P) along one axis, as (P, N)."""
-    near = np.where(start > 0.0, start + margin, -end)[:, None]
-    far = np.where(start + length < end, start + length - margin, 2 * end)[:, None]
-    rounding = 1e-6
-    return (low >= near - rounding) & (high <= far + rounding) & (low < far) & (high > near)
+    def __init__(
+        self, boxes: Floats, scales: Floats, scale: float, frame: tuple[int, int], model: tuple[int, int]
+    ) -> None:
+        self._frame = frame
+        self._size = (min(round(model[0] * scale), frame[0]), min(round(model[1] * scale), frame[1]))
+        fits = (scales > 0.0) & (scales <= scale)
+        share = np.where(scales == scale, 1.0, LESS_ZOOM) * fits
+        self._across = self._along(boxes, 0, fits) * share
+        self._down = self._along(boxes, 1, fits)
 
+    def _along(self, boxes: Floats, axis: int, fits: npt.NDArray[np.bool_]) -> Floats:
+        """Whether each place (P) shows each target (N) along one axis, as 0 or 1 in (P, N)."""
+        low, high = boxes[:, axis], boxes[:, axis + 2]
+        length, end = self._size[axis], self._frame[axis]
+        margin = length * MARGIN
+        start = np.clip(low[fits] - margin, 0.0, end - length)[:, None]
+        # At the frame's edge there is no margin to be had, and none is needed.
+        near = np.where(start > 0.0, start + margin - ROUNDING, -end)
+        far = np.where(start + length < end, start + (length - margin + ROUNDING), 2 * end)
+        seen: Floats = ((low >= near) & (high <= far)).astype(np.float64)
+        return seen
 
-def _centred(shown: Floats, corner: Floats, frame: tuple[int, int]) -> Region:
-    """The region of that size around the middle of what it shows, within the frame."""
-    width, height = int(corner[2] - corner[0]), int(corner[3] - corner[1])
-    middle = (shown[:, :2].min(axis=0) + shown[:, 2:].max(axis=0)) / 2
-    x = min(max(round(float(middle[0]) - width / 2), 0), frame[0] - width)
-    y = min(max(round(float(middle[1]) - height / 2), 0), frame[1] - height)
-    return Region(x, y, width, height)
+    def best(self, worth: Floats) -> tuple[float, tuple[int, int]]:
+        """The most that a place shows, and the place."""
+        values = (self._across * worth) @ self._down.T
+        at = int(values.argmax())
+        return float(values.flat[at]), divmod(at, values.shape[1])
+
+    def shows(self, at: tuple[int, int]) -> npt.NDArray[np.bool_]:
+        """Which targets (N) it shows."""
+        shown: npt.NDArray[np.bool_] = self._across[at[0]] * self._down[at[1]] > 0.0
+        return shown
+
+    def around(self, shown: Floats) -> Region:
+        """The region of this size around the middle of what it shows, within the frame."""
+        low, high = shown.min(axis=0).tolist(), shown.max(axis=0).tolist()
+        (width, height), (across, down) = self._size, self._frame
+        x = min(max(round((low[0] + high[2] - width) / 2), 0), across - width)
+        y = min(max(round((low[1] + high[3] - height) / 2), 0), down - height)
+        return Region(x, y, width, height)

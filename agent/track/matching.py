@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from agent.boxes import overlap
+from agent.domain import Box
+
+Candidate = tuple[float, int, int]
+"""How likely a row and a column belong together, and which."""
+
 
 def pair(rows: Sequence[int], columns: Sequence[int], likeness: Callable[[int, int], float]) -> list[tuple[int, int]]:
     """Pair rows with columns, likeliest first; a likeness of 0 or less is never paired.
@@ -14,15 +20,31 @@ def pair(rows: Sequence[int], columns: Sequence[int], likeness: Callable[[int, i
         (value, row, column) for row in rows for column in columns if (value := likeness(row, column)) > 0.0
     ]
     candidates.sort(key=_likeliest_first)
-    return list(_first_come(candidates))
+    return list(first_come(candidates))
 
 
-def _likeliest_first(candidate: tuple[float, int, int]) -> tuple[float, int, int]:
+def touching(rows: Sequence[Box], columns: Sequence[Box], least: float) -> list[Candidate]:
+    """All pairs of boxes that overlap (intersection over union) by `least` or more, likeliest first."""
+    found = []
+    for row, one in enumerate(rows):
+        x1, y1, x2, y2 = one
+        for column, other in enumerate(columns):
+            # Nearly all pairs end here; a call for each would cost more than all the rest of the tracking.
+            if other[0] < x2 and other[2] > x1 and other[1] < y2 and other[3] > y1:
+                value = overlap(one, other)
+                if value >= least and value > 0.0:
+                    found.append((value, row, column))
+    found.sort(key=_likeliest_first)
+    return found
+
+
+def _likeliest_first(candidate: Candidate) -> Candidate:
     value, row, column = candidate
     return (-value, row, column)
 
 
-def _first_come(candidates: Iterable[tuple[float, int, int]]) -> Iterator[tuple[int, int]]:
+def first_come(candidates: Iterable[Candidate]) -> Iterator[tuple[int, int]]:
+    """Pair in the order given; who is paired is not paired again."""
     rows: set[int] = set()
     columns: set[int] = set()
     for _, row, column in candidates:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from agent.boxes import area, covered, distance, overlap
 from agent.domain import Box, Expected, Track
-from agent.track.matching import pair
+from agent.track.matching import first_come, pair, touching
 from agent.track.motion import Motion
 from agent.track.settings import TrackSettings
 from vision.detections import Detections
@@ -155,12 +155,21 @@ class Tracker:
 
         Objects that were seen often choose first: a second box around one person then can't take its identity.
         """
+        if not found:
+            self._doubt(known, ())
+            return
         strong = [i for i, (_, score) in enumerate(found) if score >= self._settings.strong_score]
         weak = [i for i, (_, score) in enumerate(found) if score < self._settings.strong_score]
-        established = [one for one in known if one.hits >= ESTABLISHED_HITS]
-        tentative = [one for one in known if one.hits < ESTABLISHED_HITS]
-        for objects in (established, tentative):
-            self._choose(objects, strong, weak, found, now)
+        boxes = [one.motion.box for one in known]
+        overlapping = touching(boxes, [box for box, _ in found], self._settings.min_iou)
+        established = [row for row, one in enumerate(known) if one.hits >= ESTABLISHED_HITS]
+        tentative = [row for row, one in enumerate(known) if one.hits < ESTABLISHED_HITS]
+        for rows in (established, tentative):
+            for columns in (strong, weak):
+                candidates = [one for one in overlapping if one[1] in rows and one[2] in columns]
+                self._see(first_come(candidates), rows, columns, known, found, now)
+            near = pair(rows, strong, lambda row, column: self._nearness(known[row], found[column][0], now))
+            self._see(near, rows, strong, known, found, now)
         seen = [one.motion.box for one in known if one.seen]
         self._doubt(known, seen)
         for column in sorted(strong + weak, key=lambda i: -found[i][1]):
@@ -170,32 +179,30 @@ class Tracker:
                 known.append(_Object(self._last_id, found[column], now))
                 seen.append(box)
 
-    def _choose(
-        self, objects: Sequence[_Object], strong: list[int], weak: list[int], found: Sequence[_Found], now: float
+    def _see(
+        self,
+        pairs: Iterable[tuple[int, int]],
+        rows: list[int],
+        columns: list[int],
+        known: Sequence[_Object],
+        found: Sequence[_Found],
+        now: float,
     ) -> None:
-        """Pair `objects` with detections; those taken are removed from `strong` and `weak`."""
+        """Give detections to objects; both are taken out of `rows` and `columns`."""
+        gain = 1.0 - math.exp(-self._since_update_s / self._settings.belief_s)
+        for row, column in pairs:
+            known[row].see(found[column], now, gain)
+            rows.remove(row)
+            columns.remove(column)
+
+    def _nearness(self, one: _Object, box: Box, now: float) -> float:
+        """Above 0 where a detection may be of an object that it does not overlap."""
+        before = one.motion.box
+        if not 1 / OTHER_SIZE < area(before) / max(area(box), SMALLEST_AREA) < OTHER_SIZE:
+            return 0.0
         settings = self._settings
-        boxes = [one.motion.box for one in objects]
-        gain = 1.0 - math.exp(-self._since_update_s / settings.belief_s)
-
-        def overlapping(row: int, column: int) -> float:
-            value = overlap(boxes[row], found[column][0])
-            return value if value >= settings.min_iou else 0.0
-
-        def near(row: int, column: int) -> float:
-            box = found[column][0]
-            if not 1 / OTHER_SIZE < area(boxes[row]) / max(area(box), SMALLEST_AREA) < OTHER_SIZE:
-                return 0.0
-            unseen_s = now - objects[row].last_at
-            reach = min(settings.reach + settings.reach_per_s * unseen_s, FARTHEST_REACH)
-            return reach - distance(boxes[row], box)
-
-        unseen = list(range(len(objects)))
-        for stage, likeness in ((strong, overlapping), (weak, overlapping), (strong, near)):
-            for row, column in pair(unseen, stage, likeness):
-                objects[row].see(found[column], now, gain)
-                unseen.remove(row)
-                stage.remove(column)
+        reach = min(settings.reach + settings.reach_per_s * (now - one.last_at), FARTHEST_REACH)
+        return reach - distance(before, box)
 
     def _doubt(self, known: Sequence[_Object], seen: Sequence[Box]) -> None:
         """Believe less in what was not seen."""
