@@ -15,6 +15,8 @@ from vision.detections import Image
 from wire.messages import AlertEvent, AlertState, AskReason, DecidedBy, Decision
 
 Box = tuple[float, float, float, float]
+Appearance = tuple[float, ...]
+"""What an object looks like: colours, 0..255; two of one kind have as many numbers."""
 
 
 class Clock(Protocol):

@@ -22,6 +22,7 @@ from agent.decide.rulebook import RuleBook
 from agent.decide.settings import AskPolicySettings, RuleSettings, ZoneSettings
 from agent.deliver.faults import Faults
 from agent.deliver.stream_cost import StreamCost
+from agent.detect.appearance import appearances
 from agent.detect.looks import SecondLooks, Seen, look, merged, targets
 from agent.detect.motion import MotionGate
 from agent.domain import AlertChange, Answer, Ask, Clock, Frame, Track
@@ -325,7 +326,8 @@ class Pipeline:
         seen = self._look_closer(lane, frame, lane.masks.keep(detections))
         looked = _spent(stages, "look", detected)
 
-        tracks = lane.tracker.update(seen.detections, frame.at, seen.looked)
+        looks_like = appearances(frame.image, seen.detections, self._rules.labels)
+        tracks = lane.tracker.update(seen.detections, frame.at, seen.looked, looks_like)
         tracked = _spent(stages, "track", looked)
 
         decided = self._rules.step(frame.camera, tracks, frame.at, self._clock.wall())

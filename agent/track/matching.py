@@ -19,7 +19,7 @@ def pair(rows: Sequence[int], columns: Sequence[int], likeness: Callable[[int, i
     candidates = [
         (value, row, column) for row in rows for column in columns if (value := likeness(row, column)) > 0.0
     ]
-    candidates.sort(key=_likeliest_first)
+    candidates.sort(key=likeliest_first)
     return list(first_come(candidates))
 
 
@@ -34,11 +34,12 @@ def touching(rows: Sequence[Box], columns: Sequence[Box], least: float) -> list[
                 value = overlap(one, other)
                 if value >= least and value > 0.0:
                     found.append((value, row, column))
-    found.sort(key=_likeliest_first)
+    found.sort(key=likeliest_first)
     return found
 
 
-def _likeliest_first(candidate: Candidate) -> Candidate:
+def likeliest_first(candidate: Candidate) -> Candidate:
+    """The order in which candidates are paired."""
     value, row, column = candidate
     return (-value, row, column)
 
