@@ -2,8 +2,8 @@
 
 Both take the same frames of the same source with the same model and threads, in turns, so that a machine whose speed
 drifts slows both; the medians over the turns are compared. The pipeline does all that it does on duty but talk to
-the network and look twice: it reads in a thread of its own, detects, tracks, decides and commits alerts to an outbox on
-disk. Second looks are left out, so that both loops infer once a frame; each would cost about as much again.
+the network and look twice: it reads in a thread of its own, detects, tracks, decides and commits alerts to an outbox
+on disk. Second looks are left out, so that both loops infer once a frame; each would cost about as much again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How many second looks a frame may have, so that the device keeps pace with its cameras. Pure.
 
-All cameras share one judging thread, so what matters is how often a picture of any of them comes. Of that time a share
-may be spent on judging; what the walk itself leaves of it is for looks. A fraction of a look is saved for the next
-frame. A source that waits for the judge can't be fallen behind, and gets what the settings say.
+All cameras share one judging thread, so what matters is how often a picture of any of them comes. Of that time a
+share may be spent on judging; what the walk itself leaves of it is for looks. A fraction of a look is saved for the
+next frame. A source that waits for the judge can't be fallen behind, and gets what the settings say.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Final
 
 from agent.detect.settings import LookSettings
 
-MEMORY: Final = 0.1
-"""What one frame counts in the averages: a hiccup passes unnoticed, a busier device is noticed within a second."""
+MEMORY: Final = 0.2
+"""What one frame counts in the averages: at ten frames a second, a device that became busy is noticed within one."""
 GONE_S: Final = 5.0
 """A camera that gave nothing for so long takes no time from the others."""
 

@@ -30,8 +30,8 @@ SAME: Final = 0.3
 CUT_PX: Final = 4
 """A detector's box of what a region cuts off ends within so many pixels of its edge."""
 SEEN_NO_MORE: Final = 0.3
-"""What is left of the whole frame's score where a closer look did not see the same: of 100 such boxes with a score
-over .4 about 60 were false, of those that the look did see 12."""
+"""What is left of the whole frame's score where a closer look did not see the same: of such boxes with a score from
+.4 on, 74 in 100 were false; of those that the closer look saw as well, 15."""
 MERGE_IOU: Final = 0.5
 
 

@@ -51,8 +51,8 @@ class LookSettings(Settings):
     """Second looks: parts of a frame that are judged again, at the model's own resolution.
 
     Attributes:
-        per_frame: Looks a frame on average, each as long as an inference; 0: none. A scene with nothing worth a second
-            look takes none, and a device that can't keep pace takes fewer.
+        per_frame: Looks a frame on average, each as long as an inference; 0: none. A scene with nothing worth a
+            second look takes none, and a device that can't keep pace takes fewer.
         time_share: Of the time until the next frame comes, how much judging may take before there are fewer looks.
     """
 

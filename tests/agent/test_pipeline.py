@@ -12,9 +12,12 @@ from agent.decide.rulebook import RuleBook
 from agent.decide.settings import AskPolicySettings, MaskSettings, RuleSettings
 from agent.deliver.faults import Faults
 from agent.deliver.stream_cost import StreamCost
+from agent.detect.budget import LookBudget, Pace
+from agent.detect.looks import SecondLooks
 from agent.detect.motion import MotionGate, MotionSettings
-from agent.domain import AlertChange, Answer, Ask, Frame
-from agent.pipeline import FAILURES_IN_A_ROW, Inbox, Lane, NewRules, Pipeline, Tally
+from agent.detect.settings import LookSettings
+from agent.domain import AlertChange, Answer, Ask, Frame, Track
+from agent.pipeline import FAILURES_IN_A_ROW, Inbox, Lane, NewModel, NewRules, Pipeline, Tally
 from agent.track.settings import TrackSettings
 from agent.track.tracker import Tracker
 from vision.detections import Detections, Image, no_detections
@@ -77,9 +80,22 @@ class ScriptedDetector:
         self.box = PERSON
         self.fails = False
         self.asked_for: list[float] = []
+        self.pictures: list[tuple[int, ...]] = []
+        self.closer: list[tuple[float, tuple[float, float, float, float]]] | InferenceFailed | None = None
+        """What parts of a frame show; None: the same as the frame."""
 
     def detect(self, image: Image, min_score: float) -> Detections:
         self.asked_for.append(min_score)
+        self.pictures.append(image.shape[:2])
+        if image.shape != PICTURE.shape and self.closer is not None:
+            if isinstance(self.closer, InferenceFailed):
+                raise self.closer
+            return Detections(
+                np.array([box for _, box in self.closer], np.float32).reshape(-1, 4),
+                np.array([score for score, _ in self.closer], np.float32),
+                np.zeros(len(self.closer), np.int32),
+                LABELS,
+            )
         if self.fails:
             raise InferenceFailed("the scripted model failed")
         if self.score is None:
@@ -109,11 +125,24 @@ class ListAsker:
         self.pictures.append((change, frame))
 
 
+class Audience:
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, list[tuple[float, bool]], int]] = []
+
+    def followed(self, frame: Frame, tracks: Sequence[Track], looks: int) -> None:
+        self.heard.append((frame.index, [(round(track.score, 2), track.seen_now) for track in tracks], looks))
+
+
 class Scene:
     """A pipeline of real rules, trackers and gates before two cameras, with scripted ends."""
 
     def __init__(
-        self, *, rule: RuleSettings | None = None, asks: bool = True, motion: MotionSettings | None = None
+        self,
+        *,
+        rule: RuleSettings | None = None,
+        asks: bool = True,
+        motion: MotionSettings | None = None,
+        looks: float = 0.0,
     ) -> None:
         self.clock = ManualClock()
         self.frames = ScriptedFrames(self.clock)
@@ -122,6 +151,8 @@ class Scene:
         self.outbox = ListOutbox()
         self.asker = ListAsker()
         self.faults = Faults()
+        self.audience = Audience()
+        paces = {name: Pace(waits=True) for name in ("front", "back")}
         self.lanes = {
             name: Lane(
                 Tracker(TrackSettings()),
@@ -151,6 +182,8 @@ class Scene:
             clock=self.clock,
             faults=self.faults,
             min_score=0.2,
+            looks=SecondLooks(LookBudget(LookSettings(per_frame=looks), paces), (16, 16)) if looks else None,
+            audience=self.audience,
         )
 
     def frame(self, camera: str = "front", image: Image = PICTURE) -> Frame:
@@ -412,3 +445,82 @@ def test_the_tally_counts_an_alert_where_it_stands_and_stays_bounded() -> None:
     tally.note(change(1, AlertEvent.UPDATE, AlertState.CONFIRMED))
     assert tally.alerts()[AlertState.CONFIRMED] == Tally.REMEMBERED
     assert tally.alerts()[AlertState.RETRACTED] == 1, "the oldest was forgotten, and counts where it was"
+
+
+def small(scene: Scene) -> None:
+    """An object that fits a look of 16 by 16 pixels, uncertain in the whole frame."""
+    scene.detector.box = (0.45, 0.45, 0.5, 0.55)
+    scene.detector.score = UNSURE
+
+
+def test_what_is_uncertain_is_looked_at_again_and_the_closer_look_counts() -> None:
+    scene = Scene(looks=1.0)
+    small(scene)
+    # The region is 16 by 16 pixels around the middle of the box: pixels 38 to 54 across, 24 to 40 down.
+    scene.detector.closer = [(CERTAIN, (0.33, 0.3, 0.63, 0.7))]
+    scene.run(*scene.several(2))
+    assert scene.detector.pictures == [(64, 96), (16, 16)] * 2
+    assert [(index, looks) for index, _, looks in scene.audience.heard] == [(0, 1), (1, 1)]
+    assert [tracks for _, tracks, _ in scene.audience.heard] == [[(CERTAIN, True)]] * 2
+    assert scene.told()[0] == (AlertEvent.NEW, AlertState.CONFIRMED)
+    assert scene.asker.asks == []
+    assert scene.lanes["front"].looks == 2
+
+
+def test_a_false_box_does_not_survive_a_closer_look() -> None:
+    scene = Scene(looks=1.0)
+    small(scene)
+    scene.detector.closer = []
+    scene.run(*scene.several(5))
+    assert scene.told() == []
+    assert scene.audience.heard[-1] == (4, [], 1)
+
+
+def test_without_looks_each_frame_is_judged_once() -> None:
+    scene = Scene()
+    small(scene)
+    scene.run(*scene.several(3))
+    assert scene.detector.pictures == [(64, 96)] * 3
+    assert [looks for _, _, looks in scene.audience.heard] == [0, 0, 0]
+
+
+def test_nothing_to_see_is_not_looked_at_twice() -> None:
+    scene = Scene(looks=2.0)
+    scene.detector.score = None
+    scene.run(*scene.several(3))
+    assert scene.detector.pictures == [(64, 96)] * 3
+
+
+def test_a_look_that_fails_leaves_what_the_whole_frame_showed() -> None:
+    scene = Scene(looks=1.0)
+    small(scene)
+    scene.detector.closer = InferenceFailed("the scripted model failed")
+    scene.run(*scene.several(3))
+    assert scene.faults.counts() == {"InferenceFailed": 3}
+    assert scene.audience.heard[-1] == (2, [(UNSURE, True)], 0)
+
+
+def test_what_a_look_finds_in_a_mask_is_ignored() -> None:
+    scene = Scene(looks=1.0)
+    small(scene)
+    scene.lanes["front"].masks = MaskFilter(
+        [MaskSettings(camera="front", polygon=((0.4, 0.57), (0.6, 0.57), (0.6, 0.9), (0.4, 0.9)))], "front"
+    )
+    scene.detector.closer = [(CERTAIN, (0.33, 0.3, 0.63, 0.9))]
+    scene.run(*scene.several(3))
+    assert all(tracks == [] for _, tracks, _ in scene.audience.heard)
+    assert scene.told() == []
+    scene.detector.closer = [(CERTAIN, (0.33, 0.3, 0.63, 0.7))]
+    scene.run(*scene.several(3))
+    assert scene.told()[0] == (AlertEvent.NEW, AlertState.CONFIRMED)
+
+
+def test_a_new_model_looks_at_its_own_resolution() -> None:
+    scene = Scene(looks=1.0)
+    small(scene)
+    scene.detector.closer = []
+    adopted: list[str] = []
+    model = NewModel(scene.detector, (24, 24), 0.2, BAND, lambda: adopted.append("new"))
+    scene.run(scene.frame(), lambda: scene.inbox.put(model), scene.frame())
+    assert adopted == ["new"]
+    assert scene.detector.pictures == [(64, 96), (16, 16), (64, 96), (24, 24)]

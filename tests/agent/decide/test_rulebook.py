@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -327,3 +328,16 @@ def test_new_rules_end_what_has_no_rule_any_more_and_keep_the_rest():
     assert {change.id for change in scene.told if change.event == "end"} == kept
     late = next(ask for ask in scene.asks if ask.alert_id == changes[-1].id)
     assert scene.answer(verdict(late)) == [("update", "confirmed")], "a removed rule's alert can still be amended"
+
+
+def test_without_a_cloud_only_what_the_device_stands_behind_is_alerted():
+    scene = Scene(asking=None)
+    doubted = replace(person(), belief=0.3, stands=False)
+    assert scene.frames(10, doubted) == []
+    assert scene.frames(1, person()) == [("new", "confirmed")]
+
+
+def test_what_the_device_does_not_stand_behind_is_asked_about():
+    scene = Scene()
+    assert scene.frames(10, replace(person(), belief=0.3, stands=False)) == [("new", "provisional")]
+    assert len(scene.asks) == 1

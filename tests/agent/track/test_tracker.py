@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agent.track import Tracker, TrackSettings
+from agent.track import Tracker, TrackSettings, standing
 from vision.detections import Detections
 
 LABELS = ("person", "car", "")
@@ -142,6 +142,102 @@ def test_a_clock_that_stands_or_goes_back_is_taken_as_standing():
     assert (track.id, track.last_at, track.hits) == (1, 5.0, 2)
 
 
+def test_belief_rises_with_what_is_seen_and_sinks_with_what_is_not():
+    tracker = Tracker(TrackSettings())
+    believed = [tracker.update(found(person(0.4, 0.8)), k / 10)[0].belief for k in range(20)]
+    assert believed == sorted(believed)
+    assert believed[0] < 0.6
+    assert believed[-1] == pytest.approx(0.8, abs=0.02)
+    sinking = [tracker.update(found(), 1.9 + k / 10)[0].belief for k in range(1, 5)]
+    assert believed[-1] > sinking[0] > sinking[-1] > 0.3
+
+
+def test_belief_does_not_depend_on_how_often_an_object_is_looked_at():
+    believed = []
+    for fps in (5, 30):
+        tracker = Tracker(TrackSettings())
+        for k in range(fps + 1):
+            (track,) = tracker.update(found(person(0.4, 0.8)), k / fps)
+        believed.append(track.belief)
+    assert believed[0] == pytest.approx(believed[1], abs=0.01)
+
+
+def test_the_device_stands_behind_what_it_believes_in_and_goes_on_while_it_is_hidden():
+    tracker = Tracker(TrackSettings(coast_s=2.0))
+    once = tracker.update(found(person(0.4, 0.9)), 0.0)
+    assert standing(once) == (), "one frame's word is not enough"
+    for k in range(1, 15):
+        tracks = tracker.update(found(person(0.4, 0.9), person(0.7, 0.36)), k / 10)
+    assert [track.id for track in standing(tracks)] == [1]
+    (track,) = standing(tracker.update(found(), 1.6))
+    assert not track.seen_now
+    assert standing(tracker.update(found(), 3.3)) == ()
+
+
+def test_belief_in_what_is_hidden_behind_another_sinks_slowly():
+    believed = []
+    for step in (0.01, 0.0):
+        tracker = Tracker(TrackSettings())
+        for k in range(18):
+            tracker.update(found(person(0.4), person(0.6 - step * k)), k / 10)
+        for k in range(18, 20):
+            first, second = tracker.update(found(person(0.6 - step * k)), k / 10)
+        assert (first.seen_now, second.seen_now) == (False, True)
+        believed.append(first.belief)
+    passed, alone = believed
+    assert passed > alone + 0.1
+
+
+def test_what_is_expected_before_a_frame_is_where_it_will_be():
+    tracker = Tracker(TrackSettings())
+    assert tracker.expected(0.0) == ()
+    for k in range(10):
+        tracker.update(found(person(0.1 + 0.01 * k)), k / 10)
+    (one,) = tracker.expected(1.0)
+    assert (one.id, one.label, one.looked_at) == (1, "person", None)
+    assert one.box[0] == pytest.approx(0.2, abs=0.005)
+    (track,) = tracker.update(found(person(0.2)), 1.0)
+    assert (track.id, track.hits) == (1, 11)
+
+
+def test_expecting_changes_nothing():
+    plain, asked = Tracker(TrackSettings()), Tracker(TrackSettings())
+    for k in range(12):
+        seen = found(person(0.1 + 0.02 * k)) if k % 4 else found()
+        asked.expected(k / 10)
+        assert plain.update(seen, k / 10) == asked.update(seen, k / 10)
+
+
+def test_a_place_was_looked_at_when_the_look_held_all_of_the_object():
+    tracker = Tracker(TrackSettings())
+    tracker.update(found(person(0.1), person(0.6)), 0.0, [(0.0, 0.0, 0.3, 0.8), (0.62, 0.0, 1.0, 1.0)])
+    assert [one.looked_at for one in tracker.expected(0.1)] == [0.0, None]
+
+
+RED, BLUE = (0.0, 0.0, 200.0) * 3, (200.0, 0.0, 0.0) * 3
+
+
+def test_two_who_meet_and_turn_back_are_told_apart_by_their_looks():
+    kept = []
+    for looks in ((RED, BLUE), (None, None)):
+        tracker = Tracker(TrackSettings())
+        for k in range(41):
+            step = 0.011 * min(k, 40 - k)
+            left, right = person(0.3 + step, 0.8), person(0.7 - step, 0.75)
+            tracks = tracker.update(found(left, right), k / 10, (), looks)
+        kept.append([round(track.box[0], 1) for track in tracks] == [0.3, 0.7])
+    assert kept[0]
+
+
+def test_someone_else_at_the_place_of_the_lost_is_not_taken_for_them():
+    for looks, number in ((BLUE, 2), (RED, 1)):
+        tracker = Tracker(TrackSettings())
+        for k in range(10):
+            tracker.update(found(person(0.4)), k / 10, (), [RED])
+        (track,) = (one for one in tracker.update(found(person(0.45)), 1.5, (), [looks]) if one.seen_now)
+        assert track.id == number
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -180,4 +276,6 @@ def test_any_detections_give_sound_tracks(frames):
             assert track.first_at <= track.last_at <= now
             assert track.last_at == now or not track.seen_now
             assert track.score <= track.best_score
+            assert 0 <= track.belief <= track.best_score + 1e-6
+            assert track.hits > 1 or not track.stands
             assert firsts.setdefault(track.id, (track.label, track.first_at)) == (track.label, track.first_at)
