@@ -13,7 +13,7 @@ BoxSizes = Annotated[float, Field(ge=0.0, le=5.0)]
 
 
 class TrackSettings(Settings):
-    """How detections become objects; the defaults were tuned on the first half of PETS09-S2L1 with three detectors.
+    """How detections become objects; the defaults were tuned on the first half of PETS09-S2L1.
 
     Attributes:
         low_score: Detections below it are ignored; ask the detector for no less.

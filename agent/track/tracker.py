@@ -31,10 +31,10 @@ HIDDEN_S: Final = 2.5
 """How slowly belief in what is hidden sinks: people pass behind each other within a second or two."""
 FORGETTING_S: Final = 0.6
 """How slowly belief sinks in what should be seen and is not: detectors miss a person for a few frames at a time."""
-
 UNLIKE: Final = 2.0
-"""What a difference in looks takes from an overlap. On the first half of PETS09-S2L1, two sightings of one person .3 s
-apart differ by .04 in the median, two people by .13. Anything from 1 to 4 took a third of the identity switches away."""
+"""What a difference in looks takes from an overlap. On the first half of PETS09-S2L1, two sightings of one person
+.3 s apart differ by .04 in the median, two people by .13; any factor from 1 to 4 took a third of the identity
+switches away."""
 STRANGE: Final = 3.0
 """The same for nearness, in box sizes."""
 
