@@ -25,6 +25,7 @@ from agent.deliver.stream_cost import StreamCost
 from agent.detect.appearance import appearances
 from agent.detect.looks import SecondLooks, Seen, look, merged, targets
 from agent.detect.motion import MotionGate
+from agent.detect.movement import Movement
 from agent.domain import AlertChange, Answer, Ask, Clock, Frame, Track
 from agent.track.tracker import Tracker
 from vision.detections import Detections, Detector
@@ -136,6 +137,8 @@ class Lane:
     tracker: Tracker
     masks: MaskFilter
     gate: MotionGate | None = None
+    movement: Movement | None = None
+    """Where second looks go beside what the detector shows."""
     stream_cost: StreamCost | None = None
     judged: int = 0
     still: int = 0
@@ -349,7 +352,9 @@ class Pipeline:
         if self._looks is None:
             return Seen(whole)
         expected = lane.tracker.expected(frame.at)
-        regions = self._looks.choose(frame, targets(whole, expected, self._rules.labels, frame.at))
+        wanted = targets(whole, expected, self._rules.labels, frame.at)
+        moving = [] if lane.movement is None else lane.movement.targets(frame.image, wanted, frame.at)
+        regions = self._looks.choose(frame, wanted + moving)
         if not regions:
             return Seen(whole)
         try:
@@ -360,6 +365,8 @@ class Pipeline:
         height, width = frame.image.shape[:2]
         seen = merged(whole, regions, close, (width, height), self._min_score)
         lane.looks += len(regions)
+        if lane.movement is not None:
+            lane.movement.looked(moving, seen.looked, frame.at)
         return Seen(lane.masks.keep(seen.detections), seen.looked)
 
     def _deliver(self, changes: Sequence[AlertChange], frame: Frame | None) -> None:

@@ -14,11 +14,11 @@ import itertools
 import json
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import cv2
 import numpy as np
@@ -29,6 +29,7 @@ from agent.decide.settings import RuleSettings
 from agent.deliver.faults import Faults
 from agent.detect.budget import LookBudget, Pace
 from agent.detect.looks import SecondLooks
+from agent.detect.movement import Movement
 from agent.detect.settings import LookSettings
 from agent.domain import AlertChange, Frame, Track
 from agent.pipeline import Inbox, Lane, Pipeline, Stages
@@ -37,6 +38,7 @@ from bench.accuracy import Floats, Truth, average_precision, precision_and_recal
 from bench.events import AlertFigures, alert_figures, identity_switches
 from bench.labelled import FRAMES, labels_file
 from bench.recorded import RecordedDetector
+from vision.detections import Image
 from vision.detector import open_detector
 from wire.errors import VedetteError
 from wire.messages import AlertEvent
@@ -120,29 +122,38 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A labelled clip, decoded."""
+    """A labelled clip.
 
-    images: np.ndarray[tuple[int, int, int, int], np.dtype[np.uint8]]
+    Attributes:
+        size: Width and height, in pixels.
+    """
+
+    file: Path
+    size: tuple[int, int]
     fps: float
     truths: dict[int, Truth]
 
     @property
     def scale(self) -> Floats:
         """From shares of the frame to pixels."""
-        height, width = self.images.shape[1:3]
-        return np.array([width, height, width, height], float)
+        return np.array(self.size * 2, float)
+
+    def pictures(self, frames: range) -> Iterator[tuple[int, Image]]:
+        """Those frames and their indices, decoded one by one."""
+        video = cv2.VideoCapture(str(self.file))
+        for index in range(frames.stop):
+            read, image = video.read()
+            if not read:
+                return
+            if index >= frames.start:
+                yield index, cast("Image", image)
 
 
 def read_clip(file: Path, labels: Path) -> Clip:
-    """Decode the whole clip: a gigabyte for the demo's."""
+    """The clip and its labels."""
     video = cv2.VideoCapture(str(file))
-    images = []
-    while True:
-        read, image = video.read()
-        if not read:
-            break
-        images.append(image)
-    return Clip(np.stack(images), float(video.get(cv2.CAP_PROP_FPS)), read_mot(labels))
+    size = (int(video.get(cv2.CAP_PROP_FRAME_WIDTH)), int(video.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+    return Clip(file, size, float(video.get(cv2.CAP_PROP_FPS)), read_mot(labels))
 
 
 def run(
@@ -155,7 +166,7 @@ def run(
         frames=walk,
         inbox=Inbox(walk.wake),
         detector=detector,
-        lanes={CAMERA: Lane(Tracker(tracking), MaskFilter((), CAMERA))},
+        lanes={CAMERA: Lane(Tracker(tracking), MaskFilter((), CAMERA), movement=Movement())},
         rules=RuleBook(
             (RuleSettings(name="anyone", labels=(LABEL,)),), (), None, (0.0, 1.0), lambda: f"{next(ids):032x}"
         ),
@@ -169,9 +180,8 @@ def run(
     )
     policy_s, inference_s = [], []
     asked = detector.asked
-    for index in frames:
+    for index, image in clip.pictures(frames):
         walk.frame, walk.now = index, index / clip.fps
-        image = clip.images[index]
         detector.show(index, image)
         before = _policy_s(pipeline.stages) - detector.spent_s
         pipeline.judge(Frame(CAMERA, index, image, walk.now))

@@ -44,6 +44,7 @@ from agent.detect.budget import LookBudget, Pace
 from agent.detect.detector import model_status, open_configured
 from agent.detect.looks import SecondLooks
 from agent.detect.motion import MotionGate
+from agent.detect.movement import Movement
 from agent.domain import Clock
 from agent.pipeline import Inbox, Lane, NewRules, Pipeline
 from agent.track.tracker import Tracker
@@ -290,5 +291,6 @@ def _lane(camera: CameraConfig, config: Config) -> Lane:
         tracker=Tracker(config.tracking),
         masks=MaskFilter(config.masks, camera.name),
         gate=MotionGate(camera.motion) if camera.motion is not None else None,
+        movement=Movement() if config.looks.per_frame else None,
         stream_cost=StreamCost(),
     )

@@ -1,4 +1,4 @@
-"""The motion gate: a still scene is not worth an inference."""
+"""What differs from the background; and the motion gate: a still scene is not worth an inference."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated, Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
+from agent.domain import Box
 from agent.settings import Settings
 from vision.detections import Image
 
@@ -44,7 +46,7 @@ class MotionGate:
 
     def __init__(self, settings: MotionSettings) -> None:
         self._settings = settings
-        self._planes: _Planes | None = None
+        self._planes: Planes | None = None
         self._seen_at = 0.0
         self._looked_at = 0.0
         self._moved_at = 0.0
@@ -67,7 +69,7 @@ class MotionGate:
     def _moved(self, image: Image, now: float) -> bool:
         planes = self._planes
         if planes is None or planes.shape != image.shape:
-            self._planes = _Planes(image)
+            self._planes = Planes(image)
             self._seen_at = now
             return True
         planes.load(image)
@@ -80,8 +82,8 @@ class MotionGate:
         return share >= self._settings.min_area
 
 
-class _Planes:
-    """The small pictures, allocated once for a frame size."""
+class Planes:
+    """The small pictures of one camera, allocated once for a frame size."""
 
     def __init__(self, image: Image) -> None:
         self.shape = image.shape
@@ -119,6 +121,23 @@ class _Planes:
         cv2.absdiff(self._grey, self._background, dst=self._difference)
         cv2.threshold(self._difference, threshold, 255, cv2.THRESH_BINARY, dst=self._difference)
         return cv2.countNonZero(self._difference) / self._difference.size
+
+    def blobs(self, smallest: float, joined: npt.NDArray[np.uint8]) -> list[Box]:
+        """Boxes, in shares of the frame, around what was found to differ last.
+
+        Args:
+            smallest: The least area, as a share of the picture.
+            joined: uint8 (H, W); parts as near to each other as this reaches are one.
+        """
+        _, _, found, _ = cv2.connectedComponentsWithStats(cv2.dilate(self._difference, joined))
+        rows, columns = self._difference.shape
+        # The cells at the right and lower edge that make no whole one are left out of the planes.
+        across, down = self._width / self.shape[1] / columns, self._height / self.shape[0] / rows
+        return [
+            (x * across, y * down, (x + width) * across, (y + height) * down)
+            for x, y, width, height, cells in found[1:].tolist()
+            if cells >= smallest * rows * columns
+        ]
 
     def blend(self, alpha: float) -> None:
         """Move the background towards the frame at hand."""

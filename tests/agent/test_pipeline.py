@@ -15,6 +15,7 @@ from agent.deliver.stream_cost import StreamCost
 from agent.detect.budget import LookBudget, Pace
 from agent.detect.looks import SecondLooks
 from agent.detect.motion import MotionGate, MotionSettings
+from agent.detect.movement import Movement
 from agent.detect.settings import LookSettings
 from agent.domain import AlertChange, Answer, Ask, Frame, Track
 from agent.pipeline import FAILURES_IN_A_ROW, Inbox, Lane, NewModel, NewRules, Pipeline, Tally
@@ -158,6 +159,7 @@ class Scene:
                 Tracker(TrackSettings()),
                 MaskFilter((), name),
                 MotionGate(motion) if motion is not None else None,
+                Movement() if looks else None,
                 StreamCost(),
             )
             for name in ("front", "back")
@@ -524,3 +526,14 @@ def test_a_new_model_looks_at_its_own_resolution() -> None:
     scene.run(scene.frame(), lambda: scene.inbox.put(model), scene.frame())
     assert adopted == ["new"]
     assert scene.detector.pictures == [(64, 96), (16, 16), (64, 96), (24, 24)]
+
+
+def test_what_moves_unseen_is_looked_at_and_found() -> None:
+    scene = Scene(looks=1.0)
+    scene.detector.score = None
+    scene.detector.closer = [(CERTAIN, (0.2, 0.1, 0.8, 0.9))]
+    moved = PICTURE.copy()
+    moved[20:40, 40:50] = 255
+    scene.run(*scene.several(6), *(scene.frame(image=moved) for _ in range(6)))
+    assert (32, 32) in scene.detector.pictures
+    assert scene.told()[0] == (AlertEvent.NEW, AlertState.CONFIRMED)

@@ -1,0 +1,94 @@
+"""Where something moves: places worth a second look though the detector shows nothing there.
+
+Of what a small model misses, more than a third leaves no box at all, not even one with a low score; but it moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from agent.boxes import covered
+from agent.detect.motion import LIGHT_SHARE, Planes
+from agent.detect.regions import Target
+from agent.domain import Box
+from vision.detections import Image
+
+# From a search over the first half of PETS09-S2L1, in closed loop.
+THRESHOLD: Final = 20.0
+"""Grey levels of 255 above which a place differs from the background: twice the gate's, which must miss nothing."""
+SMALLEST: Final = 1 / 550
+"""Of the picture: a person of 20 by 60 pixels in a frame of 768 by 576 is one and a half times as large."""
+BACKGROUND_S: Final = 8.0
+"""The time constant of the background's average, as the gate's."""
+WORTH: Final = 0.6
+"""As much as a detection of that score."""
+AGAIN_S: Final = 0.5
+"""So long after a look that found nothing, the place is worth another one: leaves in the wind move all day."""
+EXPLAINED: Final = 0.3
+"""Movement of which this much (of the smaller box) lies in a target is that target's."""
+EVERY: Final = 3
+"""In so many judged frames movement is looked for once: it costs as much as all the rest of choosing, and what moves
+unseen still does a moment later."""
+PATCHES: Final = 12
+"""A look is remembered for patches of the picture, so many across and down."""
+
+
+class Movement:
+    """What moves before one camera."""
+
+    def __init__(self) -> None:
+        self._planes: Planes | None = None
+        self._seen_at = 0.0
+        self._turn = 0
+        self._looked_at: dict[tuple[int, int], float] = {}
+        # Heads, trunks and legs of one person move apart from each other, above one another.
+        self._joined = np.ones((5, 3), np.uint8)
+
+    def targets(self, image: Image, known: Sequence[Target], now: float) -> list[Target]:
+        """Where something moves that no known target explains; to be asked once for each judged frame.
+
+        Most frames get no answer, see EVERY.
+
+        Args:
+            image: uint8 (H, W, 3), BGR; any size, and a new size begins anew.
+            known: What is worth a look anyway.
+            now: When it was captured, in seconds.
+        """
+        self._turn = (self._turn + 1) % EVERY
+        if self._turn:
+            return []
+        return [
+            Target(box, WORTH * min(1.0, (now - self._looked_at.get(_patch(box), now - AGAIN_S)) / AGAIN_S))
+            for box in self._moving(image, now)
+            if not any(covered(box, target.box) > EXPLAINED for target in known)
+        ]
+
+    def looked(self, moving: Sequence[Target], places: Sequence[Box], now: float) -> None:
+        """Take note of which of them lie in places that were looked at."""
+        for target in moving:
+            x, y = (target.box[0] + target.box[2]) / 2, (target.box[1] + target.box[3]) / 2
+            if any(place[0] <= x <= place[2] and place[1] <= y <= place[3] for place in places):
+                self._looked_at[_patch(target.box)] = now
+
+    def _moving(self, image: Image, now: float) -> list[Box]:
+        planes = self._planes
+        if planes is None or planes.shape != image.shape:
+            self._planes = Planes(image)
+            self._seen_at = now
+            return []
+        planes.load(image)
+        boxes: list[Box] = []
+        if planes.differing(THRESHOLD) > LIGHT_SHARE:
+            planes.begin_anew()
+        else:
+            boxes = planes.blobs(SMALLEST, self._joined)
+            planes.blend(1.0 - np.exp(-max(0.0, now - self._seen_at) / BACKGROUND_S))
+        self._seen_at = now
+        return boxes
+
+
+def _patch(box: Box) -> tuple[int, int]:
+    return (int(PATCHES * (box[0] + box[2]) / 2), int(PATCHES * (box[1] + box[3]) / 2))

@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+
+from agent.detect.movement import AGAIN_S, EVERY, WORTH, Movement
+from agent.detect.regions import Target
+
+SIZE = (576, 768)
+STEP_S = 0.1
+
+
+@pytest.fixture
+def empty():
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    grey = 120 + 40 * np.sin(rows / 31) + 30 * np.cos(columns / 47)
+    return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def with_person(image, x, y=300, width=30, height=80):
+    drawn = image.copy()
+    drawn[y : y + height, x : x + width] = 230
+    return drawn
+
+
+class Scene:
+    """Shows one picture after another, and only tells of the frames in which movement is looked for."""
+
+    def __init__(self):
+        self.movement = Movement()
+        self.now = 100.0
+
+    def show(self, *images, known=()):
+        found = []
+        for image in images:
+            for _ in range(EVERY):
+                self.now += STEP_S
+                got = self.movement.targets(image, known, self.now)
+                found.append(got)
+        return [got for i, got in enumerate(found) if i % EVERY == EVERY - 1]
+
+
+def test_who_walks_in_is_worth_a_look_where_they_are(empty):
+    scene = Scene()
+    assert scene.show(*[empty] * 5) == [[]] * 5
+    ((target,),) = scene.show(with_person(empty, 200))
+    assert target.worth == WORTH
+    x1, y1, x2, y2 = np.array(target.box) * (768, 576, 768, 576)
+    # The planes' cells, the blur and the joining widen it by a few cells of five by two pixels.
+    assert (x1, y1, x2, y2) == pytest.approx((200, 300, 230, 380), abs=18)
+    assert x1 <= 200
+    assert y1 <= 300
+    assert x2 >= 230
+    assert y2 >= 380
+
+
+def test_what_is_known_already_explains_its_own_movement(empty):
+    scene = Scene()
+    scene.show(*[empty] * 5)
+    known = [Target((190 / 768, 290 / 576, 240 / 768, 390 / 576), 0.1)]
+    assert scene.show(with_person(empty, 200), known=known) == [[]]
+
+
+def test_small_things_are_passed_over(empty):
+    scene = Scene()
+    scene.show(*[empty] * 5)
+    assert scene.show(with_person(empty, 200, width=8, height=8)) == [[]]
+
+
+def test_a_place_that_was_looked_at_is_worth_nothing_for_a_while(empty):
+    scene = Scene()
+    scene.show(*[empty] * 5)
+    person = with_person(empty, 200)
+    ((first,),) = scene.show(person)
+    scene.movement.looked([first], [(0.2, 0.4, 0.5, 0.8)], scene.now)
+    ((again,),) = scene.show(person)
+    assert again.worth == pytest.approx(WORTH * EVERY * STEP_S / AGAIN_S)
+    ((later,),) = scene.show(person)
+    assert later.worth == WORTH
+
+
+def test_a_look_elsewhere_changes_nothing(empty):
+    scene = Scene()
+    scene.show(*[empty] * 5)
+    person = with_person(empty, 200)
+    ((first,),) = scene.show(person)
+    scene.movement.looked([first], [(0.6, 0.4, 0.9, 0.8)], scene.now)
+    assert scene.show(person)[0][0].worth == WORTH
+
+
+def test_a_light_that_goes_on_moves_nothing(empty):
+    scene = Scene()
+    scene.show(*[empty] * 5)
+    bright = np.clip(empty.astype(int) + 60, 0, 255).astype(np.uint8)
+    assert scene.show(bright, bright) == [[], []]
+
+
+def test_a_camera_that_changes_its_size_begins_anew(empty):
+    scene = Scene()
+    scene.show(*[empty] * 5)
+    assert scene.show(with_person(empty, 200)[:480, :640].copy()) == [[]]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (9, 16), (1080, 1920), (577, 771)])
+def test_any_size_of_picture_is_taken(size):
+    scene = Scene()
+    dark = np.zeros((*size, 3), np.uint8)
+    lit = dark.copy()
+    lit[: size[0] // 2, : size[1] // 2] = 200
+    for (found,) in (scene.show(dark), scene.show(lit)):
+        for target in found:
+            assert all(0 <= side <= 1 for side in target.box)
