@@ -23,7 +23,7 @@ SMALLEST: Final = 1 / 550
 """Of the picture: a person of 20 by 60 pixels in a frame of 768 by 576 is one and a half times as large."""
 BACKGROUND_S: Final = 8.0
 """The time constant of the background's average, as the gate's."""
-WORTH: Final = 0.6
+WORTH: Final = 0.3
 """As much as a detection of that score."""
 AGAIN_S: Final = 0.5
 """So long after a look that found nothing, the place is worth another one: leaves in the wind move all day."""

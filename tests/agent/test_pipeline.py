@@ -533,7 +533,7 @@ def test_what_moves_unseen_is_looked_at_and_found() -> None:
     scene.detector.score = None
     scene.detector.closer = [(CERTAIN, (0.2, 0.1, 0.8, 0.9))]
     moved = PICTURE.copy()
-    moved[20:40, 40:50] = 255
+    moved[30:33, 43:47] = 255
     scene.run(*scene.several(6), *(scene.frame(image=moved) for _ in range(6)))
     assert (32, 32) in scene.detector.pictures
     assert scene.told()[0] == (AlertEvent.NEW, AlertState.CONFIRMED)
