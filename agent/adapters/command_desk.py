@@ -66,6 +66,9 @@ class CommandDesk:
         self._time = CloudTime()
         self._proof = asyncio.Event()
         self._taking = asyncio.Lock()
+        # Held from an answer's entry in the journal until it is said, so that a connection which begins in between
+        # does not find it in the journal and hear it said as well.
+        self._speaking = asyncio.Lock()
         self._work: asyncio.Queue[tuple[Command, Accept]] = asyncio.Queue()
         self._waiting = 0
         self._outgoing: deque[Answer] = deque(maxlen=MAX_OUTGOING)
@@ -111,7 +114,7 @@ class CommandDesk:
             except OutboxUnwritable as refused:
                 self._faults.note(refused)
                 reason = f"nothing was done, since it can't be recorded ({refused.what})"
-                self._remember(command.message_id, self._done(command, Outcome.REFUSED, reason))
+                await self._remember(command.message_id, self._done(command, Outcome.REFUSED, reason))
 
     def acked(self, message_ids: Collection[str], made_at: datetime) -> None:
         """The cloud acked messages; see the port."""
@@ -127,14 +130,15 @@ class CommandDesk:
 
     async def connected(self) -> None:
         """A connection began; see the port."""
-        self._outgoing.clear()
-        try:
-            waiting = await asyncio.to_thread(self._journal.unacked)
-        except OutboxUnwritable as refused:
-            self._faults.note(refused)
-            waiting = []
-        self._outgoing.extendleft(reversed((*waiting, *self._unkept.values())))
-        self._more.set()
+        async with self._speaking:
+            self._outgoing.clear()
+            try:
+                waiting = await asyncio.to_thread(self._journal.unacked)
+            except OutboxUnwritable as refused:
+                self._faults.note(refused)
+                waiting = []
+            self._outgoing.extendleft(reversed((*waiting, *self._unkept.values())))
+            self._more.set()
 
     async def next_answer(self) -> bytes:
         """Wait for the next answer; see the port."""
@@ -162,8 +166,9 @@ class CommandDesk:
                 await self._finish(command, Outcome.REFUSED, reason)
             case Accept() as accepted:
                 answer = self._answer(command.message_id, command.name, Phase.ACCEPTED)
-                await asyncio.to_thread(self._journal.accept, command, answer)
-                self._say(answer)
+                async with self._speaking:
+                    await asyncio.to_thread(self._journal.accept, command, answer)
+                    self._say(answer)
                 self._waiting += 1
                 self._work.put_nowait((command, accepted))
 
@@ -175,7 +180,7 @@ class CommandDesk:
             except OutboxUnwritable as refused:
                 self._faults.note(refused)
                 reason = f"nothing was done, since it can't be recorded ({refused.what})"
-                self._remember(command.message_id, self._done(command, Outcome.REFUSED, reason))
+                await self._remember(command.message_id, self._done(command, Outcome.REFUSED, reason))
             finally:
                 self._waiting -= 1
 
@@ -215,12 +220,12 @@ class CommandDesk:
         log.info("command %s %s: %s %s", command.name, command.message_id, outcome, reason)
         entry = Entry(command.message_id, command.name, Stage.DONE, answer)
         try:
-            await asyncio.to_thread(self._journal.finish, entry, command)
+            async with self._speaking:
+                await asyncio.to_thread(self._journal.finish, entry, command)
+                self._say(answer)
         except OutboxUnwritable as refused:
             self._faults.note(refused)
-            self._remember(command.message_id, answer)
-        else:
-            self._say(answer)
+            await self._remember(command.message_id, answer)
 
     # --- answers --------------------------------------------------------------------------------------------------
 
@@ -273,12 +278,13 @@ class CommandDesk:
         self._outgoing.append(answer)
         self._more.set()
 
-    def _remember(self, command_id: str, answer: Answer) -> None:
+    async def _remember(self, command_id: str, answer: Answer) -> None:
         """The disk refuses: the answer lives as long as this process."""
-        self._unkept[command_id] = answer
-        while len(self._unkept) > MAX_REMEMBERED:
-            self._unkept.popitem(last=False)
-        self._say(answer)
+        async with self._speaking:
+            self._unkept[command_id] = answer
+            while len(self._unkept) > MAX_REMEMBERED:
+                self._unkept.popitem(last=False)
+            self._say(answer)
 
     async def _keep_acked(self, message_ids: list[str]) -> None:
         try:

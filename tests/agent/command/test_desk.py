@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -209,6 +210,31 @@ async def test_answers_are_said_again_until_the_cloud_has_them(file: Path) -> No
         await rig.desk.take(other)
         await rig.done(other)
         assert {one.command_id for one in rig.said} == {other.message_id}
+
+
+async def test_an_answer_made_as_a_connection_begins_is_said_once(file: Path) -> None:
+    async with Rig(file, acks=False) as rig:
+        kept, go_on = asyncio.Event(), threading.Event()
+        loop, real = asyncio.get_running_loop(), rig.journal.finish
+
+        def finish(*entry) -> None:
+            real(*entry)
+            loop.call_soon_threadsafe(kept.set)
+            assert go_on.wait(10)
+
+        rig.journal.finish = finish
+        asked, after = command("open-the-door"), command("open-the-gate")
+        taking = asyncio.create_task(rig.desk.take(asked))
+        async with asyncio.timeout(10):
+            await kept.wait()
+        rig.end_connection()
+        rig.begin_connection()
+        await asyncio.sleep(0)
+        go_on.set()
+        await taking
+        await rig.desk.take(after)
+        await rig.done(after)
+        assert [one.command_id for one in rig.said] == [asked.message_id, after.message_id]
 
 
 async def test_too_many_at_once_are_refused(file: Path) -> None:
