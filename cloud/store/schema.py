@@ -104,6 +104,16 @@ alert_events: Final = Table(
     Index(None, "alert_id"),
 )
 
+camera_orders: Final = Table(
+    "camera_orders",
+    metadata,
+    Column("device", _Device, primary_key=True),
+    Column("camera", String(63), primary_key=True),
+    Column("last", BigInteger, nullable=False),
+    Column("ahead", BigInteger),
+    Column("gap_since", UtcTime),
+)
+
 questions: Final = Table(
     "questions",
     metadata,
