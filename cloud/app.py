@@ -169,7 +169,8 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
         ingest = IngestService(link=link, store=batches, bus=bus, counter=counters, clock=clock)
         registry = Registry(data.registry, clock)
         renewing = Renewing(registry, clock)
-        feed = Feed(bus=bus, alerts=alerts, devices=devices, clock=clock)
+        rollouts = RolloutStore(database)
+        feed = Feed(bus=bus, alerts=alerts, devices=devices, rollouts=rollouts, clock=clock)
         routers = [
             read_router(alerts=alerts, devices=devices, pictures=blobs, feed=feed, clock=clock),
             health_router(
@@ -177,7 +178,6 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
             ),
             repository_router(registry.folder.repository),
         ]
-        rollouts = RolloutStore(database)
         rolling = RolloutService(store=rollouts, signer=registry, link=link, bus=bus, clock=clock)
         routers.append(rollouts_router(rollouts=rollouts, clock=clock))
         commands = CommandStore(database)
@@ -198,7 +198,7 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
                 ("broker", broker.supervise),
                 ("link", link.run),
                 ("ingest", ingest.run),
-                ("commands", CommandService(store=commands, devices=devices, link=link, clock=clock).run),
+                ("commands", CommandService(store=commands, devices=devices, link=link, bus=bus, clock=clock).run),
                 ("rollouts", rolling.run),
                 ("revocations", RevocationWatch(devices, callout, clock).run),
                 ("thinning", lambda: thin_for_ever(batches, clock)),

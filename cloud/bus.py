@@ -27,11 +27,13 @@ class Kind(StrEnum):
     ALERT = "alert"
     DEVICE = "device"
     ROLLOUT = "rollout"
+    COMMANDS = "commands"
+    """The trail of commands, as a whole: thousands may be issued at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something changed; `key` is its id. What it is now stands in the store."""
+    """Something changed; `key` is its id, empty for `COMMANDS`. What it is now stands in the store."""
 
     kind: Kind
     key: str

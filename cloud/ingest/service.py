@@ -119,6 +119,8 @@ class IngestService:
             self._bus.publish(Change(Kind.ALERT, standing.alert.id))
         for device in decided.writes.devices:
             self._bus.publish(Change(Kind.DEVICE, device.id))
+        if decided.writes.responses:
+            self._bus.publish(Change(Kind.COMMANDS, ""))
 
 
 def _read(received: Sequence[Received]) -> _Read:

@@ -74,6 +74,14 @@ class CommandPage(BaseModel):
     next: str | None
 
 
+class CommandsChanged(BaseModel):
+    """The event `commands`: what `/api/commands` answers is no longer what it was before `at`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: AwareDatetime
+
+
 def command_view(command: CommandRecord) -> CommandView:
     """The command as the API and `--json` show it."""
     return CommandView(

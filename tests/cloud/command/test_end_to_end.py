@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from cloud.store.commands import CommandRecord, CommandStore
 from cloud.store.database import open_database
 from tests.cloud.command.device import real_device
 from tests.cloud.running import Service, eventually, running
-from tests.cloud.samples import JPEG, connected, mqtt_client, new_id
+from tests.cloud.samples import BOUND_S, JPEG, connected, mqtt_client, new_id
 from wire.codec import encode
 from wire.commands import Command, Outcome, Phase, Response
 from wire.topics import Channel, topic
@@ -63,6 +64,31 @@ async def test_command_is_done_and_its_trail_kept(tmp_path: Path) -> None:
         page = await service.get("/api/commands?device=cam-1")
         assert isinstance(page, dict)
         assert [one["id"] for one in page["commands"]] == [issued.id]
+
+
+async def test_whoever_listens_is_told_that_the_trail_changed(tmp_path: Path) -> None:
+    async with running(tmp_path / "cloud") as service:
+        token = await service.enroll("cam-1")
+        issued, late = record(), record(life_s=0.2)
+        async with (
+            asyncio.timeout(BOUND_S),
+            real_device(tmp_path, service.addresses.mqtt, "cam-1", token),
+            service.http.stream("GET", "/api/events") as stream,
+        ):
+            lines = stream.aiter_lines()
+            await anext(lines)
+
+            async def until_told(of: CommandRecord) -> None:
+                """Its outcome stands in what is read when an event comes."""
+                async for line in lines:
+                    if line == "event: commands" and (await shown(service, of))["outcome"] is not None:
+                        return
+
+            await issue(tmp_path / "cloud", issued)
+            await until_told(issued)
+            # The cloud's own conclusion, without a word from a device.
+            await issue(tmp_path / "cloud", replace(late, device="cam-2"))
+            await until_told(late)
 
 
 async def test_offline_device_gets_it_when_it_comes(tmp_path: Path) -> None:
