@@ -3,9 +3,11 @@
 import { fetchAlerts, fetchDevices, fetchHistory, fetchSummary, ServiceError } from "./api/client";
 import type { Alert, AlertFilter, Device, HistoryPoint, Summary } from "./api/contract";
 import { LiveConnection } from "./api/live";
+import { CommandTrail } from "./commands.svelte";
 import { arrived, EMPTY, extended, type Feed, replaced } from "./model/feed";
 import { withPoint } from "./model/history";
 import { announcement } from "./model/words";
+import { RolloutBoard } from "./rollouts.svelte";
 
 export type Link =
   | { state: "connecting" }
@@ -29,6 +31,8 @@ export class Dashboard {
   pageError = $state<string | null>(null);
   announced = $state("");
   now = $state(Date.now());
+  readonly rollouts = new RolloutBoard();
+  readonly trail = new CommandTrail();
 
   #since = new Set<string>();
   #asked = 0;
@@ -42,6 +46,8 @@ export class Dashboard {
     alert: (alert) => this.#alert(alert),
     device: (device) => this.#device(device),
     summary: (summary) => (this.summary = summary),
+    rollout: (rollout) => this.rollouts.arrived(rollout),
+    commands: () => this.trail.changed(),
   });
   #reason = "";
 
@@ -101,6 +107,8 @@ export class Dashboard {
     this.#reason = "";
     this.link = { state: "live" };
     this.loaded = true;
+    this.rollouts.changed();
+    this.trail.changed();
     await Promise.allSettled(this.devices.map((device) => this.#history(device.device)));
   }
 

@@ -1,0 +1,85 @@
+/** Rollouts as the page knows them: read once somebody looks at them, and kept current by the stream from there on. */
+
+import { fetchRollout, fetchRollouts, ServiceError } from "./api/client";
+import type { Rollout, RolloutDetail } from "./api/updates";
+import { withRollout } from "./model/rollouts";
+
+export class RolloutBoard {
+  /** The latest first. */
+  list = $state.raw<readonly Rollout[]>([]);
+  loaded = $state(false);
+  error = $state<string | null>(null);
+  /** The one that is looked at. */
+  detail = $state.raw<RolloutDetail | null>(null);
+  /** Why that one could not be read. */
+  detailError = $state<string | null>(null);
+
+  #chosen: string | null = null;
+  #looking = false;
+  /** Came by the stream since the last question: newer than its answer. */
+  #since = new Map<string, RolloutDetail>();
+
+  /** Somebody looks at the page, until the returned function is called. */
+  look(): () => void {
+    this.#looking = true;
+    void this.#read();
+    return () => (this.#looking = false);
+  }
+
+  /** Somebody looks at one of them. */
+  choose(id: string | null): void {
+    if (id === this.#chosen) return;
+    this.#chosen = id;
+    this.detail = null;
+    this.detailError = null;
+    if (id !== null) void this.#readOne(id);
+  }
+
+  /** Anything may have changed, as after a lost connection. */
+  changed(): void {
+    if (!this.#looking) return;
+    void this.#read();
+    if (this.#chosen !== null) void this.#readOne(this.#chosen);
+  }
+
+  arrived(rollout: RolloutDetail): void {
+    this.#since.set(rollout.id, rollout);
+    if (this.loaded) this.list = withRollout(this.list, rollout);
+    this.#show(rollout);
+  }
+
+  #show(rollout: RolloutDetail): void {
+    // Those that nobody looks at would only grow old here.
+    if (rollout.id !== this.#chosen) return;
+    this.detail = rollout;
+    this.detailError = null;
+  }
+
+  async #read(): Promise<void> {
+    this.#since = new Map();
+    const since = this.#since;
+    try {
+      const found = await fetchRollouts();
+      // Another question was asked meanwhile, and its answer is newer.
+      if (since !== this.#since) return;
+      this.list = [...since.values()].reduce<readonly Rollout[]>(withRollout, found);
+      this.loaded = true;
+      this.error = null;
+    } catch (error) {
+      if (!(error instanceof ServiceError)) throw error;
+      this.error = error.message;
+    }
+  }
+
+  async #readOne(id: string): Promise<void> {
+    const before = this.detail;
+    try {
+      const found = await fetchRollout(id);
+      // What the stream told since is newer.
+      if (this.detail === before) this.#show(found);
+    } catch (error) {
+      if (!(error instanceof ServiceError)) throw error;
+      if (id === this.#chosen) this.detailError = error.message;
+    }
+  }
+}
