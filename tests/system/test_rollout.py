@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page, expect
 
 from agent.app.run import EX_RESTART
+from tests.system.browser import in_browser
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import BOUND_S, Kept, environment, eventually
 from tests.vision.tiny_models import CELLS, PICTURE, Spec, build, write_manifest
@@ -115,7 +118,7 @@ class Fleet:
         enrol(folder, self.devices)
         self._root = folder / "root.json"
         self._root.write_text(self.vedette("model", "keys", "show-root"))
-        _, self._addresses = start_service(self.children, folder)
+        _, self.addresses = start_service(self.children, folder)
         self.agents = {device: self.start(device) for device in self.devices}
         eventually(lambda: all(self.reported(device) for device in self.devices), "the agents report")
 
@@ -128,8 +131,8 @@ class Fleet:
             device=device,
             data=own / "data",
             clip=need_clip(),
-            mqtt=self._addresses.mqtt,
-            http=self._addresses.http,
+            mqtt=self.addresses.mqtt,
+            http=self.addresses.http,
             token=token_file(self.folder, device),
             root=self._root,
         )
@@ -244,6 +247,50 @@ def test_every_device_switches_and_every_device_returns(fleet: Fleet) -> None:
         assert fleet.judging(device) == DEFAULT_MODEL
     fleet.check_no_gap()
     fleet.check_no_silence()
+    fleet.children.check()
+
+
+@pytest.mark.parametrize("fleet", [1], indirect=True)
+def test_dashboard_shows_what_watch_shows(fleet: Fleet, tmp_path: Path) -> None:
+    (device,) = fleet.devices
+    expect.set_options(timeout=SETTLED_S * 1000)
+
+    def look(page: Page) -> None:
+        page.goto(f"{fleet.addresses.dashboard}#/rollouts")
+        expect(page.get_by_test_id("no-rollout")).to_be_visible()
+        begun = fleet.roll_out(UPGRADE_MODEL, "--stages", "100")
+        # Live from here on: nothing is loaded again.
+        row = page.get_by_test_id("rollout-device")
+        expect(row).to_contain_text("at work")
+        expect(row).to_contain_text("probation")
+        page.screenshot(path=tmp_path / "under-way.png")
+        expect(row).to_contain_text("runs it")
+        expect(row).to_contain_text(re.compile(r"Trial: agreement \d+\s%.* 10 frames"))
+        shown = page.get_by_test_id("rollout")
+        expect(shown).to_contain_text("finished")
+        watched = json.loads(fleet.vedette("rollout", "watch", begun, "--json").splitlines()[-1])
+        counts = watched["counts"]
+        assert (watched["phase"], counts["committed"], counts["eligible"]) == ("finished", 1, 1)
+        expect(page.get_by_test_id("reason")).to_have_text(watched["reason"])
+        expect(page.get_by_test_id("counts").get_by_role("img")).to_have_accessible_name(
+            "Of {eligible} devices: {committed} run it, {pending} at work, {failed} failed, {away} away".format(
+                **counts
+            )
+        )
+        page.screenshot(path=tmp_path / "finished.png")
+
+        page.get_by_role("link", name="Commands").click()
+        expect(page.get_by_test_id("no-command")).to_be_visible()
+        fleet.vedette("command", device, "snapshot", "camera=gate", "--wait")
+        picture = page.get_by_test_id("command").get_by_role("img", name=f"What {device} saw")
+        page.wait_for_function("image => image.naturalWidth > 100", arg=picture.element_handle())
+        page.screenshot(path=tmp_path / "commands.png")
+
+        page.get_by_role("link", name="Overview").click()
+        expect(page.get_by_test_id("update")).to_contain_text(UPGRADE_MODEL)
+        page.screenshot(path=tmp_path / "overview.png", full_page=True)
+
+    assert in_browser(look) == []
     fleet.children.check()
 
 

@@ -212,7 +212,7 @@ def test_a_device_card_tells_of_its_update(page: Page, service: FakeService):
     expect(update).to_contain_text("Takes no update: the signed metadata has expired")
     expect(update.locator("code")).to_have_attribute("title", bad["digest"])
     service.rollouts = [rollout(1, order("yard"))]
-    update.get_by_role("link", name="rollout").click()
+    update.get_by_role("link", name="nanodet").click()
     expect(rows(page)).to_contain_text("yard")
 
     page.go_back()
