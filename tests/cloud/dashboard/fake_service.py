@@ -23,6 +23,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 
+from cloud.deployment import OPEN
 from cloud.domain import TelemetryPoint
 from cloud.web.commands import CommandPage, CommandsChanged
 from cloud.web.doorway import LOOPBACK_NAMES, Doorway
@@ -206,9 +207,10 @@ class FakeService:
 
     def _add_boards(self, app: FastAPI) -> None:
         @app.get("/api/rollouts")
-        async def _rollouts() -> list[RolloutView]:
-            self.asked.append("rollouts")
-            return [_spoken(RolloutView, {k: v for k, v in one.items() if k != "devices"}) for one in self.rollouts]
+        async def _rollouts(only_open: bool = False) -> list[RolloutView]:
+            self.asked.append("open rollouts" if only_open else "rollouts")
+            listed = [one for one in self.rollouts if one["phase"] in OPEN or not only_open]
+            return [_spoken(RolloutView, {k: v for k, v in one.items() if k != "devices"}) for one in listed]
 
         @app.get("/api/rollouts/{rollout_id}")
         async def _rollout(rollout_id: str) -> Response:

@@ -125,7 +125,7 @@ def test_a_rollout_is_followed_live_to_its_halt(page: Page, service: FakeService
     rejected = reported("gate", state="rejected", reason=REASON, trial=trial(), **own)
     service.push("device", device("gate", reported=rejected))
     refused = order("gate", fate="failed", state="rejected", reason=REASON)
-    why = f"1 of all 1 devices tried failed; most often: {REASON}"
+    why = f"1 of all 1 device tried failed; most often: {REASON}"
     service.move_rollout(rollout(1, refused, order("yard"), policy=policy, phase="halted", reason=why))
     expect(page.get_by_test_id("reason")).to_contain_text(f"Halted: {why}")
     expect(page.get_by_test_id("reason").get_by_role("listitem").first).to_contain_text(
@@ -143,6 +143,22 @@ def test_a_rollout_is_followed_live_to_its_halt(page: Page, service: FakeService
     page.get_by_text("Gates and policy").click()
     expect(shown).to_contain_text(re.compile(r"Agreement with the present model\s*at least 30\s%"))
     expect(shown).to_contain_text(re.compile(r"Canaries\s*gate"))
+
+
+def test_the_navigation_says_when_a_rollout_needs_a_person(page: Page, service: FakeService):
+    service.rollouts = [rollout(2, order("gate")), rollout(1, phase="finished")]
+    page.goto(service.address)
+    expect(page.get_by_test_id("link")).to_have_text("Live")
+    link = page.get_by_role("navigation", name="Pages").get_by_role("link", name="Rollouts")
+    expect(link).to_have_accessible_name("Rollouts under way")
+
+    service.move_rollout(rollout(2, order("gate", fate="failed"), phase="halted", reason=REASON))
+    expect(link).to_have_accessible_name("Rollouts halted")
+    expect(page.locator("[aria-live=polite]")).to_have_text(
+        f"The rollout of nanodet-g-416-fp16 1.0.0 halted: {REASON}"
+    )
+    service.move_rollout(rollout(2, order("gate", fate="failed"), phase="aborted"))
+    expect(link).to_have_accessible_name("Rollouts")
 
 
 def test_an_older_rollout_is_looked_at_while_another_one_moves(page: Page, service: FakeService):
@@ -292,7 +308,7 @@ def test_nothing_is_asked_for_that_nobody_looks_at(page: Page, service: FakeServ
     service.move_rollout(rollout(1, order("gate")))
     service.raise_alert(alert(1))
     expect(page.get_by_test_id("alert")).to_have_count(1)
-    assert service.asked == []
+    assert set(service.asked) == {"open rollouts"}
 
     page.get_by_role("link", name="Commands").click()
     expect(commands(page)).to_have_count(1)

@@ -327,6 +327,16 @@ async def test_rollout_is_shown_with_its_devices_at_most_once_a_second(site: Sit
     assert (shown["rollout"]["phase"], shown["rollout"]["reason"]) == ("halted", halted.reason)
 
 
+async def test_rollouts_that_are_over_can_be_left_out(site: Site) -> None:
+    over, begun = rollout_of(phase=Phase.ABORTED), rollout_of()
+    for one in (over, begun):
+        await site.rollouts.add(one)
+    every = (await site.http.get("/api/rollouts")).json()
+    assert [one["id"] for one in every] == [begun.id, over.id]
+    (still,) = (await site.http.get("/api/rollouts?only_open=true")).json()
+    assert still["id"] == begun.id
+
+
 async def test_rollout_that_could_not_be_read_is_shown_when_it_can(
     site: Site, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

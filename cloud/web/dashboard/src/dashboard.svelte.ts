@@ -3,9 +3,11 @@
 import { fetchAlerts, fetchDevices, fetchHistory, fetchSummary, ServiceError } from "./api/client";
 import type { Alert, AlertFilter, Device, HistoryPoint, Summary } from "./api/contract";
 import { LiveConnection } from "./api/live";
+import type { RolloutDetail } from "./api/updates";
 import { CommandTrail } from "./commands.svelte";
 import { arrived, EMPTY, extended, type Feed, replaced } from "./model/feed";
 import { withPoint } from "./model/history";
+import { named } from "./model/rollouts";
 import { announcement } from "./model/words";
 import { RolloutBoard } from "./rollouts.svelte";
 
@@ -46,7 +48,7 @@ export class Dashboard {
     alert: (alert) => this.#alert(alert),
     device: (device) => this.#device(device),
     summary: (summary) => (this.summary = summary),
-    rollout: (rollout) => this.rollouts.arrived(rollout),
+    rollout: (rollout) => this.#rollout(rollout),
     commands: () => this.trail.changed(),
   });
   #reason = "";
@@ -147,6 +149,14 @@ export class Dashboard {
       if (alert.event === "new") this.announced = announcement(alert, null);
     } else if (before.alert.state !== alert.state) {
       this.announced = announcement(alert, before.alert.state);
+    }
+  }
+
+  #rollout(rollout: RolloutDetail): void {
+    const before = this.rollouts.open.find(({ id }) => id === rollout.id);
+    this.rollouts.arrived(rollout);
+    if (rollout.phase === "halted" && before?.phase !== "halted") {
+      this.announced = `The rollout of ${named(rollout.target)} halted: ${rollout.reason}`;
     }
   }
 

@@ -3,6 +3,7 @@
 import type { Component } from "svelte";
 
 import type { Dashboard } from "./dashboard.svelte";
+import { type Mark, rolloutMark } from "./model/rollouts";
 import Commands from "./pages/Commands.svelte";
 import Overview from "./pages/Overview.svelte";
 import Rollouts from "./pages/Rollouts.svelte";
@@ -18,6 +19,8 @@ export interface Page {
   readonly path: string;
   readonly title: string;
   readonly component: Component<PageProps>;
+  /** What stands beside its title: that something is under way there, or needs a person. */
+  readonly mark?: (dashboard: Dashboard) => Mark | null;
   /** Other first words that show it. */
   readonly also?: readonly string[];
 }
@@ -26,7 +29,7 @@ const OVERVIEW: Page = { path: "", title: "Overview", component: Overview, also:
 
 export const PAGES: readonly Page[] = [
   OVERVIEW,
-  { path: "rollouts", title: "Rollouts", component: Rollouts },
+  { path: "rollouts", title: "Rollouts", component: Rollouts, mark: ({ rollouts }) => rolloutMark(rollouts.open) },
   { path: "commands", title: "Commands", component: Commands },
 ];
 

@@ -1,10 +1,15 @@
-/** Rollouts as the page knows them: read once somebody looks at them, and kept current by the stream from there on. */
+/**
+ * Rollouts as the page knows them: those that are not over always, for the mark in the navigation; the others once
+ * somebody looks. The stream keeps them current.
+ */
 
-import { fetchRollout, fetchRollouts, ServiceError } from "./api/client";
+import { fetchOpenRollouts, fetchRollout, fetchRollouts, ServiceError } from "./api/client";
 import type { Rollout, RolloutDetail } from "./api/updates";
-import { withRollout } from "./model/rollouts";
+import { OPEN, withRollout } from "./model/rollouts";
 
 export class RolloutBoard {
+  /** Those that are not over. */
+  open = $state.raw<readonly Rollout[]>([]);
   /** The latest first. */
   list = $state.raw<readonly Rollout[]>([]);
   loaded = $state(false);
@@ -18,6 +23,7 @@ export class RolloutBoard {
   #looking = false;
   /** Came by the stream since the last question: newer than its answer. */
   #since = new Map<string, RolloutDetail>();
+  #openMoved = false;
 
   /** Somebody looks at the page, until the returned function is called. */
   look(): () => void {
@@ -37,6 +43,7 @@ export class RolloutBoard {
 
   /** Anything may have changed, as after a lost connection. */
   changed(): void {
+    void this.#readOpen();
     if (!this.#looking) return;
     void this.#read();
     if (this.#chosen !== null) void this.#readOne(this.#chosen);
@@ -44,6 +51,8 @@ export class RolloutBoard {
 
   arrived(rollout: RolloutDetail): void {
     this.#since.set(rollout.id, rollout);
+    this.#openMoved = true;
+    this.open = withRollout(this.open, rollout).filter(({ phase }) => OPEN.has(phase));
     if (this.loaded) this.list = withRollout(this.list, rollout);
     this.#show(rollout);
   }
@@ -68,6 +77,18 @@ export class RolloutBoard {
     } catch (error) {
       if (!(error instanceof ServiceError)) throw error;
       this.error = error.message;
+    }
+  }
+
+  async #readOpen(): Promise<void> {
+    this.#openMoved = false;
+    try {
+      const found = await fetchOpenRollouts();
+      if (this.#openMoved) return;
+      this.open = found;
+    } catch (error) {
+      // The navigation goes on without a mark; the page itself says what it could not read.
+      if (!(error instanceof ServiceError)) throw error;
     }
   }
 

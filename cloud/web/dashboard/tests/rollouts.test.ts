@@ -8,6 +8,7 @@ import {
   parts,
   policyTerms,
   remedies,
+  rolloutMark,
   rows,
   stages,
   trialLine,
@@ -15,6 +16,7 @@ import {
   windowLine,
   withRollout,
 } from "../src/model/rollouts";
+import type { Phase } from "../src/api/updates";
 import { device, GATES, order, reported, rollout, trial } from "./samples";
 
 describe("the stages", () => {
@@ -116,6 +118,14 @@ describe("words", () => {
       "vedette rollout abort abcdef12",
     ]);
     expect(typed({ phase: "running" })).toEqual([]);
+  });
+
+  it("mark the page when one needs a person, before all that go well", () => {
+    const of = (...phases: Phase[]) => rolloutMark(phases.map((phase) => rollout({ phase })))?.word ?? null;
+    expect(of("running", "halted", "paused")).toBe("halted");
+    expect(of("paused", "rolling_back")).toBe("under way");
+    expect(of("paused")).toBe("paused");
+    expect(of()).toBeNull();
   });
 
   it("raise the alarm for what is not ok, also for what this page does not know", () => {

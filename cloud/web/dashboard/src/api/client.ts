@@ -69,6 +69,7 @@ export const fetchAlerts = (filter: AlertFilter, before: string | null = null) =
   get<AlertPage>(alertsPath(filter, before));
 export const fetchAlert = (id: string) => get<AlertDetail>(`/api/alerts/${encodeURIComponent(id)}`);
 export const fetchRollouts = () => get<Rollout[]>("/api/rollouts");
+export const fetchOpenRollouts = () => get<Rollout[]>("/api/rollouts?only_open=true");
 export const fetchRollout = (id: string) => get<RolloutDetail>(`/api/rollouts/${encodeURIComponent(id)}`);
 export const fetchCommands = (device: string | null, limit: number, before: string | null = null) =>
   get<CommandPage>(commandsPath(device, limit, before));

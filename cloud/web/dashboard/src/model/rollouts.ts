@@ -69,6 +69,19 @@ export function remedies({ id, phase, back_to }: Rollout): readonly { command: s
   return [];
 }
 
+export interface Mark {
+  readonly tone: "bad" | "busy" | "quiet";
+  readonly word: string;
+}
+
+/** For the navigation, of the rollouts that are not over: the one that needs a person goes before the others. */
+export function rolloutMark(open: readonly Rollout[]): Mark | null {
+  const phases = new Set(open.map(({ phase }) => phase));
+  if (phases.has("halted")) return { tone: "bad", word: "halted" };
+  if (phases.has("running") || phases.has("rolling_back")) return { tone: "busy", word: "under way" };
+  return phases.has("paused") ? { tone: "quiet", word: "paused" } : null;
+}
+
 export interface Stage {
   readonly percent: number;
   readonly progress: "passed" | "current" | "ahead";
