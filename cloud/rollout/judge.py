@@ -71,7 +71,8 @@ def _answered(order: Order, answer: Answer, goal: ModelRef, now: datetime) -> Or
     if order.ask is Ask.RETURN and runs_it:
         return _fated(moved, Fate.COMMITTED)
     if answer.state in BROKEN:
-        said = f"{answer.state}: {answer.reason}" if answer.reason else str(answer.state)
+        ended = answer.state.replace("_", " ")
+        said = f"{ended}: {answer.reason}" if answer.reason else ended
         return replace(moved, fate=Fate.FAILED, reason=said, sure=True)
     if answer.state in DONE or answer.state is UpdateState.IDLE:
         if runs_it:
