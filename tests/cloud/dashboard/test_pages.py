@@ -188,17 +188,20 @@ def test_a_link_to_a_rollout_that_is_not_there_says_so(page: Page, service: Fake
     complaints.texts = [text for text in complaints.texts if "404" not in text]
 
 
+@pytest.mark.parametrize("meanwhile", ["Rollouts", "Commands"])
 def test_what_moved_while_the_service_was_away_is_read_afresh(
-    page: Page, service: FakeService, complaints: Complaints
+    page: Page, service: FakeService, complaints: Complaints, meanwhile: str
 ):
     service.rollouts = [rollout(1, order("gate"))]
     open_page(page, service, "Rollouts")
     expect(rows(page)).to_contain_text("at work")
+    page.get_by_role("link", name=meanwhile).click()
     service.stop()
     expect(page.get_by_test_id("banner")).to_be_visible()
     service.rollouts = [rollout(1, order("gate", fate="committed", state="committed"), phase="finished")]
     service.start()
     expect(page.get_by_test_id("link")).to_have_text("Live", timeout=30_000)
+    page.get_by_role("link", name="Rollouts").click()
     expect(rows(page)).to_contain_text("runs it")
     complaints.forget_lost_connections()
 

@@ -29,7 +29,11 @@ export class RolloutBoard {
   look(): () => void {
     this.#looking = true;
     void this.#read();
-    return () => (this.#looking = false);
+    return () => {
+      this.#looking = false;
+      // What nobody looks at is not read again after a lost connection, and must not be taken for current later.
+      this.choose(null);
+    };
   }
 
   /** Somebody looks at one of them. */
