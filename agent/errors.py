@@ -153,6 +153,10 @@ class JudgeStuck(UpdateError):
     """The judging thread does not come back from the model that it runs; only a restart gets rid of that one."""
 
 
+class NoModelOpens(UpdateError):
+    """In a swap neither the candidate nor the model before could be opened; the next start opens what it can."""
+
+
 class ModelStoreBroken(UpdateError):
     """The folder of models can't be read or written."""
 

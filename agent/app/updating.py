@@ -50,7 +50,7 @@ class Opened:
     """The model that the agent starts with, and where it came from."""
 
     detector: ModelDetector
-    ref: ModelRef
+    source: Candidate
     store: ModelStore
     records: UpdateRecordFile
     record: UpdateRecord
@@ -74,10 +74,10 @@ def open_startup_model(config: Config, data_dir: Path, faults: Faults) -> Opened
         except VisionError as broken:
             faults.note(broken)
             continue
-        return Opened(detector, candidate.ref, store, records, found.record)
+        return Opened(detector, candidate, store, records, found.record)
     last = found.models[-1]
     detector = open_configured(config.model.model_copy(update={"model": str(last.folder)}))
-    return Opened(detector, last.ref, store, records, found.record)
+    return Opened(detector, last, store, records, found.record)
 
 
 def update_worker(
@@ -125,7 +125,7 @@ def update_worker(
         stuck=_end_now,
         chance=random.random,
     )
-    return UpdateWorker(parts, config.updates, opened.record, opened.ref)
+    return UpdateWorker(parts, config.updates, opened.record, opened.source.ref)
 
 
 def _end_now(stuck: JudgeStuck) -> None:

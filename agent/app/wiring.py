@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import secrets
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import IO, Final
 
@@ -14,12 +15,14 @@ from agent.adapters.command_journal import SqliteJournal
 from agent.adapters.crops import encode_jpeg
 from agent.adapters.data_dir import held, made
 from agent.adapters.http_asker import AskCounts, HttpAsker
+from agent.adapters.memory_left import memory_left_mib
 from agent.adapters.mqtt_link import MqttLink
 from agent.adapters.opencv_source import open_source
 from agent.adapters.sqlite_outbox import SqliteOutbox
 from agent.adapters.sqlite_uploads import SqliteUploads
 from agent.adapters.system_clock import SystemClock
 from agent.adapters.token import token_source
+from agent.app.asides import AsideSettings
 from agent.app.board import StatusBoard
 from agent.app.control import AgentControl, SnapshotUpload
 from agent.app.figures import AgentFigures
@@ -42,7 +45,7 @@ from agent.deliver.messages import Boot
 from agent.deliver.stream_cost import StreamCost
 from agent.detect.detector import model_status, open_configured
 from agent.detect.motion import MotionGate
-from agent.domain import Clock
+from agent.domain import Answer, Clock
 from agent.pipeline import Inbox, Lane, NewRules, Pipeline
 from agent.track.tracker import Tracker
 from agent.update.worker import UpdateWorker
@@ -136,7 +139,7 @@ def assemble(config: Config, version: str) -> Agent:
             boot=boot,
             uploads=uploads,
             token=password,
-            on_answer=inbox.put,
+            on_answer=lambda answer: on_answer(answer),  # noqa: PLW0108 - it is made below
             clock=clock,
             faults=faults,
             ledger=ledger,
@@ -151,6 +154,7 @@ def assemble(config: Config, version: str) -> Agent:
     live = PipelineLiveModel(
         inbox=inbox,
         model=detector,
+        source=opened.source,
         settings=config.model,
         low_score=config.tracking.low_score,
         labels=lambda: rules.labels,
@@ -158,7 +162,14 @@ def assemble(config: Config, version: str) -> Agent:
         adopted=adopted,
         clock=clock,
         open_model=open_configured,
+        swap=config.updates.swap,
+        memory_left=memory_left_mib,
+        asides=AsideSettings(lambda: secrets.token_hex(16), config.asking.deadline_s),
     )
+
+    def on_answer(answer: Answer) -> Future[None] | None:
+        return None if live.heard(answer) else inbox.put(answer)
+
     pipeline = Pipeline(
         frames=frames,
         inbox=inbox,
@@ -220,7 +231,7 @@ def assemble(config: Config, version: str) -> Agent:
         outbox=outbox,
         figures=figures,
         password=password,
-        on_answer=inbox.put,
+        on_answer=on_answer,
         clock=clock,
         faults=faults,
         ledger=ledger,

@@ -13,19 +13,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.app.asides import AsideSettings
 from agent.app.live_model import Model, PipelineLiveModel, judging_floor
 from agent.decide.masks import MaskFilter
 from agent.decide.rulebook import RuleBook
 from agent.decide.settings import AskPolicySettings, RuleSettings
 from agent.deliver.faults import Faults
 from agent.detect.settings import DetectSettings
-from agent.domain import Frame, Track
-from agent.errors import CandidateRejected, JudgeStuck
+from agent.domain import Answer, Ask, Frame, Track
+from agent.errors import CandidateRejected, JudgeStuck, NoModelOpens
 from agent.pipeline import FAILURES_IN_A_ROW, TAKE_BACK_S, Inbox, Lane, Pipeline
 from agent.track.settings import TrackSettings
 from agent.track.tracker import Tracker
 from agent.update.ports import Candidate
 from agent.update.probation import STALLED_S
+from agent.update.swap import Swap
 from tests.agent.deliver.samples import DIGEST, WALL, ManualClock, boot, change, outbox
 from vision.detections import Detections, Image, no_detections
 from vision.errors import InferenceFailed, ModelRefused
@@ -131,10 +133,24 @@ class Nowhere:
         return None
 
 
+class HeldAsker:
+    """Keeps what is asked, for the test to answer."""
+
+    def __init__(self) -> None:
+        self.asks: list[tuple[Ask, Frame]] = []
+
+    def submit(self, ask: Ask, frame: Frame) -> bool:
+        self.asks.append((ask, frame))
+        return True
+
+    def submit_picture(self, change: object, frame: Frame) -> None:
+        return None
+
+
 class Stage:
     """A camera, a pipeline with its thread, and the live model that looks on."""
 
-    def __init__(self) -> None:
+    def __init__(self, swap: Swap = Swap.AUTO) -> None:
         self.clock = ManualClock()
         self.frames = OneFrameSupply()
         self.inbox = Inbox(self.frames.wake)
@@ -143,9 +159,14 @@ class Stage:
         self.adopted: list[tuple[str, str]] = []
         self.captured = 0
         self.judged: list[int] = []
+        self.shelf["old"] = self.old
+        self.memory_left: float | None = None
+        self.asker = HeldAsker()
+        numbers = itertools.count(1)
         self.live = PipelineLiveModel(
             inbox=self.inbox,
             model=self.old,
+            source=candidate(self.old),
             settings=DetectSettings(),
             low_score=0.2,
             labels=lambda: ["person"],
@@ -153,6 +174,9 @@ class Stage:
             adopted=self._adopted,
             clock=self.clock,
             open_model=self._open,
+            swap=swap,
+            memory_left=lambda: self.memory_left,
+            asides=AsideSettings(lambda: f"{next(numbers):032x}", 2.0),
         )
         ids = itertools.count()
         self.lane = Lane(Tracker(TrackSettings()), MaskFilter((), "yard"))
@@ -162,10 +186,14 @@ class Stage:
             detector=self.old,
             lanes={"yard": self.lane},
             rules=RuleBook(
-                (RuleSettings(name="people", labels=("person",)),), (), None, (0.3, 0.6), lambda: f"{next(ids):032x}"
+                (RuleSettings(name="people", labels=("person",)),),
+                (),
+                AskPolicySettings(max_per_minute=6000),
+                (0.3, 0.6),
+                lambda: f"{next(ids):032x}",
             ),
             outbox=Nowhere(),
-            asker=None,
+            asker=self.asker,
             clock=self.clock,
             faults=Faults(),
             min_score=0.2,
@@ -295,7 +323,7 @@ def test_a_trial_that_is_left_out_opens_nothing(stage: Stage) -> None:
 def test_a_switch_happens_between_two_frames_and_loses_none(stage: Stage) -> None:
     with stage.running() as worker:
         settled(stage, 10)
-        worker.submit(stage.live.switch, stage.offers()).result(10)
+        worker.submit(stage.live.switch, stage.offers(), None).result(10)
         stage.show(10)
         stage.show()
     assert stage.adopted == [("new", "judge")]
@@ -308,13 +336,13 @@ def test_a_switch_happens_between_two_frames_and_loses_none(stage: Stage) -> Non
 def test_what_can_not_be_opened_or_is_another_file_changes_nothing(stage: Stage) -> None:
     good = stage.offers()
     other = Candidate(good.ref.model_copy(update={"digest": digest("other")}), good.folder)
-    for call in (lambda one: stage.live.trial(one, GATES, NEVER), stage.live.switch):
+    for call in (lambda one: stage.live.trial(one, GATES, NEVER), lambda one: stage.live.switch(one, None)):
         with pytest.raises(CandidateRejected, match=r"not sha256:"):
             call(other)
         assert stage.new.closed
     stage.shelf.clear()
     with pytest.raises(CandidateRejected, match=r"ModelRefused: .*has no head"):
-        stage.live.switch(good)
+        stage.live.switch(good, None)
     assert stage.adopted == []
     assert not stage.old.closed
 
@@ -322,7 +350,7 @@ def test_what_can_not_be_opened_or_is_another_file_changes_nothing(stage: Stage)
 def test_a_judge_that_never_comes_back_is_named(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.app.live_model.SWITCH_S", 0.01)
     with pytest.raises(JudgeStuck, match="can't be switched"):
-        stage.live.switch(stage.offers())
+        stage.live.switch(stage.offers(), None)
     assert stage.new.closed
     with stage.running():
         settled(stage, 3)
@@ -332,7 +360,7 @@ def test_a_judge_that_never_comes_back_is_named(stage: Stage, monkeypatch: pytes
 def probation_of(stage: Stage, frames_before: int = 60, **traits: object) -> Future[None]:
     with stage.running() as worker:
         settled(stage, frames_before)
-        worker.submit(stage.live.switch, stage.offers(**traits)).result(10)
+        worker.submit(stage.live.switch, stage.offers(**traits), None).result(10)
         done = worker.submit(stage.live.watch, GATES, NEVER)
         stage.show_until(done)
     return done
@@ -370,11 +398,11 @@ def test_a_judge_that_hangs_in_probation_is_seen_from_outside(stage: Stage) -> N
 def test_a_failing_model_does_not_end_the_run_before_it_can_be_taken_back(stage: Stage) -> None:
     with stage.running() as worker:
         settled(stage, 5)
-        worker.submit(stage.live.switch, stage.offers(failure=InferenceFailed("broken"))).result(10)
+        worker.submit(stage.live.switch, stage.offers(failure=InferenceFailed("broken")), None).result(10)
         stage.show(FAILURES_IN_A_ROW + 10)
         back = FakeModel("back", stage.clock)
         stage.shelf["back"] = back
-        worker.submit(stage.live.switch, candidate(back)).result(10)
+        worker.submit(stage.live.switch, candidate(back), None).result(10)
         settled(stage, 5)
     assert back.seen >= 5
 
