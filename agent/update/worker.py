@@ -281,6 +281,8 @@ class UpdateWorker:
             ref = self._admit(desired, desired.model)
             if ref is not None:
                 self._walk(desired, ref)
+        except (JudgeStuck, NoModelOpens):
+            raise
         except UpdateError as refused:
             self._went_wrong(refused)
 
@@ -410,9 +412,10 @@ class UpdateWorker:
             self._parts.note(rejected)
             self._journal.enter(Event.HARM, f"it could not be switched to: {rejected.what}", harm=True)
             return
-        except NoModelOpens as lost:
-            # Both failed, so it says nothing of the candidate: more likely the device is out of memory.
-            self._journal.enter(Event.HARM, f"no model could be opened any more: {lost.what}", harm=False)
+        except (JudgeStuck, NoModelOpens) as lost:
+            # Only a restart helps, and it shall find the model before. Whose fault it was nobody knows: more likely
+            # that of the model that hangs, or of a device that is out of memory, than the candidate's.
+            self._journal.enter(Event.HARM, f"{lost.name}: {lost.what}", harm=False)
             raise
         self._journal.running = ref
         self._journal.stop_counting()

@@ -174,6 +174,7 @@ class Device:
         self.at_rest: list[Callable[[], object]] = []
         self.while_waiting: list[Callable[[], object]] = []
         self.chance = 0.0
+        self.make_live: Callable[[Script, Candidate], FakeLive] = FakeLive
         self.clock = ManualClock()
         self.repository = FakeRepository(self.script)
         self.records = UpdateRecordFile(folder / "data" / "update.json")
@@ -183,7 +184,7 @@ class Device:
     def restart(self) -> None:
         started = boot(self.store, self.records, self.settings, self.errors.append)
         self.booted: UpdateRecord = started.record
-        self.live = FakeLive(self.script, started.models[0])
+        self.live = self.make_live(self.script, started.models[0])
         self.worker = UpdateWorker(
             UpdateParts(
                 repository=self.repository,

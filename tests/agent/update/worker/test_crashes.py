@@ -115,6 +115,29 @@ def test_kill_in_each_state(server, before, tmp_path, state):
     assert device.errors == []
 
 
+@pytest.mark.parametrize(
+    ("opened", "found", "at_start"),
+    [
+        # The old one is closed, the new one not open yet: the pointer names the new one.
+        ("new", "the agent went down 1 times in probation", "new"),
+        # The new one was refused, the old one not open again: nothing is lost by trying the new one once more.
+        ("new,old", "the agent went down 1 times in probation", "new"),
+        # The new one did harm and is closed; the old one is not open again.
+        ("old", "it sees nothing", "old"),
+    ],
+)
+def test_kill_while_no_model_is_open(server, before, tmp_path, opened, found, at_start):
+    folder = fresh(before, tmp_path / "killed")
+    status = server.run(folder, f"no_model:{opened}")
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert found in Device(folder / "device").booted.reason
+    folder = fresh(before, tmp_path / "again")
+    server.run(folder, f"no_model:{opened}")
+    version, device = comes_back(folder)
+    assert version == at_start
+    assert device.errors == []
+
+
 @pytest.mark.system
 @pytest.mark.timeout(400)
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
