@@ -600,14 +600,24 @@ def test_auto_goes_by_the_memory_that_is_left(stage: Stage, left: float | None, 
 
 
 def test_the_gap_of_a_switch_is_from_the_last_answer_to_the_first(small: Stage) -> None:
+    judged = threading.Semaphore(0)
+
+    class Counting(OnlookerOf):
+        def judged(self, frame: Frame, detections: Detections, inference_s: float) -> None:
+            super().judged(frame, detections, inference_s)
+            judged.release()
+
+    small.pipeline._onlooker = Counting(small.live)
     assert small.live.handover() is None
     with small.running() as worker:
-        settled(small, 5)
+        small.show()
+        assert judged.acquire(timeout=10)
         new = small.offers()
         small.on_open = lambda _: small.clock.advance(0.5)
         worker.submit(small.live.switch, new, None).result(10)
         assert str(small.live.handover()) == "opened in place"
-        settled(small, 2)
+        small.show()
+        assert judged.acquire(timeout=10)
     handover = small.live.handover()
     assert handover is not None
     # The swap, the next frame's coming a tenth later, and its inference; nothing in between.
