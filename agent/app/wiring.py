@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import IO, Final
 
+from agent.adapters.clip_file import DiskClips, shrunk
 from agent.adapters.command_desk import CommandDesk
 from agent.adapters.command_journal import SqliteJournal
 from agent.adapters.crops import encode_jpeg
@@ -24,7 +25,7 @@ from agent.adapters.system_clock import SystemClock
 from agent.adapters.token import token_source
 from agent.app.asides import AsideSettings
 from agent.app.board import StatusBoard
-from agent.app.control import AgentControl, SnapshotUpload
+from agent.app.control import AgentControl, ClipUpload, CommandUploads, SnapshotUpload
 from agent.app.figures import AgentFigures
 from agent.app.live_model import Model, PipelineLiveModel, judging_floor
 from agent.app.updating import WorkerCommands, open_startup_model, update_worker
@@ -32,6 +33,7 @@ from agent.capture.camera import Camera
 from agent.capture.cameras import Cameras
 from agent.capture.slots import FrameSlots
 from agent.command.actions import Actions
+from agent.command.clip import Recorder
 from agent.command.frames import WatchedFrames
 from agent.command.log_tail import LogTail
 from agent.command.ports import ModelCommands
@@ -57,6 +59,7 @@ log: Final = logging.getLogger(__name__)
 OUTBOX_FILE: Final = "outbox.db"
 UPLOADS_FILE: Final = "uploads.db"
 COMMANDS_FILE: Final = "commands.db"
+CLIPS_FOLDER: Final = "clips"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +218,16 @@ def assemble(config: Config, version: str) -> Agent:
         tail=tail,
         model=f"{detector.manifest.name} {detector.manifest.version}",
     )
+    clips = DiskClips(data_dir / CLIPS_FOLDER)
+    clips.clear()
+    sending = None if config.ask is None else CommandUploads(config.ask, token=password, ledger=ledger)
     actions = Actions(
         control,
         frames,
         encode=lambda image, quality, max_px: encode_jpeg(image, quality=quality, max_px=max_px),
-        snapshots=None if config.ask is None else SnapshotUpload(config.ask, token=password, ledger=ledger),
+        snapshots=None if sending is None else SnapshotUpload(sending),
+        recorder=Recorder(frames, clips, shrunk),
+        clips=None if sending is None else ClipUpload(sending),
         models=models.get,
     )
     journal = SqliteJournal(data_dir / COMMANDS_FILE, faults=faults)
