@@ -47,6 +47,13 @@ FORMATS: Final = (
 """The first that the build can write is taken."""
 
 
+class Bounds(NamedTuple):
+    """What a clip must keep to; see `DiskClips`."""
+
+    free: Callable[[Path], int]
+    max_bytes: int
+
+
 def shrunk(image: Image, max_px: int) -> Image:
     """A copy of `image`, uint8 (h, w, 3), its longer side at most `max_px`, both even: VP8 halves the colours."""
     height, width = image.shape[:2]
@@ -59,9 +66,25 @@ def shrunk(image: Image, max_px: int) -> Image:
 class DiskClips:
     """Implements `agent.command.clip.ClipFolder`."""
 
-    def __init__(self, folder: Path, formats: tuple[Format, ...] = FORMATS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        formats: tuple[Format, ...] = FORMATS,
+        free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+        max_bytes: int = MAX_CLIP_BYTES,
+    ) -> None:
+        """Nothing is done yet.
+
+        Args:
+            folder: Holds clips and nothing else; made when it is needed.
+            formats: In the order in which they are tried.
+            free: Bytes that the disk has left.
+            max_bytes: Of a clip.
+        """
         self._folder = folder
         self._formats = formats
+        self._bounds = Bounds(free, max_bytes)
 
     def clear(self) -> None:
         """Remove what a crash left."""
@@ -78,7 +101,7 @@ class DiskClips:
     def _begin(self, command_id: str, size: tuple[int, int], fps: int) -> DiskClip:
         try:
             self._folder.mkdir(exist_ok=True)
-            free = shutil.disk_usage(self._folder).free
+            free = self._bounds.free(self._folder)
         except OSError as refused:
             raise CommandRefused(f"{self._folder} can't be written: {refused}", "Look after the disk.") from refused
         if free < MIN_FREE_BYTES + MAX_CLIP_BYTES:
@@ -88,7 +111,7 @@ class DiskClips:
             path = self._folder / f"{command_id}.{CLIP_TYPES[each.media_type]}"
             writer = cv2.VideoWriter(str(path), each.backend, cv2.VideoWriter.fourcc(*each.fourcc), fps, size)
             if writer.isOpened():
-                return DiskClip(path, each.media_type, writer, size)
+                return DiskClip(path, each.media_type, writer, size, self._bounds)
             path.unlink(missing_ok=True)
         raise CommandRefused("this build of OpenCV can't write a video", "Install opencv-python-headless from PyPI.")
 
@@ -96,11 +119,14 @@ class DiskClips:
 class DiskClip:
     """Implements `agent.command.clip.ClipFile`; everything about the file is done by one thread of low priority."""
 
-    def __init__(self, path: Path, media_type: str, writer: cv2.VideoWriter, size: tuple[int, int]) -> None:
+    def __init__(
+        self, path: Path, media_type: str, writer: cv2.VideoWriter, size: tuple[int, int], bounds: Bounds
+    ) -> None:
         self._path = path
         self._media_type = media_type
         self._writer = writer
         self._size = size
+        self._bounds = bounds
         self._pictures = 0
         self._thread = ThreadPoolExecutor(1, "clip", initializer=_step_back)
         self._discarded = False
@@ -144,14 +170,15 @@ class DiskClip:
     def _check(self) -> None:
         """The encoder does not say when it can't write."""
         try:
-            free, size = shutil.disk_usage(self._path.parent).free, self._path.stat().st_size
+            free, size = self._bounds.free(self._path.parent), self._path.stat().st_size
         except OSError as refused:
             raise DiskFull(f"the clip can't be written: {refused}", "Look after the disk.") from refused
         if free < MIN_FREE_BYTES:
             raise DiskFull(f"only {free // MIB} MiB of the disk are left", "Free some space.")
-        if size > MAX_CLIP_BYTES:
+        if size > self._bounds.max_bytes:
             raise ClipTooLarge(
-                f"the clip is over {MAX_CLIP_BYTES // MIB} MiB", "Ask for a shorter one, or a lower fps or max_px."
+                f"the clip is over {self._bounds.max_bytes / MIB:g} MiB",
+                "Ask for a shorter one, or a lower fps or max_px.",
             )
 
     def _remove(self) -> None:
