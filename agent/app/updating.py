@@ -11,14 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pydantic import JsonValue
-
 from agent.adapters.model_store import ModelStore
 from agent.adapters.prover import ProcessProver
 from agent.adapters.update_record_file import UpdateRecordFile
-from agent.command.arguments import UpdateModelArguments
-from agent.command.errors import CommandRefused
-from agent.command.ports import Progress, Result
 from agent.config import Config
 from agent.deliver.faults import Faults
 from agent.deliver.ledger import Ledger
@@ -133,29 +128,3 @@ def _end_now(stuck: JudgeStuck) -> None:
     log.critical("%s: %s", stuck.name, stuck)
     logging.shutdown()
     os._exit(EX_STUCK)
-
-
-class WorkerCommands:
-    """Implements `agent.command.ports.ModelCommands`."""
-
-    def __init__(self, worker: UpdateWorker) -> None:
-        self._worker = worker
-
-    async def update(self, arguments: UpdateModelArguments, progress: Progress) -> Result:
-        """Say how the update stands; what is installed is never decided by a command."""
-        del arguments, progress
-        raise CommandRefused(
-            "a command can't choose a model: what may run here is decided by what is signed for the group",
-            "Use `vedette rollout start NAME --canary DEVICE`.",
-        )
-
-    async def roll_back(self, progress: Progress) -> Result:
-        """Bring the model before back."""
-        del progress
-        self._worker.rollback("an operator asked for it")
-        facts = self._worker.facts()
-        found: dict[str, JsonValue] = {
-            "from": f"{facts.running.name} {facts.running.version}",
-            "state": "rolling_back",
-        }
-        return found

@@ -28,7 +28,8 @@ from agent.app.board import StatusBoard
 from agent.app.control import AgentControl, ClipUpload, CommandUploads, SnapshotUpload
 from agent.app.figures import AgentFigures
 from agent.app.live_model import Model, PipelineLiveModel, judging_floor
-from agent.app.updating import WorkerCommands, open_startup_model, update_worker
+from agent.app.model_commands import WorkerCommands
+from agent.app.updating import open_startup_model, update_worker
 from agent.capture.camera import Camera
 from agent.capture.cameras import Cameras
 from agent.capture.slots import FrameSlots
@@ -50,6 +51,7 @@ from agent.detect.motion import MotionGate
 from agent.domain import Answer, Clock
 from agent.pipeline import Inbox, Lane, NewRules, Pipeline
 from agent.track.tracker import Tracker
+from agent.update.record import ReportedFacts
 from agent.update.worker import UpdateWorker
 from vision.detector import ModelDetector
 from wire.model import Manifest
@@ -88,11 +90,16 @@ class ModelSlot:
     """Where the update worker is put, once there is one; without it the model's commands are refused."""
 
     def __init__(self) -> None:
-        self.commands: ModelCommands | None = None
+        self.commands: WorkerCommands | None = None
 
     def get(self) -> ModelCommands | None:
         """The worker, as far as commands reach it."""
         return self.commands
+
+    def heard(self, facts: ReportedFacts) -> None:
+        """The worker reports; commands may wait for it."""
+        if self.commands is not None:
+            self.commands.heard(facts)
 
 
 def assemble(config: Config, version: str) -> Agent:
@@ -186,11 +193,17 @@ def assemble(config: Config, version: str) -> Agent:
         min_score=judging_floor(config.tracking.low_score, detector.manifest),
         onlooker=live,
     )
+    tail, models = LogTail(), ModelSlot()
+
+    def reported(facts: ReportedFacts) -> None:
+        link.report(facts)  # made below, before the worker starts
+        models.heard(facts)
+
     worker = update_worker(
         config,
         opened,
         live=live,
-        report=lambda facts: link.report(facts),  # noqa: PLW0108 - the link is made below
+        report=reported,
         data_dir=data_dir,
         clock=clock,
         faults=faults,
@@ -207,7 +220,6 @@ def assemble(config: Config, version: str) -> Agent:
         faults=faults,
         ledger=ledger,
     )
-    tail, models = LogTail(), ModelSlot()
     logging.getLogger().addHandler(tail)
     control = AgentControl(
         config=config,
