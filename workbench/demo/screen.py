@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from workbench.demo.figures import Figures
+from workbench.demo.figures import Figures, RolloutFigures
 
 KB: Final = 1000
 UNITS: Final = ("B", "kB", "MB", "GB", "TB")
@@ -57,6 +57,7 @@ def _rows(figures: Figures, elapsed_s: float) -> list[tuple[str, str]]:
     if saved is not None:
         sent += f", {size(figures.bytes_if_streamed)} if every frame were streamed: {saved:.1%} saved"
     first = "waiting" if figures.first_alert_s is None else f"after {figures.first_alert_s:.1f} s"
+    rollout = [("rollout", _rollout(figures.rollout))] if figures.rollout is not None else []
     return [
         ("dashboard", figures.dashboard),
         ("source", figures.source),
@@ -69,7 +70,14 @@ def _rows(figures: Figures, elapsed_s: float) -> list[tuple[str, str]]:
         ("questions", f"{figures.asks} asked of the cloud, {figures.answers} answered"),
         ("bytes", sent),
         ("agent memory", f"{figures.agent_rss_mib:.0f} MiB"),
+        *rollout,
     ]
+
+
+def _rollout(rollout: RolloutFigures) -> str:
+    states = "\n".join(f"{device} {state}" for device, state in rollout.devices.items())
+    why = f" ({rollout.reason})" if rollout.reason else ""
+    return f"{rollout.model} {rollout.phase}, {rollout.updated} run it{why}\n{states}".rstrip()
 
 
 def size(count: float) -> str:
