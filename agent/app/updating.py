@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agent.adapters.late_repository import LateRepository
 from agent.adapters.model_store import ModelStore
 from agent.adapters.prover import ProcessProver
 from agent.adapters.update_record_file import UpdateRecordFile
@@ -22,7 +23,7 @@ from agent.domain import Clock
 from agent.errors import JudgeStuck
 from agent.update.boot import boot
 from agent.update.journal import UpdateParts
-from agent.update.ports import Candidate, LiveModel
+from agent.update.ports import Candidate, LiveModel, Repository
 from agent.update.record import ReportedFacts, UpdateRecord
 from agent.update.worker import UpdateWorker
 from vision.describe import describe
@@ -94,20 +95,24 @@ def update_worker(
     if config.trust.root_file is None or config.ask is None:
         log.info("models are never updated here: trust.root_file or the [ask] table is missing")
         return None
-    # python-tuf and what it brings take 6 MiB, which a device that is never updated should not pay.
-    from agent.adapters.tuf_repository import TufRepository  # noqa: PLC0415
-
+    trust, url, ca_file = config.trust, config.ask.url, config.ask.ca_file
     ended = threading.Event()
-    repository = TufRepository(
-        config.trust,
-        url=config.ask.url,
-        folder=data_dir / TRUST_FOLDER,
-        clock=clock,
-        faults=faults,
-        ledger=ledger,
-        ca_file=config.ask.ca_file,
-        wait=ended.wait,
-    )
+
+    def open_repository() -> Repository:
+        from agent.adapters.tuf_repository import TufRepository  # noqa: PLC0415 - see LateRepository
+
+        return TufRepository(
+            trust,
+            url=url,
+            folder=data_dir / TRUST_FOLDER,
+            clock=clock,
+            faults=faults,
+            ledger=ledger,
+            ca_file=ca_file,
+            wait=ended.wait,
+        )
+
+    repository = LateRepository(config.trust.root_file, open_repository)
     parts = UpdateParts(
         repository=repository,
         prover=ProcessProver(config.model, delegate=opened.detector.delegate),
