@@ -4,9 +4,9 @@ A request chooses nothing. The group's signed document says what may run, the la
 wanted; a request makes the device try again at once what it would try later, or gave up. The rules, in their order:
 
 1. Nothing is desired, or the rollout is paused: refused, since there is nothing to try.
-2. A model is named that is not the one desired: refused, and told what is desired and signed.
-3. What is desired must be in the signed document, and not below its minimum; else refused as a rollout's would be.
-4. A rollback is under way, or failed: refused.
+2. A rollback is under way, or failed: refused. Nobody is asked for that: going back must not wait for a network.
+3. A model is named that is not the one desired: refused, and told what is desired and signed.
+4. What is desired must be in the signed document, and not below its minimum; else refused as a rollout's would be.
 5. It did harm here before: refused, as long as it is quarantined.
 6. It runs already: done.
 7. It is under way: pauses and jitter are cut short.
@@ -84,7 +84,7 @@ _GIVEN_UP = frozenset({UpdateState.FAILED, UpdateState.TIMED_OUT, UpdateState.RE
 
 
 def may_ask(record: UpdateRecord) -> Refused | None:
-    """What can be refused before anybody asks the repository (rule 1)."""
+    """What can be refused before anybody asks the repository (rules 1 and 2)."""
     if record.desired is None or record.desired.model is None:
         return Refused(
             "no rollout has told this device what to run",
@@ -92,6 +92,8 @@ def may_ask(record: UpdateRecord) -> Refused | None:
         )
     if record.desired.paused:
         return Refused("the rollout is paused", "`vedette rollout resume ID` lets it go on.")
+    if record.state in {UpdateState.ROLLING_BACK, UpdateState.ROLLBACK_FAILED}:
+        return Refused(f"the update is {record.state}", "Wait for its end; a restart tries a failed one again.")
     return None
 
 
@@ -119,8 +121,6 @@ def decide(record: UpdateRecord, running: ModelRef, release: GroupRelease, wante
         ref = admitted(release, desired)
     except (ReleaseNotAllowed, ReleaseTooOld) as why:
         return Refused(why.what, why.mend)
-    if record.state in {UpdateState.ROLLING_BACK, UpdateState.ROLLBACK_FAILED}:
-        return Refused(f"the update is {record.state}", "Wait for its end; a restart tries a failed one again.")
     if ref.digest in record.quarantined:
         return Refused(
             f"{ref.name} {ref.version} did harm here before: it is quarantined", "Roll out another release."

@@ -24,7 +24,8 @@ class Screen:
 
     def say(self, line: str) -> None:
         """A line above the figures."""
-        self._console.print(line, markup=False, highlight=False)
+        # A command that is broken over two lines can't be copied.
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def begin(self) -> None:
         """Start drawing."""

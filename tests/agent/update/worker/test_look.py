@@ -174,6 +174,28 @@ def test_without_a_rollout_there_is_nothing_to_look_for(tmp_path):
     assert device.script.calls == []
 
 
+def test_going_back_waits_for_nobody(device):
+    on(device, NEW, 2)
+
+    def both() -> None:
+        device.worker.rollback("asked for")
+        device.worker.look(Wanted(), told.append)
+
+    told: list[object] = []
+    device.at_rest.append(both)
+    assert device.update().state is S.ROLLED_BACK
+    assert (told[0].what, "group_release" in device.script.calls) == ("the update is rolling_back", False)
+
+
+def test_what_an_operator_rolled_back_is_taken_up_again_when_it_is_asked_for(device):
+    on(device, NEW, 2)
+    asker = Asker(device)
+    device.at_rest.insert(0, lambda: device.worker.rollback("asked for"))
+    facts = device.update()
+    assert asker.answer == Again(NEW)
+    assert (facts.state, facts.running) == (S.COMMITTED, NEW)
+
+
 def test_a_paused_rollout_stays_paused(device):
     device.update(wanted(version=2, paused=True))
     device.restart()
