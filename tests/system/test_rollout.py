@@ -232,8 +232,12 @@ def digest(model: str) -> str:
 
 @pytest.mark.parametrize("fleet", [3], indirect=True)
 def test_every_device_switches_and_every_device_returns(fleet: Fleet) -> None:
+    assert "no rollout has told" in fleet.vedette("command", "gate-1", "update-model", "--wait", code=6)
     begun = fleet.roll_out(UPGRADE_MODEL, "--stages", "34,100")
     fleet.until(begun, "finished")
+    assert "already_installed" in fleet.vedette("command", "--group", "default", "update-model", "--wait", "--jsonl")
+    another = ("update-model", f"model={DEFAULT_MODEL}", "--wait")
+    assert "can't choose another" in fleet.vedette("command", "gate-1", *another, code=6)
     for device in fleet.devices:
         fleet.until_reported(device, "committed", UPGRADE_MODEL)
         fleet.until_alerts_of(device, digest(UPGRADE_MODEL))
