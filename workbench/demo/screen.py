@@ -77,8 +77,8 @@ def _rows(figures: Figures, elapsed_s: float) -> list[tuple[str, str]]:
 
 def _rollout(rollout: RolloutFigures) -> str:
     states = "\n".join(f"{device} {state}" for device, state in rollout.devices.items())
-    why = f" ({rollout.reason})" if rollout.reason else ""
-    return f"{rollout.model} {rollout.phase}, {rollout.updated} run it{why}\n{states}".rstrip()
+    why = rollout.reason or f"{rollout.updated} run it"
+    return f"{rollout.model} {rollout.phase}: {why}\n{states}".rstrip()
 
 
 def size(count: float) -> str:
