@@ -26,7 +26,7 @@ KEYS = {
 }  # fmt: skip
 AGENT_RSS_MIB = 120
 BOUND_S = 60
-ROLLOUT_S = 180
+ROLLOUT_S = 150
 """Five agents on two cores, each of which proves, tries and watches a model that is seven times slower."""
 
 
