@@ -52,10 +52,3 @@ def clean_mappings(maps: str) -> Iterator[tuple[int, int]]:
         if len(fields) == 6 and fields[5].startswith("/") and fields[1] in NEVER_WRITTEN:  # noqa: PLR2004 - proc(5)
             start, _, end = fields[0].partition("-")
             yield int(start, 16), int(end, 16)
-
-
-def trim() -> None:
-    """Give what was freed back to the system, as after an encoder's end; without effect where libc is not glibc."""
-    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if give_back is not None:
-        give_back(ctypes.c_size_t(0))
