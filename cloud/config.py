@@ -104,7 +104,8 @@ class Settings(BaseSettings):
                 raise BindRefused(
                     f"{key} = {host!r} can be reached from other machines, and neither tokens nor pictures are"
                     " encrypted on the way",
-                    "Set `tls = true` for devices; put a TLS proxy in front of the dashboard, or set `allow_plaintext = true`"
+                    "Set `tls = true` for devices; put a TLS proxy in front of the dashboard, or"
+                    " set `allow_plaintext = true`"
                     " where you trust the whole network.",
                 )
         return self
