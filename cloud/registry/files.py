@@ -2,6 +2,9 @@
 
 A change is written to `pending/`, synced, and committed by renaming that folder to `committing/`. Then each file is
 moved into place, in order. Whoever comes next under the lock finishes a `committing/` and drops a `pending/`.
+
+What takes long is made in a scratch folder outside the lock, and renamed into place under it. A scratch folder whose
+maker died is known by its own lock, which the kernel let go, and is deleted by the next one that makes such a folder.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from cloud.registry.errors import RegistryBroken, RegistryUnwritable
 _PENDING: Final = "pending"
 _COMMITTING: Final = "committing"
 _PLAN: Final = "plan.json"
+_SCRATCH: Final = ".scratch-"
 
 NewFile = tuple[str, bytes | Path]
 """Where it goes, relative to the registry's folder, and its bytes, or a file on the disk that holds them."""
@@ -96,6 +100,38 @@ def alone_in(root: Path) -> Iterator[None]:
         with told_as_ours(root):
             _recover(root)
         yield
+
+
+@contextmanager
+def scratch_folder(root: Path) -> Iterator[Path]:
+    """A folder on the registry's disk, gone afterwards unless it was renamed; those of the dead go first.
+
+    Raises:
+        RegistryUnwritable: The disk refused.
+    """
+    with alone_in(root), told_as_ours(root):
+        for left in root.glob(f"{_SCRATCH}*"):
+            _drop_if_dead(left)
+        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=root))
+        held = os.open(scratch, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(held)
+
+
+def _drop_if_dead(scratch: Path) -> None:
+    held = os.open(scratch, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    else:
+        shutil.rmtree(scratch)
+    finally:
+        os.close(held)
 
 
 def commit(root: Path, files: Sequence[NewFile]) -> None:

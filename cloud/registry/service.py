@@ -121,6 +121,21 @@ class Registry:
                 return each
         raise ReleaseUnknown(f"there is no release {name} {version}", "See what there is: vedette model list")
 
+    def files_of(self, name: str, version: str) -> dict[str, Path]:
+        """Where a release's files lie, published or staged, by the file's name in a model's folder.
+
+        Raises:
+            ReleaseUnknown: There is none.
+        """
+        view = View(self.folder) if self.exists else None
+        found: dict[str, Path] = {}
+        for file, path in targets_of(name, version).items():
+            entry = None if view is None else view.target(path)
+            found[file] = self.folder.staged(name, version) / file if entry is None else self._target_file(entry)
+        if not all(file.is_file() for file in found.values()):
+            raise ReleaseUnknown(f"there is no release {name} {version}", "See what there is: vedette model list")
+        return found
+
     def export(self, name: str, version: str, bundle: Path) -> None:
         """Copy a staged release and the public metadata for the machine with the offline keys.
 

@@ -16,7 +16,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from cloud.registry.errors import MlflowFailed, ReleaseExists, SourceRefused
-from cloud.registry.files import alone_in, make_folders, sync_folder, told_as_ours
+from cloud.registry.files import alone_in, make_folders, scratch_folder, sync_folder, told_as_ours
 from cloud.registry.layout import RegistryFolder
 from cloud.registry.signing import MANIFEST_FILE, MODEL_FILE
 from cloud.registry.trial import try_model
@@ -77,9 +77,7 @@ def stage(folder: RegistryFolder, source: str, overrides: Overrides) -> Manifest
         ReleaseExists: The name and version are another file's.
         RegistryUnwritable: The disk refused.
     """
-    with told_as_ours(folder.root):
-        make_folders(folder.root)
-    with _found(source) as file, _scratch(folder) as scratch:
+    with _found(source) as file, scratch_folder(folder.root) as scratch:
         given = _copy(file, scratch)
         read = try_model(scratch)
         data = _manifest_bytes(read, given, overrides)
@@ -160,17 +158,6 @@ def _from_mlflow(uri: str, downloads: Path) -> Path:
     if len(found) != 1:
         raise MlflowFailed(f"{uri} holds {len(found)} .tflite files", "Name the artifact itself in the URI.")
     return _tflite(found[0])
-
-
-@contextmanager
-def _scratch(folder: RegistryFolder) -> Iterator[Path]:
-    """A folder on the registry's disk, gone afterwards unless it was renamed."""
-    with told_as_ours(folder.root):
-        scratch = Path(tempfile.mkdtemp(prefix=".import-", dir=folder.root))
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _copy(file: Path, scratch: Path) -> bytes | None:
