@@ -153,17 +153,17 @@ def document(evaluation: Evaluation) -> dict[str, object]:
 
 
 def summary(evaluations: Sequence[Evaluation]) -> str:
-    """For a cell of a table: the mAP50 on each set."""
-    return ", ".join(f"{share(each.figures.map50)} {each.set}" for each in evaluations) or "–"
+    """For a cell of a table: the mAP50 on each set, a line each."""
+    return "\n".join(f"{share(each.figures.map50)} {each.set}" for each in evaluations) or "–"
 
 
-def lines(evaluation: Evaluation) -> dict[str, str]:
-    """For a list of a release's properties, by heading."""
+def lines(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """For a list of a release's properties: headings and values."""
     figures = evaluation.figures
-    found = {f"on {evaluation.set}": f"mAP50 {share(figures.map50)}; {_points(figures.reported, figures.sure)}"}
+    found = [(f"on {evaluation.set}", f"mAP50 {share(figures.map50)}; {_points(figures.reported, figures.sure)}")]
     for each in figures.labels:
         unknown = "" if each.known else ", which the model does not know"
-        found[f"  {each.label}"] = f"AP50 {share(each.ap50)} over {each.labelled} objects{unknown}"
+        found.append((f"  {each.label}", f"AP50 {share(each.ap50)} over {each.labelled} objects{unknown}"))
     return found
 
 
@@ -173,10 +173,10 @@ def share(value: float | None) -> str:
 
 
 def _figures(evaluation: Evaluation) -> Table:
-    rows = {"model": f"{evaluation.name} {evaluation.version}", **lines(evaluation)}
-    rows["took"] = f"{evaluation.took_s:.1f} s for {evaluation.figures.pictures} pictures"
+    took = f"{evaluation.took_s:.1f} s for {evaluation.figures.pictures} pictures"
+    rows = [("model", f"{evaluation.name} {evaluation.version}"), *lines(evaluation), ("took", took)]
     table = Table(box=None, show_header=False, pad_edge=False)
-    for heading, value in rows.items():
+    for heading, value in rows:
         table.add_row(heading, value)
     return table
 

@@ -86,7 +86,7 @@ def import_(
             return
         output.print(f"{manifest.name} {manifest.version} is staged: {manifest.digest}, {manifest.size} bytes.")
         if found is not None:
-            for heading, value in lines(found).items():
+            for heading, value in lines(found):
                 output.print(f"{heading}: {value}")
         output.print(f"Next: vedette model sign {manifest.name} {manifest.version} --keys DIR")
 
@@ -308,7 +308,7 @@ def _state(release: Release) -> str:
 def _table(releases: list[Release], found: dict[tuple[str, str], list[Evaluation]]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("model", "version", "release", "state", "mAP50", "size", "licence", "digest"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "mAP50")
     for each in releases:
         row = (each.ref.name, each.ref.version, _number(each), _state(each), summary(found[_key(each)]))
         table.add_row(*row, _size(each), each.licence, each.ref.digest[:19])
@@ -331,9 +331,7 @@ def _details(release: Release, evaluations: list[Evaluation]) -> Table:
         "licence": release.licence,
         "source": manifest.provenance.source,
     }
-    for each in evaluations:
-        rows |= lines(each)
-    for name, value in rows.items():
+    for name, value in [*rows.items(), *(line for each in evaluations for line in lines(each))]:
         table.add_row(name, value)
     return table
 

@@ -125,12 +125,11 @@ def _kept(folder: Path, raw: RawPicture, asked: tuple[str, ...], into: Path, sla
     file = folder / raw.name
     data = _picture_bytes(file)
     try:
-        torn = is_cut_off(data)
+        if is_cut_off(data):
+            raise PictureTorn(f"{file} is cut off", "Copy it again, or leave it out of the labels.")
         height, width = decode_jpeg(data).shape[:2]
     except PictureUnreadable as refused:
         raise PictureTorn(f"{file}: {refused.what}", refused.mend) from None
-    if torn:
-        raise PictureTorn(f"{file} is cut off", "Copy it again, or leave it out of the labels.")
     if raw.size is not None and raw.size != (width, height):
         raise EvaluationSetRefused(
             f"{file} has {width}×{height} pixels, its labels say {raw.size[0]}×{raw.size[1]}",
