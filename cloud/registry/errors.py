@@ -3,7 +3,7 @@
 RegistryError
 ├── RegistryMissing       no repository here yet
 ├── RegistryBroken        its files don't verify, or can't be read
-├── RegistryUnwritable    the disk refused; what was published stays as it was
+├── RegistryUnwritable    the disk refused a write or a read; what was published stays as it was
 ├── CeremonyRefused       keys or a repository are there already
 ├── KeyMissing            a key that is needed is in none of the folders
 ├── KeyUnusable           a key file can't be read with that passphrase

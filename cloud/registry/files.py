@@ -84,22 +84,24 @@ def told_as_ours(path: Path) -> Iterator[None]:
         yield
     except OSError as refused:
         raise RegistryUnwritable(
-            f"the registry can't write {refused.filename or path}: {refused.strerror}",
-            "Look at the disk's space and rights; what was published stays as it was.",
+            f"the disk refused {refused.filename or path}: {refused.strerror}",
+            "Look at the disk's space, health and rights, then do the same again. What was published is unharmed.",
         ) from None
 
 
 @contextmanager
 def alone_in(root: Path) -> Iterator[None]:
-    """Keep every other writer out, thread or process, with the leftovers of a crash cleared away."""
+    """Keep every other writer out, thread or process, with the leftovers of a crash cleared away.
+
+    Raises:
+        RegistryUnwritable: The disk refused, also in what is done inside.
+    """
     with told_as_ours(root):
         make_folders(root)
-        lock = (root / "lock").open("w")
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with told_as_ours(root):
+        with (root / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             _recover(root)
-        yield
+            yield
 
 
 @contextmanager
@@ -109,7 +111,7 @@ def scratch_folder(root: Path) -> Iterator[Path]:
     Raises:
         RegistryUnwritable: The disk refused.
     """
-    with alone_in(root), told_as_ours(root):
+    with alone_in(root):
         for left in root.glob(f"{_SCRATCH}*"):
             _drop_if_dead(left)
         scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=root))

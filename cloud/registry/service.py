@@ -24,7 +24,7 @@ from cloud.registry.errors import (
     ReleaseExists,
     ReleaseUnknown,
 )
-from cloud.registry.files import alone_in, told_as_ours
+from cloud.registry.files import alone_in
 from cloud.registry.layout import RegistryFolder, group_of, group_role, lifetime
 from cloud.registry.metadata import Change, View
 from cloud.registry.signing import MANIFEST_FILE, MODEL_FILE, number_of, signed_release, targets_of
@@ -150,7 +150,7 @@ class Registry:
         if bundle.exists() and any(bundle.iterdir()):
             raise ReleaseExists(f"{bundle} is not empty", "Name a folder that is new.")
         into = RegistryFolder(bundle)
-        with alone_in(self.folder.root), told_as_ours(bundle):
+        with alone_in(self.folder.root):
             shutil.copytree(self.folder.metadata, into.metadata, dirs_exist_ok=True)
             shutil.copytree(staged, into.staged(name, version))
 
@@ -309,7 +309,10 @@ class Registry:
             entry.verify_length_and_hashes(data)
             return GroupRelease.model_validate_json(data)
         except (OSError, ValueError, RepositoryError) as refused:
-            raise RegistryBroken(f"{file} is not the document that was signed: {refused}") from None
+            raise RegistryBroken(
+                f"{file} is not the document that was signed: {refused}",
+                "Look at the disk; else restore the registry's folder from a backup.",
+            ) from None
 
     def _published(self, view: View) -> dict[tuple[str, str], Release]:
         found: dict[tuple[str, str], Release] = {}
@@ -357,11 +360,10 @@ class Registry:
         current = {f"{each.version}.{name}" for name, each in meta.items()}
         current.add(f"{view.snapshot.signed.version}.snapshot.json")
         old = (now - _KEEP_OLD).timestamp()
-        with told_as_ours(self.folder.metadata):
-            for file in self.folder.metadata.glob("[1-9]*.json"):
-                keep = file.name in current or file.name.endswith(".root.json")
-                if not keep and file.stat().st_mtime < old:
-                    file.unlink()
+        for file in self.folder.metadata.glob("[1-9]*.json"):
+            keep = file.name in current or file.name.endswith(".root.json")
+            if not keep and file.stat().st_mtime < old:
+                file.unlink()
 
 
 def _check_grown(before: Targets, after: Targets, added: frozenset[str]) -> None:

@@ -82,10 +82,10 @@ def stage(folder: RegistryFolder, source: str, overrides: Overrides) -> Manifest
         read = try_model(scratch)
         data = _manifest_bytes(read, given, overrides)
         manifest = parse_manifest(data)
-        check_file(manifest, scratch / MODEL_FILE)
         with told_as_ours(scratch):
             (scratch / MANIFEST_FILE).write_bytes(data)
             _sync(scratch)
+            check_file(manifest, scratch / MODEL_FILE)
         with alone_in(folder.root):
             _settle(scratch, folder, manifest)
         return manifest
@@ -100,10 +100,9 @@ def _settle(scratch: Path, folder: RegistryFolder, manifest: Manifest) -> None:
             f"{manifest.name} {manifest.version} is staged with other bytes",
             f"Give this one another --version, or delete {place}.",
         )
-    with told_as_ours(place):
-        make_folders(place.parent)
-        scratch.rename(place)
-        sync_folder(place.parent)
+    make_folders(place.parent)
+    scratch.rename(place)
+    sync_folder(place.parent)
 
 
 def _manifest_bytes(read: Manifest, given: bytes | None, overrides: Overrides) -> bytes:
@@ -126,7 +125,13 @@ def _manifest_bytes(read: Manifest, given: bytes | None, overrides: Overrides) -
 @contextmanager
 def _found(source: str) -> Iterator[Path]:
     if not source.startswith(_MLFLOW):
-        yield _tflite(model_file(find_model(source)))
+        try:
+            found = _tflite(model_file(find_model(source)))
+        except OSError as refused:
+            raise SourceRefused(
+                f"{source} can't be read: {refused.strerror}", "Look at its disk and its rights."
+            ) from None
+        yield found
         return
     with tempfile.TemporaryDirectory(prefix="vedette-mlflow-") as downloads:
         yield _from_mlflow(source.removeprefix(_MLFLOW), Path(downloads))

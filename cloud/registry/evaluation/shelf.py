@@ -9,7 +9,7 @@ from typing import Final
 from cloud.registry.errors import EvaluationSetExists, EvaluationSetUnknown
 from cloud.registry.evaluation.building import Progress, Sources, build
 from cloud.registry.evaluation.document import SET_FILE, EvaluationSet, load_set
-from cloud.registry.files import alone_in, make_folders, scratch_folder, sync_folder, told_as_ours
+from cloud.registry.files import alone_in, make_folders, scratch_folder, sync_folder
 from cloud.registry.layout import RegistryFolder
 
 DEFAULT_SET: Final = "default"
@@ -62,7 +62,7 @@ class EvaluationSets:
         """
         with scratch_folder(self._folder.root) as scratch:
             made = build(name, sources, scratch, progress)
-            with alone_in(self._folder.root), told_as_ours(self._folder.evaluation_sets):
+            with alone_in(self._folder.root):
                 place = self._folder.evaluation_sets / name
                 if (place / SET_FILE).is_file():
                     if load_set(place).digest == made.digest:
@@ -87,7 +87,7 @@ class EvaluationSets:
             RegistryUnwritable: The disk refused.
         """
         folder = self.folder_of(name)
-        with alone_in(self._folder.root), told_as_ours(folder):
+        with alone_in(self._folder.root):
             # The file by which a set is known goes first: one that is half deleted is none.
             (folder / SET_FILE).unlink(missing_ok=True)
             sync_folder(folder)
