@@ -56,8 +56,11 @@ class ForkServer:
     def points(
         self, home: Path, act: str, calls: str, under: Sequence[Path], log: Path
     ) -> list[tuple[str, int, str]]:
-        """Each of the calls that the act makes on files below those folders: its name, its number among all its kind, and
-        how strace tells it."""
+        """Each call that the act makes on files below those folders.
+
+        Returns:
+            The call's name, its number among all of that name, and how strace tells it.
+        """
         self.run(home, act, ("-f", "-y", "-o", str(log), "-e", f"trace={calls}"))
         counts: Counter[str] = Counter()
         found = []
