@@ -23,6 +23,8 @@ class HostileServer:
         self.behaviours: dict[str, Callable[[Exchange], None]] = {}
         self.sent: Counter[str] = Counter()
         self.requests: list[str] = []
+        self.raw: list[str] = []
+        """As `requests`, with the quoting that they came with."""
         self.ending = threading.Event()
         owner = self
 
@@ -59,6 +61,7 @@ class HostileServer:
 
     def _answer(self, exchange: Exchange) -> None:
         self.requests.append(exchange.path)
+        self.raw.append(exchange.handler.path.removeprefix(PREFIX))
         how = next((how for text, how in self.behaviours.items() if text in exchange.path), Exchange.serve)
         with contextlib.suppress(ConnectionError):
             how(exchange)
