@@ -17,6 +17,8 @@ from unittest.mock import patch
 from cloud.adapters.clock import SystemClock
 from cloud.registry import staging
 from cloud.registry.ceremony import rotate
+from cloud.registry.evaluation.building import Sources
+from cloud.registry.evaluation.shelf import EvaluationSets
 from cloud.registry.keys import KeyFolder
 from cloud.registry.layout import RegistryFolder
 from cloud.registry.service import Registry
@@ -40,6 +42,9 @@ def act(home: Path, name: str) -> None:
         sign_release(folder, [KeyFolder(home / "keys")], "tiny", "2", SystemClock().wall())
     elif name == "publish":
         registry.publish("tiny", "2")
+    elif name == "evalset":
+        sources = Sources(home / "set" / "pictures", home / "set" / "labels.json")
+        EvaluationSets(folder).add("yard", sources, lambda done, of: None)
     elif name in ROTATED:
         rotate(folder, [KeyFolder(home / "keys")], name, SystemClock().wall())
     else:

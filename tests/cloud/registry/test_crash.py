@@ -20,8 +20,10 @@ from pathlib import Path
 import pytest
 
 from cloud.registry import ceremony
+from cloud.registry.evaluation.shelf import EvaluationSets
 from cloud.registry.service import Registry
 from tests.cloud.registry.crash_server import REFUSED, ROTATED, act
+from tests.cloud.registry.labelled import write_coco
 from tests.cloud.registry.samples import Device, FolderFetcher, open_shop, reopen_shop
 from tests.cloud.registry.test_evaluating import tiny
 from tests.fork_server import ForkServer
@@ -34,14 +36,14 @@ CALLS = ",".join(sorted(WRITING | READING))
 FULL = frozenset(["openat", "write", "fsync", "rename", "link", "mkdir", "sendfile", "copy_file_range"])
 """What a full disk refuses."""
 KILL = "signal=KILL"
-CHANGES = ("import", "sign", "publish", "group")
+CHANGES = ("import", "sign", "publish", "group", "evalset")
 READS_EACH = 3
 """Of the calls that only read, every third is made to fail: the same few are made for each file of metadata."""
 
 NAMED = frozenset(
     [
         "RegistryUnwritable", "RegistryBroken", "KeyUnusable", "SourceRefused", "ManifestInvalid", "ModelMissing",
-        "ModelUnreadable",
+        "ModelUnreadable", "LabelsUnreadable", "PictureAbsent", "PictureTorn",
     ]
 )  # fmt: skip
 """What a refusal may be called, each with a mend."""
@@ -78,7 +80,8 @@ def befores(memory: Path) -> dict[str, Path]:
         for name in names:
             kept[name] = shutil.copytree(home, memory / f"before-{name}")
 
-    keep("import", "group", *ROTATED)
+    write_coco(home / "set")
+    keep("import", "group", "evalset", *ROTATED)
     act(home, "import")
     keep("sign")
     shop.sign("tiny", "2")
@@ -118,7 +121,7 @@ def test_every_file_system_call_of_a_change(
     server: ForkServer, befores: dict[str, Path], memory: Path, name: str, injection: str, capsys
 ) -> None:
     home, before = memory / "run", befores[name]
-    looked_at = [home / folder for folder in ("registry", "keys", "made")]
+    looked_at = [home / folder for folder in ("registry", "keys", "made", "set")]
     points = cases(server.points(fresh(before, home), name, CALLS, looked_at, memory / "trace"), injection)
     ends: Counter[str] = Counter()
     broken: list[str] = []
@@ -164,6 +167,8 @@ def _check_world(home: Path, name: str, *, recovered: bool) -> None:
     assert device.fetch("models/tiny/1/model.tflite") == b"a model"
     if recovered and name in ("import", "sign", "publish"):
         assert device.fetch("models/tiny/2/model.tflite") == (home / "made" / "model.tflite").read_bytes()
+    if recovered and name == "evalset":
+        assert len(EvaluationSets(shop.folder).get("yard").pictures) == 3
     if recovered:
         left = [
             file.name for file in shop.folder.root.rglob("*") if file.name.startswith((".", "pending", "committ"))
