@@ -90,7 +90,7 @@ class Tally:
         taken = np.zeros(len(truth.boxes), np.bool_)
         for place in np.argsort(-scores, kind="stable"):
             score, box = float(scores[place]), np.asarray(boxes[place], np.float64)
-            overlap = np.where(taken, 0.0, _shared(box, truth.boxes) / _union(box, truth.boxes))
+            overlap = np.where(taken, 0.0, iou(box, truth.boxes))
             best = int(overlap.argmax()) if len(overlap) else -1
             if best < 0 or overlap[best] < IOU:
                 if not _inside_any(box, truth.crowds):
@@ -120,14 +120,16 @@ class Tally:
         return Counts(sum(outcomes), len(outcomes) - sum(outcomes), self._labelled)
 
 
+def iou(box: Floats, boxes: Floats) -> Floats:
+    """How much a box, float64 (4,), overlaps each of others, float64 (N, 4): intersection over union, (N,)."""
+    shared = _shared(box, boxes)
+    areas = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return np.asarray(shared / np.maximum(areas - shared, 1e-9))
+
+
 def _shared(box: Floats, boxes: Floats) -> Floats:
     inner = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
     return np.asarray(np.clip(inner, 0, None).prod(axis=1))
-
-
-def _union(box: Floats, boxes: Floats) -> Floats:
-    areas = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    return np.asarray(np.maximum(areas - _shared(box, boxes), 1e-9))
 
 
 def _inside_any(box: Floats, regions: Floats) -> bool:

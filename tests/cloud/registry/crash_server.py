@@ -36,7 +36,7 @@ def act(home: Path, name: str) -> None:
     registry = Registry(folder.root, SystemClock())
     if name == "import":
         # The trial is a process of its own that writes nothing; without it a case takes a tenth of the time.
-        with patch.object(staging, "try_model", lambda scratch: load_manifest(scratch / "manifest.json")):
+        with patch.object(staging, "try_model", lambda scratch, **_: load_manifest(scratch / "manifest.json")):
             staging.stage(folder, str(home / "made"), staging.Overrides())
     elif name == "sign":
         sign_release(folder, [KeyFolder(home / "keys")], "tiny", "2", SystemClock().wall())
