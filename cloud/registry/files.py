@@ -125,7 +125,10 @@ def scratch_folder(root: Path) -> Iterator[Path]:
 
 
 def _drop_if_dead(scratch: Path) -> None:
-    held = os.open(scratch, os.O_RDONLY)
+    try:
+        held = os.open(scratch, os.O_RDONLY)
+    except FileNotFoundError:  # Its maker has just come to an end.
+        return
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

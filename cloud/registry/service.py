@@ -24,7 +24,7 @@ from cloud.registry.errors import (
     ReleaseExists,
     ReleaseUnknown,
 )
-from cloud.registry.files import alone_in
+from cloud.registry.files import alone_in, told_as_ours
 from cloud.registry.layout import RegistryFolder, group_of, group_role, lifetime
 from cloud.registry.metadata import Change, View
 from cloud.registry.signing import MANIFEST_FILE, MODEL_FILE, number_of, signed_release, targets_of
@@ -99,15 +99,17 @@ class Registry:
 
         Raises:
             RegistryBroken: The metadata does not verify.
+            RegistryUnwritable: The disk refused.
         """
-        view = View(self.folder) if self.exists else None
-        found = {} if view is None else self._published(view)
-        for file in self.folder.root.glob(f"staged/*/*/{MANIFEST_FILE}"):
-            key = (file.parent.parent.name, file.parent.name)
-            if key not in found:
-                signed = None if view is None else signed_release(self.folder, view, *key)
-                number = 0 if signed is None else signed.number
-                found[key] = self._release(load_manifest(file), number, file, signed=signed is not None)
+        with told_as_ours(self.folder.root):
+            view = View(self.folder) if self.exists else None
+            found = {} if view is None else self._published(view)
+            for file in self.folder.root.glob(f"staged/*/*/{MANIFEST_FILE}"):
+                key = (file.parent.parent.name, file.parent.name)
+                if key not in found:
+                    signed = None if view is None else signed_release(self.folder, view, *key)
+                    number = 0 if signed is None else signed.number
+                    found[key] = self._release(load_manifest(file), number, file, signed=signed is not None)
         return sorted(found.values(), key=lambda each: (each.ref.name, each.ref.number or 2**31, each.ref.version))
 
     def release(self, name: str, version: str) -> Release:
