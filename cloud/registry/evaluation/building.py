@@ -100,7 +100,7 @@ def _from_folder(
         raise PictureAbsent(
             f"there is no folder {sources.pictures}", "Name the folder that the labels' pictures lie in."
         )
-    found = raw.pictures if raw.frames is None else _numbered(sources.pictures, raw.frames)
+    found = raw.pictures if raw.frames is None else _numbered(sources.pictures, raw, raw.frames)
     _check_number(len(found))
     slack = EDGE_PX if raw.frames is None else AMODAL
     kept = []
@@ -110,7 +110,7 @@ def _from_folder(
     return tuple(kept)
 
 
-def _numbered(folder: Path, frames: Mapping[int, tuple[RawBox, ...]]) -> tuple[RawPicture, ...]:
+def _numbered(folder: Path, raw: RawLabels, frames: Mapping[int, tuple[RawBox, ...]]) -> tuple[RawPicture, ...]:
     """The files `000001.jpg` and on, frame 0 being the file with number 1."""
     files = {
         int(file.stem) - 1: file.name
@@ -118,7 +118,7 @@ def _numbered(folder: Path, frames: Mapping[int, tuple[RawBox, ...]]) -> tuple[R
         if file.suffix.lower() in _JPEG_SUFFIXES and file.stem.isdecimal()
     }
     _check_frames(frames, files, f"the folder {folder}")
-    return tuple(RawPicture(files[frame], frames.get(frame, ())) for frame in sorted(files))
+    return tuple(RawPicture(files[frame], frames.get(frame, ())) for frame in raw.labelled_frames() if frame in files)
 
 
 def _kept(folder: Path, raw: RawPicture, asked: tuple[str, ...], into: Path, slack: float) -> LabelledPicture:
@@ -175,10 +175,12 @@ def _from_clip(
     pictures: list[LabelledPicture] = []
     for frame, image in enumerate(clip_frames(copy, str(video))):
         _check_number(frame + 1)
-        size = (image.shape[1], image.shape[0])
-        pictures.append(_labelled(f"frame {frame + 1}", None, size, frames.get(frame, ()), asked, AMODAL))
+        if frame in raw.labelled_frames():
+            size = (image.shape[1], image.shape[0])
+            found = _labelled(f"frame {frame + 1}", None, size, frames.get(frame, ()), asked, AMODAL)
+            pictures.append(found.model_copy(update={"frame": frame}))
         progress(frame + 1, None)
-    _check_frames(frames, range(len(pictures)), str(video))
+    _check_frames(frames, {picture.frame for picture in pictures}, str(video))
     return digest, tuple(pictures)
 
 
@@ -194,7 +196,7 @@ def _labelled(
     return LabelledPicture(name=name, digest=digest, width=size[0], height=size[1], boxes=held)
 
 
-def _check_frames(labelled: Mapping[int, tuple[RawBox, ...]], there: Container[int], where: str) -> None:
+def _check_frames(labelled: Mapping[int, tuple[RawBox, ...]], there: Container[int | None], where: str) -> None:
     missing = next((frame for frame in sorted(labelled) if frame not in there), None)
     if missing is not None:
         raise PictureAbsent(

@@ -53,12 +53,14 @@ class LabelledPicture(BaseModel):
     Attributes:
         name: What the person's labels called it.
         digest: Of the picture's file, which is named by it; None for a frame.
+        frame: Its place in the clip, from 0; None for a file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     digest: Digest | None
+    frame: Annotated[int, Field(ge=0)] | None = None
     width: Annotated[int, Field(ge=1)]
     height: Annotated[int, Field(ge=1)]
     boxes: tuple[LabelledBox, ...]

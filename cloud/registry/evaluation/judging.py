@@ -63,8 +63,10 @@ def judge(detector: Detector, manifest: Manifest, asked: EvaluationSet, folder: 
 def _images(asked: EvaluationSet, folder: Path) -> Iterator[tuple[LabelledPicture, Image]]:
     kept = folder / PICTURES
     if asked.clip is not None:
-        # Not strict: where a decoder finds more or fewer frames than at first, the labelled ones are what counts.
-        yield from zip(asked.pictures, clip_frames(kept / stored_name(asked.clip), "the set's clip"), strict=False)
+        wanted = {picture.frame: picture for picture in asked.pictures}
+        for frame, image in enumerate(clip_frames(kept / stored_name(asked.clip), "the set's clip")):
+            if frame in wanted:
+                yield wanted[frame], image
         return
     for picture in asked.pictures:
         if picture.digest is not None:

@@ -42,11 +42,19 @@ class RawLabels:
 
     Attributes:
         pictures: By file name.
-        frames: By frame, from 0, for a video or a folder of numbered frames; what has no entry shows nothing.
+        frames: By frame, from 0, for a video or a folder of numbered frames.
     """
 
     pictures: tuple[RawPicture, ...] = ()
     frames: Mapping[int, tuple[RawBox, ...]] | None = None
+
+    def labelled_frames(self) -> range:
+        """From the first labelled frame to the last; what has no entry in between shows nothing.
+
+        Whether the frames before and after were looked at, no label can tell.
+        """
+        frames = self.frames or {}
+        return range(min(frames, default=0), max(frames, default=-1) + 1)
 
     def asked(self) -> tuple[str, ...]:
         """The labels of which there is at least one object, in alphabetical order."""

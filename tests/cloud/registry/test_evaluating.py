@@ -17,7 +17,7 @@ from cloud.registry.evaluation.results import evaluations_of
 from cloud.registry.evaluation.running import evaluate
 from cloud.registry.evaluation.shelf import EvaluationSets
 from cloud.registry.service import Registry
-from tests.cloud.registry.labelled import FOUND, nothing, write_coco
+from tests.cloud.registry.labelled import FOUND, nothing, write_coco, write_video
 from tests.cloud.samples import ManualClock
 from tests.vision.shared import built, shared
 from tests.vision.tiny_models import CELLS, PICTURE, Spec, build, write_manifest, yolo_rows
@@ -190,3 +190,14 @@ def test_person_ap50_on_the_labelled_clip(person: Person, model: str, low: float
     figures = person.gets("import", model)["evaluation"]["figures"]
     assert low < figures["map50"] < high
     print(json.dumps({model: figures}))  # noqa: T201 - the figure that is to be shown
+
+
+def test_frames_of_a_clip_are_held_against_their_own_labels(person: Person, tmp_path: Path) -> None:
+    """Of frames 2 to 4 it finds the person in 2, sees one in 3 where nobody is, and in 4 one that does not count."""
+    person.types("import", tiny(tmp_path / "one"))
+    (tmp_path / "gt.txt").write_text("2,1,25.6,14.4,12.8,19.2,1\n4,1,0,0,9,9,1\n4,2,25.6,14.4,12.8,19.2,0\n")
+    clip = write_video(tmp_path / "clip.avi", 6)
+    person.gets("evalset", "add", "default", "--pictures", clip, "--labels", tmp_path / "gt.txt")
+    figures = person.gets("evaluate", "tiny", "1")["figures"]
+    assert (figures["pictures"], figures["labelled"]) == (3, 2)
+    assert figures["reported"] == {"score": 0.25, "recall": 0.5, "precision": 0.5}

@@ -174,10 +174,11 @@ def test_set_that_asks_for_nothing_or_has_no_name_is_refused(sets, folder, tmp_p
             sets.add(name, write_coco(tmp_path / "set"), nothing)
 
 
-MOT = "1,1,25.6,14.4,12.8,19.2,1,-1,-1,-1\n2,1,60,40,20,20,1,-1,-1,-1\n2,2,0,0,9,9,0,-1,-1,-1\n"
+MOT = "2,1,25.6,14.4,12.8,19.2,1,-1,-1,-1\n4,1,60,40,20,20,1,-1,-1,-1\n4,2,0,0,9,9,0,-1,-1,-1\n"
+"""Frames 2 and 4 of five; what is labelled goes from the one to the other."""
 
 
-def mot(folder: Path, lines: str = MOT, frames: int = 3) -> Sources:
+def mot(folder: Path, lines: str = MOT, frames: int = 5) -> Sources:
     folder.mkdir(exist_ok=True)
     (folder / "gt.txt").write_text(lines)
     return Sources(write_video(folder / "clip.avi", frames), folder / "gt.txt", "person")
@@ -186,13 +187,14 @@ def mot(folder: Path, lines: str = MOT, frames: int = 3) -> Sources:
 def test_labelled_video_is_kept_as_it_is(sets: EvaluationSets, tmp_path: Path):
     sources = mot(tmp_path / "set")
     made = sets.add("yard", sources, nothing)
-    assert [each.name for each in made.pictures] == ["frame 1", "frame 2", "frame 3"]
+    assert [each.name for each in made.pictures] == ["frame 2", "frame 3", "frame 4"]
+    assert [each.frame for each in made.pictures] == [1, 2, 3]
     assert [[box.kind for box in each.boxes] for each in made.pictures] == [
         [Kind.OBJECT],
-        [Kind.OBJECT, Kind.IGNORED],
         [],
+        [Kind.OBJECT, Kind.IGNORED],
     ]
-    assert made.pictures[1].boxes[0].box == (60, 40, 64, 48)
+    assert made.pictures[2].boxes[0].box == (60, 40, 64, 48)
     [kept] = (sets.folder_of("yard") / "pictures").iterdir()
     assert kept.read_bytes() == sources.pictures.read_bytes()
     assert made.clip == f"sha256:{kept.name}"
@@ -202,13 +204,13 @@ def test_numbered_frames_are_the_same_frames(sets: EvaluationSets, tmp_path: Pat
     sources = mot(tmp_path / "set")
     frames = tmp_path / "img1"
     frames.mkdir()
-    for number in (1, 2, 3):
+    for number in (1, 2, 3, 4, 5):
         (frames / f"{number:06}.jpg").write_bytes(picture(number))
     made = sets.add("yard", Sources(frames, sources.labels), nothing)
     assert [(each.name, len(each.boxes)) for each in made.pictures] == [
-        ("000001.jpg", 1),
-        ("000002.jpg", 2),
+        ("000002.jpg", 1),
         ("000003.jpg", 0),
+        ("000004.jpg", 2),
     ]
     (frames / "000002.jpg").unlink()
     with pytest.raises(PictureAbsent, match="frame 2"):
@@ -224,7 +226,7 @@ def test_classes_of_later_challenges(sets: EvaluationSets, tmp_path: Path):
 @pytest.mark.parametrize(
     ("lines", "error", "said"),
     [
-        ("4,1,5,5,9,9,1\n", PictureAbsent, "frame 4"),
+        ("6,1,5,5,9,9,1\n", PictureAbsent, "frame 6"),
         ("1,1,99,5,9,9,1\n", BoxOutside, "gt.txt:1"),
         ("1,1,5,5,9,9,1,14,1\n", ClassUnknown, "class 14"),
         ("1,1,5,5,9,9,1,x,1\n", ClassUnknown, "class x"),
