@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from typing import Final
 from agent.adapters.late_repository import LateRepository
 from agent.adapters.model_store import ModelStore
 from agent.adapters.prover import ProcessProver
+from agent.adapters.tls import client_context
 from agent.adapters.update_record_file import UpdateRecordFile
+from agent.ask.settings import AskSettings
 from agent.config import Config
 from agent.deliver.faults import Faults
 from agent.deliver.ledger import Ledger
@@ -95,7 +98,7 @@ def update_worker(
     if config.trust.root_file is None or config.ask is None:
         log.info("models are never updated here: trust.root_file or the [ask] table is missing")
         return None
-    trust, url, ca_file = config.trust, config.ask.url, config.ask.ca_file
+    trust, url, tls = config.trust, config.ask.url, _tls(config.ask)
     ended = threading.Event()
 
     def open_repository() -> Repository:
@@ -108,7 +111,7 @@ def update_worker(
             clock=clock,
             faults=faults,
             ledger=ledger,
-            ca_file=ca_file,
+            tls=tls,
             wait=ended.wait,
         )
 
@@ -126,6 +129,12 @@ def update_worker(
         chance=random.random,
     )
     return UpdateWorker(parts, config.updates, opened.record, opened.source.ref)
+
+
+def _tls(ask: AskSettings) -> Callable[[], ssl.SSLContext] | None:
+    if ask.url.startswith("http://"):
+        return None
+    return lambda: client_context("ask", ask.ca_file, ask.cert_file, ask.key_file)
 
 
 def _end_now(stuck: JudgeStuck) -> None:

@@ -19,10 +19,9 @@ from cloud.web.questions import (
     PictureTooLarge,
     RefusingRoute,
     RequestRefused,
-    TokenRefused,
     TooManyRequests,
-    bearer_token,
     said_length,
+    speaker,
 )
 from wire.commands import CLIP_TYPES, CLIPS_PATH, MAX_CLIP_BYTES, CommandName
 from wire.fields import ID_PATTERN
@@ -67,11 +66,7 @@ def clips_router(
     @router.put(CLIPS_PATH + "/{command_id}", status_code=204)
     async def keep_clip(command_id: HexId, request: Request) -> Response:
         """From the device that was asked, and while it is asked."""
-        device = await tokens.device_of(bearer_token(request))
-        if device is None:
-            raise TokenRefused(
-                "the token is not that of a device known here", "Enrol the device, or renew its token."
-            )
+        device = await speaker(request, tokens)
         if (wait_s := rate.wait_s(device, clock.monotonic())) > 0:
             raise TooManyRequests(wait_s)
         command = await commands.find(command_id)
