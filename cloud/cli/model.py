@@ -57,18 +57,23 @@ def import_(
     version: Annotated[str | None, typer.Option(help="Needed where there is no manifest.")] = None,
     licence: Annotated[str | None, typer.Option(help="Instead of the one in its manifest.")] = None,
     labels: Annotated[Path | None, typer.Option(help="A text file, one label a line.")] = None,
+    untried: Annotated[
+        bool, typer.Option("--untried", help="Only read it, for what this machine can't run: no golden answers.")
+    ] = False,  # noqa: FBT002 - a flag on the command line
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
 ) -> None:
-    """Take a model in: read it, run it once in a process of its own, and stage it for signing."""
+    """Take a model in: read it, run it in a process of its own, and stage it with its golden answers for signing."""
     with told():
         overrides = Overrides(name, version, licence, None if labels is None else read_labels(labels))
-        manifest = stage(_folder(config, data_dir), source, overrides)
+        manifest = stage(_folder(config, data_dir), source, overrides, untried=untried)
         if as_json:
             typer.echo(json.dumps({"name": manifest.name, "version": manifest.version, "digest": manifest.digest}))
             return
         output.print(f"{manifest.name} {manifest.version} is staged: {manifest.digest}, {manifest.size} bytes.")
+        if manifest.golden is None:
+            output.print("It was not run here and has no golden answers: devices can't tell whether it is damaged.")
         output.print(f"Next: vedette model sign {manifest.name} {manifest.version} --keys DIR")
 
 
@@ -289,6 +294,7 @@ def _details(release: Release) -> Table:
         "labels": str(sum(1 for label in manifest.labels if label)),
         "licence": release.licence,
         "source": manifest.provenance.source,
+        "golden answers": "none" if manifest.golden is None else f"by the {manifest.golden.kernels} kernels",
     }
     for name, value in rows.items():
         table.add_row(name, value)

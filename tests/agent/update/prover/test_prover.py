@@ -135,7 +135,7 @@ def test_the_process_gets_no_secrets_no_files_and_no_network(
     with (tmp_path / "open").open("w") as held:
         os.set_inheritable(held.fileno(), True)
         body = (
-            "from agent.adapters.confinement import leave_the_network, limit\n"
+            "from vision.confinement import leave_the_network, limit\n"
             "cut = leave_the_network()\n"
             f"out = open({str(seen)!r}, 'w')\n"
             "links = [line.split(':')[0].strip() for line in open('/proc/net/dev').readlines()[2:]]\n"
