@@ -4,8 +4,8 @@ A release's manifest carries what its model said where the release was made. A d
 where the answers differ: the file was damaged before it was signed, it is not the one that the manifest describes, or
 this device's runtime computes something else.
 
-An answer is a sketch of one part of the outputs: sums over all of its values, each with a pattern of signs of its own.
-The difference of two sketches, root mean square over the sums, estimates that of all values, so that a change anywhere
+An answer is a sketch of one part of the outputs: sums over all of its values, with signs by a pattern for each sum. The
+difference of two sketches, root mean square over the sums, estimates that of all values, so that a change anywhere
 shows, in a few numbers. It is measured in spreads (standard deviations of the values).
 
 Kernels round differently. In floating point that comes to 1e-5 spreads; in 8 bits it comes to .2, which would hide
@@ -34,8 +34,8 @@ SET: Final = 1
 SUMS: Final = 16
 """The estimate is off by a sixth, as a rule; a hash of 32 bits has signs for 32."""
 SAME: Final = 2e-4
-"""Of the same kernels in floating point, 1e-5 was the most over x86-64 and aarch64, LiteRT 2.3 and tflite-runtime 2.14,
-one and two threads; the reference kernels in 8 bits gave the same bits."""
+"""In floating point 1.3e-5 was the most over x86-64 and aarch64, LiteRT 2.3 and tflite-runtime 2.14, all kernels, one and
+two threads; the reference kernels in 8 bits gave the same bits."""
 CLOSE: Final = SAME / 4
 """Kernels that differ by less do so by the order of their additions only."""
 MARGIN: Final = 3.0
@@ -61,7 +61,7 @@ _MEND: Final = "Make the release again from the file that was meant."
 def pictures(width: int, height: int) -> dict[str, Image]:
     """The golden pictures by name: uint8 (height, width, 3), BGR; whole-number arithmetic that no library changes.
 
-    They are made at the size of the model's input, so that no resizing, which differs between libraries, comes between.
+    They are made at the size of the model's input, since resizing differs between libraries.
     """
     return {
         "noise": _noise(width, height, max(1, max(width, height) // _FINEST), 1),

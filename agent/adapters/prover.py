@@ -29,8 +29,8 @@ log: Final = logging.getLogger(__name__)
 COMMAND: Final = (sys.executable, "-P", "-m", "agent.app.prove")
 BUILT_IN: Final = frozenset({XNNPACK, NO_DELEGATE})
 RUNS_S: Final = 180.0
-"""For the measured runs and the golden pictures, after loading. The reference kernels take 2 s for the default model on
-a fast machine; for one five times as large on a slow board it is a hundred."""
+"""For the measured runs and the golden pictures, after loading. The reference kernels take 2 s for the default model
+on a fast machine; for one five times as large on a slow board it is a hundred."""
 START_S: Final = 30.0
 """For Python and its libraries on a slow board under load; 0.4 s on a fast one."""
 DATA_ROOM_MIB: Final = 128.0

@@ -44,12 +44,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON ins
 KeysOption = Annotated[
     list[Path], typer.Option("--keys", help="A folder of offline keys; may be given several times.")
 ]
+UntriedOption = Annotated[
+    bool, typer.Option("--untried", help="Only read it, for what can't run here: no golden answers.")
+]
 NameArgument = Annotated[str, typer.Argument(help="The model's name.")]
 VersionArgument = Annotated[str, typer.Argument(help="The release's version.")]
 
 
 @model_app.command("import")
-def import_(
+def import_(  # noqa: PLR0917 - typer makes options of them
     source: Annotated[
         str, typer.Argument(help="A .tflite file, a folder with one, a built model's name, or mlflow:URI.")
     ],
@@ -57,9 +60,7 @@ def import_(
     version: Annotated[str | None, typer.Option(help="Needed where there is no manifest.")] = None,
     licence: Annotated[str | None, typer.Option(help="Instead of the one in its manifest.")] = None,
     labels: Annotated[Path | None, typer.Option(help="A text file, one label a line.")] = None,
-    untried: Annotated[
-        bool, typer.Option("--untried", help="Only read it, for what this machine can't run: no golden answers.")
-    ] = False,  # noqa: FBT002 - a flag on the command line
+    untried: UntriedOption = False,  # noqa: FBT002 - a flag on the command line
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line

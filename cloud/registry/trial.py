@@ -27,8 +27,8 @@ from vision.manifest import MAX_MANIFEST_BYTES
 from wire.model import Manifest
 
 TRIAL_S: Final = 180.0
-"""The larger of our own models opens and answers in five seconds; a Raspberry-class server takes ten times that, and a
-large model in 8 bits, by the reference kernels, as long again."""
+"""The larger of our own models opens and answers in five seconds; a Raspberry-class server takes ten times that, and
+a large model in 8 bits, by the reference kernels, as long again."""
 MEMORY_MIB: Final = 4096.0
 COMMAND: Final = (sys.executable, "-P", "-m", __spec__.name)
 _MAX_REASON: Final = 1000
