@@ -164,7 +164,7 @@ class Golden(ManifestPart):
 
     pictures: Annotated[int, Field(ge=1, le=2**31)] = 1
     kernels: Literal["plain", "reference"]
-    tolerance: Annotated[float, Field(gt=0, le=1)]
+    tolerance: Annotated[float, Field(gt=0, le=10)]
     answers: Annotated[
         dict[Label, Annotated[tuple[Answer, ...], Field(min_length=1, max_length=64)]],
         Field(min_length=1, max_length=16),

@@ -28,7 +28,7 @@ log: Final = logging.getLogger(__name__)
 
 COMMAND: Final = (sys.executable, "-P", "-m", "agent.app.prove")
 BUILT_IN: Final = frozenset({XNNPACK, NO_DELEGATE})
-RUNS_S: Final = 180.0
+RUNS_S: Final = 300.0
 """For the measured runs and the golden pictures, after loading. The reference kernels take 2 s for the default model
 on a fast machine; for one five times as large on a slow board it is a hundred."""
 START_S: Final = 30.0

@@ -27,6 +27,7 @@ from cloud.registry.layout import RegistryFolder
 from cloud.registry.service import Registry, Release
 from cloud.registry.signing import sign_release
 from cloud.registry.staging import Overrides, read_labels, stage
+from wire.model import Golden
 from wire.updates import ModelRef
 
 KEYS_VARIABLE: Final = "VEDETTE_KEYS_PASSPHRASE"
@@ -295,11 +296,17 @@ def _details(release: Release) -> Table:
         "labels": str(sum(1 for label in manifest.labels if label)),
         "licence": release.licence,
         "source": manifest.provenance.source,
-        "golden answers": "none" if manifest.golden is None else f"by the {manifest.golden.kernels} kernels",
+        "golden answers": _golden(manifest.golden),
     }
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _golden(golden: Golden | None) -> str:
+    if golden is None:
+        return "none"
+    return f"by the {golden.kernels} kernels; others may differ by {golden.tolerance:g} spreads"
 
 
 def _number(release: Release) -> str:
