@@ -41,8 +41,8 @@ CLOSE: Final = SAME / 4
 MARGIN: Final = 3.0
 """Over the difference that was measured: another machine's kernels lie elsewhere (.23 where .21 was measured)."""
 LOOSEST: Final = 10.0
-"""An output that has nothing to do with the right one differs by 1.4, so beyond that the tolerance says nothing. A model
-quantised badly comes there (.92 was seen between its kernels), and is recognised by its reference kernels alone."""
+"""An output that has nothing to do with the right one differs by 1.4, so beyond that the tolerance says nothing. A
+model quantised badly comes there (.92 was seen between its kernels): its reference kernels alone recognise it."""
 LIBRARY: Final = 0.1
 """For delegate libraries, which may compute in 16 bits."""
 KERNELS: Final[Mapping[str, str]] = {"plain": NO_DELEGATE, "reference": REFERENCE}
