@@ -160,7 +160,8 @@ class Device:
         self._folder = folder
         answers = golden.make_golden(lambda kernels: open_detector(source, delegates=[kernels]))
         self._manifest = describe_model(source).model_copy(update={"golden": answers})
-        self._prover = ProcessProver(DetectSettings())
+        # As the agent does: a model that falls back from the delegate of the present one is refused.
+        self._prover = ProcessProver(DetectSettings(), delegate=self.sound.delegate)
         size = self._manifest.input
         self._unknown = [
             *(golden._blocks(size.width, size.height, 1000 + 10 * number) for number in range(4)),
@@ -215,7 +216,7 @@ class Device:
 
     def _harm(self, folder: Path) -> str:
         """What the proof let pass, held against the sound model."""
-        damaged = open_detector(folder)
+        damaged = open_detector(folder, delegates=[self.sound.delegate])
         says = self.says(damaged)
         damaged.close()
         pairs = list(zip(self._right, says, strict=True))
