@@ -14,7 +14,7 @@ from tests.vision.shared import built, shared
 from tests.vision.tiny_models import CELLS, PICTURE, Spec, build, write_manifest, yolo_rows
 from vision.detector import ModelDetector, open_detector
 from vision.errors import DelegateFailed, InferenceFailed, ManifestInvalid
-from vision.golden import CLOSE, SAME, answer, make_golden, pictures, recognise
+from vision.golden import CLOSE, SAME, _apart, _sketch, answer, make_golden, pictures, recognise
 from wire.model import Golden
 
 TFLITE_PYTHON = os.environ.get("VEDETTE_TFLITE_PYTHON")
@@ -162,6 +162,30 @@ def test_what_lies_between_is_settled_by_the_kernels_of_the_answers(tmp_path: Pa
     loose = golden.model_copy(update={"tolerance": SAME})
     with pytest.raises(ManifestInvalid, match="golden: part 2"):
         recognise(loose, other, opener(tmp_path / "sound"))
+
+
+def test_a_delegate_library_may_round_more(tmp_path: Path) -> None:
+    tiny(tmp_path / "sound")
+    tiny(tmp_path / "other", score=0.89)
+    golden = make_golden(opener(tmp_path / "sound"))
+    other = open_detector(tmp_path / "other")
+    recognise(golden, other, opener(tmp_path / "sound"), library=True)
+    with pytest.raises(ManifestInvalid, match="on the plain kernels"):
+        recognise(golden, other, opener(tmp_path / "other"), library=True)
+    with pytest.raises(ManifestInvalid, match="golden: part 2"):
+        recognise(golden, other, opener(tmp_path / "sound"))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_sketch_tells_the_size_of_a_change_wherever_it_lies(seed: int) -> None:
+    dice = np.random.default_rng(seed)
+    values = dice.gamma(0.1, size=50_000).astype(np.float32)
+    change = np.zeros_like(values)
+    changed = dice.choice(values.size, size=10 ** (seed % 5), replace=False)
+    change[changed] = dice.normal(size=changed.size)
+    true = float(np.sqrt(np.mean(change.astype(np.float64) ** 2)) / values.std())
+    told = _apart(_sketch(values), _sketch(values + change))
+    assert 0.5 * true < told < 1.6 * true
 
 
 def test_a_model_that_xnnpack_refuses_gets_answers_all_the_same(tmp_path: Path) -> None:
