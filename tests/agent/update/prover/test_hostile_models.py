@@ -49,7 +49,7 @@ SAME_OUTPUTS = "harmless: every output is the same, to the bit"
 ROUNDING = "harmless: outputs move by less than rounding does"
 MISSED = "MISSED"
 MOST_MISSED = 1
-"""One damage to the default model is let pass: it moves outputs by .1 spreads, half of what sound kernels differ by."""
+"""One damage to the default model passes: it moves outputs by .1 spreads, half of what sound kernels differ by."""
 HARMLESS_SPREADS = 1e-3
 """Kernels that round differently move the outputs of a model in 8 bits two hundred times as far."""
 
