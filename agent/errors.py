@@ -14,10 +14,12 @@ AgentError
 │   ├── OutboxCorrupt        the file is no database; it is set aside, and a new one begun
 │   ├── LinkLost             the broker can't be reached, or went away
 │   └── LinkRefused          the broker refused the name, password, client id or a publish
-└── AskError
-├── AskUnreachable       the cloud can't be reached
-├── AskRefused           the cloud refused the question, for good
-└── AnswerInvalid        the answer breaks its contract
+├── AskError
+│   ├── AskUnreachable       the cloud can't be reached
+│   ├── AskRefused           the cloud refused the question, for good
+│   └── AnswerInvalid        the answer breaks its contract
+└── EnrolmentFailed          no certificate could be had; says why
+    └── AuthorityMismatch    the service shows another authority than the claim names
 """
 
 from __future__ import annotations
@@ -99,6 +101,14 @@ class AskRefused(AskError):
 
 class AnswerInvalid(AskError):
     """The cloud's answer breaks its contract."""
+
+
+class EnrolmentFailed(AgentError):
+    """No certificate could be had; what was there before stays."""
+
+
+class AuthorityMismatch(EnrolmentFailed):
+    """The service shows another authority than the claim names."""
 
 
 class UpdateError(AgentError):

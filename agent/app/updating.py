@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from pydantic import JsonValue
 
 from agent.adapters.model_store import ModelStore
 from agent.adapters.prover import ProcessProver
+from agent.adapters.tls import client_context
 from agent.adapters.update_record_file import UpdateRecordFile
+from agent.ask.settings import AskSettings
 from agent.command.arguments import UpdateModelArguments
 from agent.command.errors import CommandRefused
 from agent.command.ports import Progress, Result
@@ -110,7 +113,7 @@ def update_worker(
         clock=clock,
         faults=faults,
         ledger=ledger,
-        ca_file=config.ask.ca_file,
+        tls=_tls(config.ask),
         wait=ended.wait,
     )
     parts = UpdateParts(
@@ -126,6 +129,12 @@ def update_worker(
         chance=random.random,
     )
     return UpdateWorker(parts, config.updates, opened.record, opened.source.ref)
+
+
+def _tls(ask: AskSettings) -> Callable[[], ssl.SSLContext] | None:
+    if ask.url.startswith("http://"):
+        return None
+    return lambda: client_context("ask", ask.ca_file, ask.cert_file, ask.key_file)
 
 
 def _end_now(stuck: JudgeStuck) -> None:

@@ -18,6 +18,7 @@ from agent.adapters.http_asker import AskCounts, HttpAsker
 from agent.adapters.memory_left import memory_left_mib
 from agent.adapters.mqtt_link import MqttLink
 from agent.adapters.opencv_source import open_source
+from agent.adapters.renewal import CertificateRenewal
 from agent.adapters.sqlite_outbox import SqliteOutbox
 from agent.adapters.sqlite_uploads import SqliteUploads
 from agent.adapters.system_clock import SystemClock
@@ -79,6 +80,7 @@ class Agent:
     control: AgentControl
     tail: LogTail
     worker: UpdateWorker | None
+    renewal: CertificateRenewal | None
 
 
 class ModelSlot:
@@ -258,6 +260,7 @@ def assemble(config: Config, version: str) -> Agent:
         control,
         tail,
         worker,
+        None if config.identity is None else CertificateRenewal(config.identity, clock=clock, faults=faults),
     )
 
 
