@@ -250,5 +250,5 @@ def test_broken_models_are_refused_each_with_a_reason(kind: str, tmp_path: Path)
     assert refused.total() == EACH
     assert sum(times for reason, times in refused.items() if reason.startswith(MISSED)) <= MOST_MISSED, refused
     assert len(refused) > 2, "the damages are of several kinds"
-    assert refused["golden answers differ"] > EACH // 5, "damaged weights are known by their answers alone"
+    assert refused["golden answers differ"] > EACH // 10, "damaged weights are known by their answers alone"
     assert len(device.sound.detect(np.zeros((48, 64, 3), np.uint8), 0.3)) == 0, "the old model still serves"
