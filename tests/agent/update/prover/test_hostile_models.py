@@ -49,7 +49,7 @@ SAME_OUTPUTS = "harmless: every output is the same, to the bit"
 ROUNDING = "harmless: outputs move by less than rounding does"
 MISSED = "MISSED"
 MOST_MISSED = 1
-"""One damage to the default model passes: it moves outputs by .1 spreads, half of what sound kernels differ by."""
+"""Of a hundred. One damage to the default model passes: the golden pictures show nothing of it, and others do."""
 HARMLESS_SPREADS = 1e-3
 """Kernels that round differently move the outputs of a model in 8 bits two hundred times as far."""
 
@@ -144,6 +144,7 @@ DAMAGES: dict[str, Callable[[Sound, random.Random], bytes]] = {
 
 def kind_of(reason: str) -> str:
     assert reason
+    assert "while starting" not in reason, "the child failed before it came to the model"
     if ": golden: " in reason:
         return "golden answers differ"
     return reason.partition(":")[0].partition(" (")[0]
