@@ -7,20 +7,48 @@ when a person is wholly in the picture. An alert about somebody who has one alre
 
 from __future__ import annotations
 
+import csv
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from bench.accuracy import IOU, Floats, Truth, iou
+from vision.accuracy import IOU, Floats, iou
 
 EVENT_S: Final = 1.0
 IN_TIME_S: Final = 2.0
 Followed = Mapping[int, Mapping[int, Floats]]
 """By frame and track: the box, in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Who is labelled in one frame.
+
+    Attributes:
+        boxes: float64 (N, 4), x1 y1 x2 y2 in pixels.
+        counts: bool (N,), whether each counts; one that does not is neither right nor wrong to find.
+        ids: int64 (N,), who each is; the same in all frames.
+    """
+
+    boxes: Floats
+    counts: npt.NDArray[np.bool_]
+    ids: npt.NDArray[np.int64]
+
+
+def read_people(file: Path) -> dict[int, People]:
+    """MOT's labels with who is who, by the clip's own frame index, which is one less than MOT's."""
+    rows: dict[int, list[tuple[list[float], bool, int]]] = defaultdict(list)
+    with file.open(newline="") as lines:
+        for row in csv.reader(lines):
+            x, y, width, height, confidence = map(float, row[2:7])
+            rows[int(row[0]) - 1].append(([x, y, x + width, y + height], confidence > 0, int(row[1])))
+    return {frame: People(*map(np.array, zip(*found, strict=True))) for frame, found in rows.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +71,7 @@ class AlertFigures:
 
 
 def alert_figures(
-    truths: Mapping[int, Truth],
+    truths: Mapping[int, People],
     followed: Followed,
     alerts: Sequence[tuple[int, int]],
     frames: Sequence[int],
@@ -73,7 +101,7 @@ def alert_figures(
     )
 
 
-def identity_switches(truths: Mapping[int, Truth], followed: Followed, frames: Sequence[int]) -> int:
+def identity_switches(truths: Mapping[int, People], followed: Followed, frames: Sequence[int]) -> int:
     """How often a person is followed under another number than before, as CLEAR MOT counts."""
     last: dict[int, int] = {}
     switches = 0
@@ -105,7 +133,7 @@ def identity_switches(truths: Mapping[int, Truth], followed: Followed, frames: S
     return switches
 
 
-def _events(truths: Mapping[int, Truth], frames: Sequence[int], fps: float) -> dict[int, int]:
+def _events(truths: Mapping[int, People], frames: Sequence[int], fps: float) -> dict[int, int]:
     """The people who are labelled for long enough, and their first frame."""
     seen: dict[int, list[int]] = defaultdict(list)
     for frame in frames:
@@ -115,7 +143,7 @@ def _events(truths: Mapping[int, Truth], frames: Sequence[int], fps: float) -> d
     return {who: found[0] for who, found in seen.items() if len(found) >= EVENT_S * fps}
 
 
-def _person(truths: Mapping[int, Truth], followed: Followed, frame: int, track: int, fps: float) -> int | None:
+def _person(truths: Mapping[int, People], followed: Followed, frame: int, track: int, fps: float) -> int | None:
     for later in range(frame, frame + round(EVENT_S * fps) + 1):
         box, truth = followed.get(later, {}).get(track), truths.get(later)
         if box is not None and truth is not None:

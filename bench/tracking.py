@@ -14,7 +14,7 @@ import itertools
 import json
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,10 +34,10 @@ from agent.detect.settings import LookSettings
 from agent.domain import AlertChange, Frame, Track
 from agent.pipeline import Inbox, Lane, Pipeline, Stages
 from agent.track import Tracker, TrackSettings, standing
-from bench.accuracy import Floats, Truth, average_precision, precision_and_recall, read_mot
-from bench.events import AlertFigures, alert_figures, identity_switches
+from bench.events import AlertFigures, People, alert_figures, identity_switches, read_people
 from bench.labelled import FRAMES, labels_file
 from bench.recorded import RecordedDetector
+from vision.accuracy import Floats, Tally, Truth
 from vision.detections import Image
 from vision.detector import open_detector
 from wire.errors import VedetteError
@@ -51,6 +51,7 @@ HALVES: Final = {
     "second": range(FRAMES // 2, FRAMES),
     "all": range(FRAMES),
 }
+NOWHERE: Final = np.zeros((0, 4))
 TIMED: Final = 10
 """At every so many frames, an inference is timed."""
 CACHE: Final = Path("~/.cache/vedette/bench/recorded.npz")
@@ -131,7 +132,7 @@ class Clip:
     file: Path
     size: tuple[int, int]
     fps: float
-    truths: dict[int, Truth]
+    people: dict[int, People]
 
     @property
     def scale(self) -> Floats:
@@ -153,7 +154,7 @@ def read_clip(file: Path, labels: Path) -> Clip:
     """The clip and its labels."""
     video = cv2.VideoCapture(str(file))
     size = (int(video.get(cv2.CAP_PROP_FRAME_WIDTH)), int(video.get(cv2.CAP_PROP_FRAME_HEIGHT)))
-    return Clip(file, size, float(video.get(cv2.CAP_PROP_FPS)), read_mot(labels))
+    return Clip(file, size, float(video.get(cv2.CAP_PROP_FPS)), read_people(labels))
 
 
 def run(
@@ -199,25 +200,37 @@ def _policy_s(stages: Stages) -> float:
 def _figures(clip: Clip, frames: range, walk: Walk, invokes: int, costs: tuple[float, float]) -> Figures:
     followed = {frame: _people(walk.tracks[frame], clip) for frame in frames}
     stood = {frame: _people(standing(walk.tracks[frame]), clip) for frame in frames}
-    shown = {frame: [(score, box) for score, box in found.values()] for frame, found in stood.items()}
-    scored = {frame: list(found.values()) for frame, found in followed.items()}
-    objects = precision_and_recall(clip.truths, shown, frames)
-    accuracy = average_precision(clip.truths, scored, frames)
+    accuracy = _tally(clip, followed).accuracy()
+    objects = _tally(clip, stood).counts(0.0)
+    precision, recall = objects.precision or 0.0, objects.recall or 0.0
     places = {frame: {number: box for number, (_, box) in found.items()} for frame, found in followed.items()}
     stood_places = {frame: {number: box for number, (_, box) in found.items()} for frame, found in stood.items()}
     return Figures(
         frames=len(frames),
-        precision=objects.precision,
-        recall=objects.recall,
-        f1=objects.f1,
+        precision=precision,
+        recall=recall,
+        f1=2 * precision * recall / max(precision + recall, 1e-9),
         ap50=accuracy.ap50,
         best_f1=accuracy.best_f1,
         invokes=invokes / len(frames),
         policy_ms=costs[0],
         inference_ms=costs[1],
-        switches=identity_switches(clip.truths, stood_places, frames),
-        alerts=alert_figures(clip.truths, places, walk.raised, frames, clip.fps),
+        switches=identity_switches(clip.people, stood_places, frames),
+        alerts=alert_figures(clip.people, places, walk.raised, frames, clip.fps),
     )
+
+
+def _tally(clip: Clip, found: Mapping[int, Mapping[int, tuple[float, Floats]]]) -> Tally:
+    """What was found, by frame and track, held against the labels."""
+    tally = Tally()
+    for frame, tracks in found.items():
+        people = clip.people.get(frame)
+        truth = Truth(NOWHERE, np.zeros(0, np.bool_), NOWHERE)
+        if people is not None:
+            truth = Truth(people.boxes, people.counts, NOWHERE)
+        scores = np.array([score for score, _ in tracks.values()], float)
+        tally.add(truth, scores, np.array([box for _, box in tracks.values()], float).reshape(-1, 4))
+    return tally
 
 
 def _people(tracks: Sequence[Track], clip: Clip) -> dict[int, tuple[float, Floats]]:

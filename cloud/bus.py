@@ -27,11 +27,13 @@ class Kind(StrEnum):
     ALERT = "alert"
     DEVICE = "device"
     ROLLOUT = "rollout"
+    COMMANDS = "commands"
+    """The trail of commands, as a whole: thousands may be issued at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something changed; `key` is its id. What it is now stands in the store."""
+    """Something changed; `key` is its id, empty for `COMMANDS`. What it is now stands in the store."""
 
     kind: Kind
     key: str
@@ -111,8 +113,12 @@ class OffloadWitness:
 
     def asked(self, question: Question, picture_key: str) -> None:  # noqa: ARG002 - the port's signature
         """A question was stored."""
-        self._bus.publish(Change(Kind.ALERT, question.alert_id))
+        self._alert_changed(question)
 
     def decided(self, question: Question, verdict: Verdict) -> None:  # noqa: ARG002 - the port's signature
         """A verdict was stored."""
-        self._bus.publish(Change(Kind.ALERT, question.alert_id))
+        self._alert_changed(question)
+
+    def _alert_changed(self, question: Question) -> None:
+        if question.alert_id is not None:
+            self._bus.publish(Change(Kind.ALERT, question.alert_id))

@@ -169,16 +169,35 @@ class StandingAlert:
 
 
 @dataclass(frozen=True, slots=True)
+class CameraOrder:
+    """How far a camera's alert messages have come, by their sequence.
+
+    Attributes:
+        last: Up to it, each is stored, or was given up by its device.
+        ahead: The highest that was left since it came beyond a gap; None while there is none.
+        gap_since: When the gap was first seen.
+    """
+
+    device: str
+    camera: str
+    last: int = 0
+    ahead: int | None = None
+    gap_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What was stored before a batch, as far as the batch touches it.
 
     Attributes:
         messages: Device and message id of alert messages that are stored.
+        orders: By device and camera; of one that was never heard, there is none.
     """
 
     devices: Mapping[str, DeviceRecord]
     alerts: Mapping[str, StandingAlert]
     messages: frozenset[tuple[str, str]]
+    orders: Mapping[tuple[str, str], CameraOrder] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +208,7 @@ class Writes:
         events: Alert messages to add to the history.
         points: Chart points by device; the latest of a time slot stays.
         responses: Answers to commands, in the order of arrival.
+        orders: How far the cameras' messages have come, where that changed.
     """
 
     events: tuple[tuple[Alert, datetime], ...] = ()
@@ -196,3 +216,4 @@ class Writes:
     devices: tuple[DeviceRecord, ...] = ()
     points: tuple[tuple[str, TelemetryPoint], ...] = ()
     responses: tuple[tuple[Response, datetime], ...] = ()
+    orders: tuple[CameraOrder, ...] = ()

@@ -6,29 +6,36 @@ import logging
 import os
 import random
 import secrets
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import IO, Final
 
+from agent.adapters.clip_file import DiskClips, shrunk
 from agent.adapters.command_desk import CommandDesk
 from agent.adapters.command_journal import SqliteJournal
 from agent.adapters.crops import encode_jpeg
 from agent.adapters.data_dir import held, made
 from agent.adapters.http_asker import AskCounts, HttpAsker
+from agent.adapters.memory_left import memory_left_mib
 from agent.adapters.mqtt_link import MqttLink
 from agent.adapters.opencv_source import open_source
+from agent.adapters.renewal import CertificateRenewal
 from agent.adapters.sqlite_outbox import SqliteOutbox
 from agent.adapters.sqlite_uploads import SqliteUploads
 from agent.adapters.system_clock import SystemClock
 from agent.adapters.token import token_source
+from agent.app.asides import AsideSettings
 from agent.app.board import StatusBoard
-from agent.app.control import AgentControl, SnapshotUpload
+from agent.app.control import AgentControl, ClipUpload, CommandUploads, SnapshotUpload
 from agent.app.figures import AgentFigures
 from agent.app.live_model import Model, PipelineLiveModel, judging_floor
-from agent.app.updating import WorkerCommands, open_startup_model, update_worker
+from agent.app.model_commands import WorkerCommands
+from agent.app.updating import open_startup_model, update_worker
 from agent.capture.camera import Camera
 from agent.capture.cameras import Cameras
 from agent.capture.slots import FrameSlots
 from agent.command.actions import Actions
+from agent.command.clip import Recorder
 from agent.command.frames import WatchedFrames
 from agent.command.log_tail import LogTail
 from agent.command.ports import ModelCommands
@@ -45,9 +52,10 @@ from agent.detect.detector import model_status, open_configured
 from agent.detect.looks import SecondLooks
 from agent.detect.motion import MotionGate
 from agent.detect.movement import Movement
-from agent.domain import Clock
+from agent.domain import Answer, Clock
 from agent.pipeline import Inbox, Lane, NewRules, Pipeline
 from agent.track.tracker import Tracker
+from agent.update.record import ReportedFacts
 from agent.update.worker import UpdateWorker
 from vision.detector import ModelDetector
 from wire.model import Manifest
@@ -57,6 +65,7 @@ log: Final = logging.getLogger(__name__)
 OUTBOX_FILE: Final = "outbox.db"
 UPLOADS_FILE: Final = "uploads.db"
 COMMANDS_FILE: Final = "commands.db"
+CLIPS_FOLDER: Final = "clips"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +88,23 @@ class Agent:
     control: AgentControl
     tail: LogTail
     worker: UpdateWorker | None
+    renewal: CertificateRenewal | None
 
 
 class ModelSlot:
     """Where the update worker is put, once there is one; without it the model's commands are refused."""
 
     def __init__(self) -> None:
-        self.commands: ModelCommands | None = None
+        self.commands: WorkerCommands | None = None
 
     def get(self) -> ModelCommands | None:
         """The worker, as far as commands reach it."""
         return self.commands
+
+    def heard(self, facts: ReportedFacts) -> None:
+        """The worker reports; commands may wait for it."""
+        if self.commands is not None:
+            self.commands.heard(facts)
 
 
 def assemble(config: Config, version: str) -> Agent:
@@ -139,7 +154,7 @@ def assemble(config: Config, version: str) -> Agent:
             boot=boot,
             uploads=uploads,
             token=password,
-            on_answer=inbox.put,
+            on_answer=lambda answer: on_answer(answer),  # noqa: PLW0108 - it is made below
             clock=clock,
             faults=faults,
             ledger=ledger,
@@ -154,6 +169,7 @@ def assemble(config: Config, version: str) -> Agent:
     live = PipelineLiveModel(
         inbox=inbox,
         model=detector,
+        source=opened.source,
         settings=config.model,
         low_score=config.tracking.low_score,
         labels=lambda: rules.labels,
@@ -161,7 +177,14 @@ def assemble(config: Config, version: str) -> Agent:
         adopted=adopted,
         clock=clock,
         open_model=open_configured,
+        swap=config.updates.swap,
+        memory_left=memory_left_mib,
+        asides=AsideSettings(lambda: secrets.token_hex(16), config.asking.deadline_s),
     )
+
+    def on_answer(answer: Answer) -> Future[None] | None:
+        return None if live.heard(answer) else inbox.put(answer)
+
     pipeline = Pipeline(
         frames=frames,
         inbox=inbox,
@@ -176,11 +199,17 @@ def assemble(config: Config, version: str) -> Agent:
         looks=_looks(config, detector.manifest),
         onlooker=live,
     )
+    tail, models = LogTail(), ModelSlot()
+
+    def reported(facts: ReportedFacts) -> None:
+        link.report(facts)  # made below, before the worker starts
+        models.heard(facts)
+
     worker = update_worker(
         config,
         opened,
         live=live,
-        report=lambda facts: link.report(facts),  # noqa: PLW0108 - the link is made below
+        report=reported,
         data_dir=data_dir,
         clock=clock,
         faults=faults,
@@ -197,7 +226,6 @@ def assemble(config: Config, version: str) -> Agent:
         faults=faults,
         ledger=ledger,
     )
-    tail, models = LogTail(), ModelSlot()
     logging.getLogger().addHandler(tail)
     control = AgentControl(
         config=config,
@@ -208,11 +236,16 @@ def assemble(config: Config, version: str) -> Agent:
         tail=tail,
         model=f"{detector.manifest.name} {detector.manifest.version}",
     )
+    clips = DiskClips(data_dir / CLIPS_FOLDER)
+    clips.clear()
+    sending = None if config.ask is None else CommandUploads(config.ask, token=password, ledger=ledger)
     actions = Actions(
         control,
         frames,
         encode=lambda image, quality, max_px: encode_jpeg(image, quality=quality, max_px=max_px),
-        snapshots=None if config.ask is None else SnapshotUpload(config.ask, token=password, ledger=ledger),
+        snapshots=None if sending is None else SnapshotUpload(sending),
+        recorder=Recorder(frames, clips, shrunk),
+        clips=None if sending is None else ClipUpload(sending),
         models=models.get,
     )
     journal = SqliteJournal(data_dir / COMMANDS_FILE, faults=faults)
@@ -224,7 +257,7 @@ def assemble(config: Config, version: str) -> Agent:
         outbox=outbox,
         figures=figures,
         password=password,
-        on_answer=inbox.put,
+        on_answer=on_answer,
         clock=clock,
         faults=faults,
         ledger=ledger,
@@ -251,6 +284,7 @@ def assemble(config: Config, version: str) -> Agent:
         control,
         tail,
         worker,
+        None if config.identity is None else CertificateRenewal(config.identity, clock=clock, faults=faults),
     )
 
 

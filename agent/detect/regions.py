@@ -1,9 +1,9 @@
 """Which parts of a frame are worth a second look. Pure.
 
-A region has the model's own size in pixels, or a whole multiple of it: there the model sees an object several times
-larger than in the whole frame. Of all places for a region, only those matter where a target touches its left and
-another its upper side: any other can be moved there without losing a target. So the best place is found by trying
-them all, which for a score of targets is one small product of matrices.
+A region has nearly the model's own size in pixels, or twice that, or four times: there the model sees an object
+several times larger than in the whole frame. Of all places for a region, only those matter where a target touches its
+left and another its upper side: any other can be moved there without losing a target. So the best place is found by
+trying them all, which for a score of targets is one small product of matrices.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from agent.domain import Box
 
 MAX_TARGETS: Final = 24
 """The work grows with its cube; with as many targets a look is chosen in a tenth of a millisecond."""
+SHARE: Final = 0.9
+"""Of the model's size: on the first half of PETS09-S2L1, F1 .894, against .885 at the whole of it, .887 at .83."""
 LARGEST_SHARE: Final = 0.5
 """Of the frame's area: a larger region shows hardly more of an object than the frame does."""
 ROOMY: Final = 0.55
@@ -74,9 +76,10 @@ def choose(
         return ()
     best = sorted(targets, key=_worth_first)[:MAX_TARGETS]
     boxes = np.array([target.box for target in best]) * (*frame, *frame)
+    size = (max(1, round(SHARE * model[0])), max(1, round(SHARE * model[1])))
     worth = np.array([target.worth for target in best])
-    scales = _scales(boxes, frame, model)
-    sizes = [_Places(boxes, scales, scale, frame, model) for scale in sorted(set(scales.tolist())) if scale]
+    scales = _scales(boxes, frame, size)
+    sizes = [_Places(boxes, scales, scale, frame, size) for scale in sorted(set(scales.tolist())) if scale]
     chosen: list[Region] = []
     while sizes and len(chosen) < looks:
         value, at, places = max(((*places.best(worth), places) for places in sizes), key=_value_first)

@@ -17,6 +17,7 @@ from agent.errors import (
     CandidateRejected,
     JudgeStuck,
     ModelStoreBroken,
+    NoModelOpens,
     NoRoom,
     ReleaseNotAllowed,
     ReleaseTooOld,
@@ -26,10 +27,11 @@ from agent.errors import (
     UpdateMoveRefused,
 )
 from agent.update.boot import back, refuges
-from agent.update.inbox import Inbox
+from agent.update.inbox import Inbox, Look, Told
 from agent.update.journal import Journal, UpdateParts
+from agent.update.look import Again, Decision, Hurry, Refused, Waits, Wanted, decide, may_ask
 from agent.update.machine import BEFORE_SWITCH, RESTING, TABLE, Event, move
-from agent.update.ports import Candidate
+from agent.update.ports import Candidate, Proof
 from agent.update.record import ReportedFacts, UpdateRecord, admitted
 from agent.update.schedule import backoff_s, opens_in_s
 from agent.update.settings import UpdateSettings
@@ -45,7 +47,7 @@ _SETTLED: Final = {_S.COMMITTED, _S.ALREADY_INSTALLED, _S.REJECTED, _S.ROLLBACK_
 
 
 class UpdateWorker:
-    """Drives one update at a time. `desired`, `rollback`, `cancel`, `pause` and `resume` come from any thread."""
+    """Drives one update at a time. `desired`, `look`, `rollback`, `cancel`, `pause`, `resume`: from any thread."""
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class UpdateWorker:
         self._not_before = 0.0
         self._jittered = False
         self._failures = 0
+        self._skips_window = False
 
     # --- from any thread ------------------------------------------------------------------------------------
 
@@ -98,6 +101,13 @@ class UpdateWorker:
     def desired(self, desired: Desired) -> bool:
         """Take note of what is desired; whether it was news."""
         return self._inbox.desire(desired)
+
+    def look(self, wanted: Wanted, told: Told) -> None:
+        """Ask the repository now, and try again what is desired; see `agent.update.look`.
+
+        `told` hears what was decided, or why the repository could not be asked. What comes of it is reported.
+        """
+        self._inbox.look(Look(wanted, told))
 
     def rollback(self, reason: str) -> None:
         """Bring the model before back, and stay with it until something new is desired.
@@ -155,6 +165,9 @@ class UpdateWorker:
         except JudgeStuck as stuck:
             self._parts.note(stuck)
             self._parts.stuck(stuck)
+        except NoModelOpens as lost:
+            # The judging thread has ended over it, and ends the agent.
+            self._parts.note(lost)
 
     def _work(self) -> None:
         self._journal.tell()
@@ -195,6 +208,8 @@ class UpdateWorker:
             self._take_up(desired)
         if self._journal.record.state in BEFORE_SWITCH - {_S.QUEUED}:
             self._journal.enter(Event.RETRY, "")
+        for look in self._inbox.take_looks():
+            look.told(self._looked(look.wanted))
 
     def _take_up(self, desired: Desired) -> None:
         record = self._journal.record
@@ -206,12 +221,17 @@ class UpdateWorker:
         if self._is_settled(desired, desired.model):
             self._journal.keep(desired=desired)
             return
+        self._queue(desired, desired.model)
+        if desired.paused:
+            self._journal.enter(Event.PAUSE, "the rollout is paused")
+
+    def _queue(self, desired: Desired, target: ModelRef) -> None:
         self._reset_pauses()
         self._journal.enter(
             Event.QUEUE,
             "",
             desired=desired,
-            target=desired.model,
+            target=target,
             attempts=0,
             crashes=0,
             spent_s=0.0,
@@ -219,8 +239,36 @@ class UpdateWorker:
             trial=None,
             queued_at=self._parts.clock.wall(),
         )
-        if desired.paused:
-            self._journal.enter(Event.PAUSE, "the rollout is paused")
+
+    def _looked(self, wanted: Wanted) -> Decision | UpdateError:
+        record = self._journal.record
+        refused = may_ask(record)
+        if refused is not None or record.desired is None:
+            return refused or Refused("nothing is desired")
+        if wanted.now and not self._settings.may_skip_window:
+            return Refused("this device waits for its maintenance windows", "Set updates.may_skip_window on it.")
+        try:
+            release = self._parts.repository.group_release(record.desired.group)
+        except UpdateError as failed:
+            self._parts.note(failed)
+            if isinstance(failed, TrustError):
+                self._journal.trust = failed.name
+                self._journal.tell()
+            return failed
+        self._journal.trust = "ok"
+        self._journal.note(min_release=release.min_release)
+        decided = decide(record, self._journal.running, release, wanted)
+        if not isinstance(decided, Again | Hurry):
+            return decided
+        if isinstance(decided, Again):
+            self._queue(record.desired, decided.ref)
+        self._reset_pauses()
+        self._jittered = True
+        self._skips_window = wanted.now
+        opens = self._opens_in_s(record.desired)
+        if self._journal.record.state is _S.QUEUED and opens:
+            return Waits(decided.ref, opens)
+        return decided
 
     def _is_settled(self, desired: Desired, model: ModelRef) -> bool:
         record = self._journal.record
@@ -277,11 +325,13 @@ class UpdateWorker:
             ref = self._admit(desired, desired.model)
             if ref is not None:
                 self._walk(desired, ref)
+        except (JudgeStuck, NoModelOpens):
+            raise
         except UpdateError as refused:
             self._went_wrong(refused)
 
     def _may_begin(self, desired: Desired) -> bool:
-        opens = opens_in_s(desired.windows, self._parts.clock.wall().astimezone(self._zone))
+        opens = self._opens_in_s(desired)
         if opens is None:
             self._journal.enter(Event.FAIL, "none of the maintenance windows ever opens")
             return False
@@ -301,6 +351,10 @@ class UpdateWorker:
             return False
         self._journal.count()
         return True
+
+    def _opens_in_s(self, desired: Desired) -> float | None:
+        windows = () if self._skips_window else desired.windows
+        return opens_in_s(windows, self._parts.clock.wall().astimezone(self._zone))
 
     def _admit(self, desired: Desired, wanted: ModelRef) -> ModelRef | None:
         """The release to install, or None where the update has come to its end already."""
@@ -329,16 +383,18 @@ class UpdateWorker:
             return
         candidate = self._verified(ref, candidate)
         self._journal.enter_kept(Event.VERIFIED)
-        self._parts.prover.prove(candidate, desired.gates, self._parts.live.latency_ms())
+        live = self._parts.live
+        proof = self._parts.prover.prove(candidate, desired.gates, live.latency_ms())
         if self._interrupted():
             return
-        if desired.gates.shadow_frames:
+        untried = live.why_untried(candidate, proof.memory_mib) if desired.gates.shadow_frames else None
+        if desired.gates.shadow_frames and untried is None:
             self._journal.enter_kept(Event.PROVEN)
-            trial = self._parts.live.trial(candidate, desired.gates, self._interrupted)
+            trial = live.trial(candidate, desired.gates, self._interrupted)
             if self._interrupted():
                 return
             self._journal.note(trial=trial)
-        self._install(ref)
+        self._install(ref, proof, untried or "")
 
     def _fetched(self, ref: ModelRef) -> Candidate | None:
         """The release where it is stored already; otherwise it is downloaded, and None."""
@@ -384,10 +440,10 @@ class UpdateWorker:
 
     # --- the switch and after -------------------------------------------------------------------------------
 
-    def _install(self, ref: ModelRef) -> None:
+    def _install(self, ref: ModelRef, proof: Proof, untried: str) -> None:
         before = self._journal.running
         models = self._parts.models
-        self._journal.enter_kept(Event.INSTALL, "", previous=before)
+        self._journal.enter_kept(Event.INSTALL, untried, previous=before)
         candidate = models.adopt(ref)
         try:
             models.point(ref, before)
@@ -399,14 +455,19 @@ class UpdateWorker:
             self._journal.enter(Event.HARM, f"{refused.name}: {refused.what}", harm=False)
             return
         try:
-            self._parts.live.switch(candidate)
+            self._parts.live.switch(candidate, proof.memory_mib)
         except CandidateRejected as rejected:
             self._parts.note(rejected)
             self._journal.enter(Event.HARM, f"it could not be switched to: {rejected.what}", harm=True)
             return
+        except (JudgeStuck, NoModelOpens) as lost:
+            # Only a restart helps, and it shall find the model before. Whose fault it was nobody knows: more likely
+            # that of the model that hangs, or of a device that is out of memory, than the candidate's.
+            self._journal.enter(Event.HARM, f"{lost.name}: {lost.what}", harm=False)
+            raise
         self._journal.running = ref
         self._journal.stop_counting()
-        self._journal.enter(Event.SWITCHED, "")
+        self._journal.enter(Event.SWITCHED, untried)
 
     def _probation(self) -> None:
         record = self._journal.record
@@ -422,7 +483,9 @@ class UpdateWorker:
             return
         if self._probation_cancelled():
             return
-        self._journal.enter(Event.PASSED, "")
+        handover = self._parts.live.handover()
+        told = ([] if handover is None else [str(handover)]) + [self._journal.record.reason]
+        self._journal.enter(Event.PASSED, "; ".join(filter(None, told)))
         self._collect()
 
     def _restore(self) -> None:
@@ -454,7 +517,7 @@ class UpdateWorker:
             if refuge.ref.digest == self._journal.running.digest:
                 return refuge.ref
             try:
-                self._parts.live.switch(refuge)
+                self._parts.live.switch(refuge, None)
             except CandidateRejected as rejected:
                 self._parts.note(rejected)
                 continue
@@ -482,6 +545,7 @@ class UpdateWorker:
         self._not_before = 0.0
         self._jittered = False
         self._failures = 0
+        self._skips_window = False
 
     def _enter_if_named(self, event: Event, reason: str, **changes: object) -> None:
         if (self._journal.record.state, event) in TABLE:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from typing import Final, Protocol
 
+from cloud.bus import Bus, Change, Kind
 from cloud.command.rounds import look
 from cloud.domain import DeviceRecord
 from cloud.errors import LinkError, StoreError
@@ -46,12 +47,14 @@ class Link(Protocol):
 class CommandService:
     """`run` until it is cancelled."""
 
-    def __init__(self, *, store: CommandStore, devices: Devices, link: Link, clock: Clock) -> None:
+    def __init__(self, *, store: CommandStore, devices: Devices, link: Link, bus: Bus, clock: Clock) -> None:
         self._store = store
         self._devices = devices
         self._link = link
+        self._bus = bus
         self._clock = clock
         self._online: set[str] = set()
+        self._known: list[CommandRecord] = []
 
     async def run(self) -> None:
         """Look twice a second."""
@@ -69,6 +72,10 @@ class CommandService:
             StoreError: The database refused.
         """
         waiting = await self._store.waiting()
+        if waiting != self._known:
+            # The command line issues in a process of its own, and has no other way to tell.
+            self._known = waiting
+            self._bus.publish(Change(Kind.COMMANDS, ""))
         if not waiting:
             # Whoever comes while nothing waits has missed nothing; who is there is looked up when something does.
             return

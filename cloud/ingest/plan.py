@@ -6,6 +6,8 @@ The rules:
 3. An alert belongs to the device that raised it first; under its id, nobody else is heard or acked.
 4. Whatever a device says live is a sign of life. What the broker had kept is not.
 5. A device that was taken for gone and reports its figures is there.
+6. A camera's messages are taken in the order of their sequence; what comes beyond a gap is neither stored nor acked,
+   and comes again (`cloud.ingest.order`).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from datetime import datetime
 
 from cloud.domain import (
     Arrival,
+    CameraOrder,
     DeviceRecord,
     Known,
     StandingAlert,
@@ -23,6 +26,7 @@ from cloud.domain import (
     Writes,
 )
 from cloud.errors import AlertForeign, DeviceUnknown
+from cloud.ingest.order import left, taken
 from wire.commands import Response
 from wire.errors import VedetteError
 from wire.messages import Alert, AlertEvent, Presence, Status, Telemetry, UpMessage
@@ -38,6 +42,16 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """Messages of a camera that its device does not hold any more."""
+
+    device: str
+    camera: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What to do about a batch.
 
@@ -45,6 +59,8 @@ class Plan:
         acks: Message ids to ack, by device, in the order of arrival.
         repeats: Messages that were stored before.
         out_of_order: Alert messages that came after a later revision.
+        left: Alert messages that came beyond a gap, and are to come again.
+        gaps: What will never come.
     """
 
     writes: Writes
@@ -52,6 +68,8 @@ class Plan:
     refused: tuple[Refused, ...] = ()
     repeats: int = 0
     out_of_order: int = 0
+    left: int = 0
+    gaps: tuple[Gap, ...] = ()
 
 
 def plan(arrivals: Sequence[Arrival], known: Known) -> Plan:
@@ -72,6 +90,9 @@ class _Planning:
         self._refused: list[Refused] = []
         self._repeats = 0
         self._out_of_order = 0
+        self._orders: dict[tuple[str, str], CameraOrder] = {}
+        self._left = 0
+        self._gaps: list[Gap] = []
 
     def take(self, arrivals: Sequence[Arrival]) -> Plan:
         for arrival in arrivals:
@@ -90,9 +111,12 @@ class _Planning:
             devices=tuple(self._devices.values()),
             points=tuple(self._points),
             responses=tuple(self._responses),
+            orders=tuple(self._orders.values()),
         )
         acks = {device: tuple(ids) for device, ids in self._acks.items()}
-        return Plan(writes, acks, tuple(self._refused), self._repeats, self._out_of_order)
+        return Plan(
+            writes, acks, tuple(self._refused), self._repeats, self._out_of_order, self._left, tuple(self._gaps)
+        )
 
     def _message(self, arrival: Arrival, message: UpMessage) -> None:
         match message:
@@ -117,8 +141,12 @@ class _Planning:
             error = AlertForeign(f"alert {alert.id} belongs to another device", "Give each alert an id of its own.")
             self._refused.append(Refused(alert.device, error))
             return
+        known = (alert.device, alert.message_id) in self._messages
+        if not known and not self._is_next(alert, arrival.received_at):
+            self._left += 1
+            return
         self._acks.setdefault(alert.device, {})[alert.message_id] = None
-        if (alert.device, alert.message_id) in self._messages:
+        if known:
             self._repeats += 1
             return
         self._messages.add((alert.device, alert.message_id))
@@ -126,6 +154,19 @@ class _Planning:
         after = self._amended(alert, before, arrival.received_at)
         if after != before:
             self._alerts[alert.id] = after
+
+    def _is_next(self, alert: Alert, at: datetime) -> bool:
+        key = (alert.device, alert.camera)
+        order = self._orders.get(key) or self._known.orders.get(key) or CameraOrder(alert.device, alert.camera)
+        after = taken(order, alert.sequence, at)
+        if after is None:
+            self._orders[key] = left(order, alert.sequence, at)
+            return False
+        if alert.sequence > order.last + 1:
+            self._gaps.append(Gap(alert.device, alert.camera, order.last + 1, alert.sequence - 1))
+        if after != order:
+            self._orders[key] = after
+        return True
 
     def _amended(self, alert: Alert, before: StandingAlert | None, at: datetime) -> StandingAlert:
         ends = alert.event is AlertEvent.END

@@ -104,6 +104,12 @@ class IngestService:
         self._counter.count("ingest.alerts", len(decided.writes.events))
         self._counter.count("ingest.repeats", decided.repeats)
         self._counter.count("ingest.out_of_order", decided.out_of_order)
+        self._counter.count("ingest.left", decided.left)
+        for gap in decided.gaps:
+            self._counter.count("ingest.missing", gap.last - gap.first + 1)
+            log.warning(
+                "%s has lost alert messages %d to %d of camera %s", gap.device, gap.first, gap.last, gap.camera
+            )
         for one in refused:
             self._counter.count(f"ingest.refused.{one.error.name}")
             self._refusals.refused(one.device, one.error)
@@ -113,6 +119,8 @@ class IngestService:
             self._bus.publish(Change(Kind.ALERT, standing.alert.id))
         for device in decided.writes.devices:
             self._bus.publish(Change(Kind.DEVICE, device.id))
+        if decided.writes.responses:
+            self._bus.publish(Change(Kind.COMMANDS, ""))
 
 
 def _read(received: Sequence[Received]) -> _Read:

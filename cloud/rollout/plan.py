@@ -232,7 +232,7 @@ class _Planning:
             counts = tally(orders, 0)
             tried = counts.committed + counts.failed
             if tried >= policy.min_tried and counts.failed > policy.max_failure_share * tried:
-                return f"{counts.failed} of {among} {tried} devices tried failed; {self._commonest_failure()}"
+                return f"{counts.failed} of {among} {_devices(tried)} tried failed; {self._commonest_failure()}"
         now, before = accuracy.get(rollout.target.digest), self._accuracy_before(accuracy)
         if now is not None and before is not None and before - now > policy.max_accuracy_drop:
             return f"the audited accuracy fell from {before:.3f} to {now:.3f}"
@@ -291,19 +291,19 @@ class _Planning:
         counts = tally(self._orders.values(), len(self._scope))
         tried = counts.committed + counts.failed + counts.pending
         if self._room() and self._candidates():
-            return f"{counts.pending} devices are at work on it, as many as may", False
+            return f"{_devices(counts.pending)} at work on it, as many as may be", False
         if self._last() and counts.pending:
-            return f"waiting for {counts.pending} devices", False
+            return f"waiting for {_devices(counts.pending)}", False
         if tried + counts.excused == 0 and counts.eligible > 0:
             return "waiting for a device to be there", False
         if counts.committed + counts.excused == 0 and counts.pending:
-            return f"waiting for {counts.pending} devices", False
+            return f"waiting for {_devices(counts.pending)}", False
         if counts.committed + counts.excused == 0 and counts.failed:
             return f"no device could be brought to it; {self._commonest_failure()}", True
         if counts.committed < (1 - self._rollout.policy.max_failure_share) * tried - 1e-9:
             if counts.pending:
-                return f"waiting for {counts.pending} devices", False
-            return f"{counts.failed} of {tried} devices tried failed; {self._commonest_failure()}", True
+                return f"waiting for {_devices(counts.pending)}", False
+            return f"{counts.failed} of {_devices(tried)} tried failed; {self._commonest_failure()}", True
         return None
 
     def _summary(self) -> str:
@@ -404,9 +404,13 @@ class _Planning:
         returning = [order for order in self._orders.values() if order.ask is Ask.RETURN]
         left = sum(order.fate is Fate.PENDING for order in returning) + len(waiting)
         if left:
-            self._note(reason=f"waiting for {left} devices")
+            self._note(reason=f"waiting for {_devices(left)}")
         else:
             self._enter(Phase.ROLLED_BACK, _returned(returning))
+
+
+def _devices(count: int) -> str:
+    return "1 device" if count == 1 else f"{count} devices"
 
 
 def _waiting(order: Order) -> Fate:

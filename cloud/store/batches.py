@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
@@ -10,12 +11,12 @@ from sqlalchemy import Table, Update, and_, bindparam, delete, insert, or_, sele
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud.domain import Arrival, DeviceRecord, Known, StandingAlert, TelemetryPoint, Writes
+from cloud.domain import Arrival, CameraOrder, DeviceRecord, Known, StandingAlert, TelemetryPoint, Writes
 from cloud.errors import StoreFailed
 from cloud.store.commands import take_responses
 from cloud.store.database import Database
 from cloud.store.devices import COLUMNS, record_of
-from cloud.store.schema import alert_events, alerts, devices, telemetry_points
+from cloud.store.schema import alert_events, alerts, camera_orders, devices, telemetry_points
 from wire.codec import encode
 from wire.messages import Alert, Message
 
@@ -94,7 +95,15 @@ async def _known(connection: AsyncConnection, arrivals: Sequence[Arrival]) -> Kn
             for row in stored
         },
         frozenset((row.device, row.message_id) for row in seen),
+        await _orders(connection, {(alert.device, alert.camera) for alert in heard}),
     )
+
+
+async def _orders(connection: AsyncConnection, cameras: set[tuple[str, str]]) -> dict[tuple[str, str], CameraOrder]:
+    found = await connection.execute(
+        select(camera_orders).where(tuple_(camera_orders.c.device, camera_orders.c.camera).in_(cameras))
+    )
+    return {(row.device, row.camera): CameraOrder(**row._mapping) for row in found}  # noqa: SLF001 - its public name
 
 
 async def _write(connection: AsyncConnection, writes: Writes) -> None:
@@ -111,6 +120,7 @@ async def _write(connection: AsyncConnection, writes: Writes) -> None:
     if writes.devices:
         rows = [_device_row(device) for device in writes.devices]
         await connection.execute(_update(devices, [column for column in rows[0] if column != "key"]), rows)
+    await _write_orders(connection, writes.orders)
     points = {(device, int(point.at.timestamp()) // SLOT_S): point for device, point in writes.points}
     await _write_points(connection, points)
     await take_responses(connection, writes.responses)
@@ -119,6 +129,16 @@ async def _write(connection: AsyncConnection, writes: Writes) -> None:
 def _update(table: Table, columns: Iterable[str]) -> Update:
     """Sets `columns` of the row whose id is the parameter `key`."""
     return update(table).where(table.c.id == bindparam("key")).values({name: bindparam(name) for name in columns})
+
+
+async def _write_orders(connection: AsyncConnection, orders: Sequence[CameraOrder]) -> None:
+    if not orders:
+        return
+    cameras = [(order.device, order.camera) for order in orders]
+    await connection.execute(
+        delete(camera_orders).where(tuple_(camera_orders.c.device, camera_orders.c.camera).in_(cameras))
+    )
+    await connection.execute(insert(camera_orders), [asdict(order) for order in orders])
 
 
 async def _write_points(connection: AsyncConnection, points: dict[tuple[str, int], TelemetryPoint]) -> None:

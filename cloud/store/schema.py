@@ -104,6 +104,16 @@ alert_events: Final = Table(
     Index(None, "alert_id"),
 )
 
+camera_orders: Final = Table(
+    "camera_orders",
+    metadata,
+    Column("device", _Device, primary_key=True),
+    Column("camera", String(63), primary_key=True),
+    Column("last", BigInteger, nullable=False),
+    Column("ahead", BigInteger),
+    Column("gap_since", UtcTime),
+)
+
 questions: Final = Table(
     "questions",
     metadata,
@@ -227,4 +237,27 @@ desired: Final = Table(
     Column("message", Text, nullable=False),
     Column("published", Boolean, nullable=False),
     Index(None, "published"),
+)
+
+claims: Final = Table(
+    "claims",
+    metadata,
+    Column("secret_sha256", String(64), primary_key=True),
+    Column("device", _Device, nullable=False),
+    Column("made_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("used_at", UtcTime),
+    Column("used_key", String(64)),
+    Index(None, "device"),
+)
+
+certificates: Final = Table(
+    "certificates",
+    metadata,
+    Column("serial", String(40), primary_key=True),
+    Column("device", _Device, nullable=False),
+    Column("issued_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("revoked_at", UtcTime),
+    Index(None, "device"),
 )

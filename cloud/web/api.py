@@ -43,7 +43,7 @@ def read_router(
 
     @router.get("/api/events", response_class=StreamingResponse)
     async def events() -> StreamingResponse:
-        """`alert`, `device` and `summary` as they change, as server-sent events."""
+        """`alert`, `device`, `summary`, `rollout` and `commands` as they change, as server-sent events."""
         feed.check_room()
         return StreamingResponse(
             feed.listen(),

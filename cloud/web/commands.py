@@ -18,10 +18,9 @@ from cloud.store.commands import CommandRecord, CommandStore, State
 from cloud.web.questions import (
     DoorSettings,
     RefusingRoute,
-    TokenRefused,
     TooManyRequests,
-    bearer_token,
     jpeg_body,
+    speaker,
 )
 from wire.commands import SNAPSHOTS_PATH, CommandName, Outcome
 from wire.fields import DEVICE_ID_PATTERN, ID_PATTERN
@@ -74,6 +73,14 @@ class CommandPage(BaseModel):
     next: str | None
 
 
+class CommandsChanged(BaseModel):
+    """The event `commands`: what `/api/commands` answers is no longer what it was before `at`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: AwareDatetime
+
+
 def command_view(command: CommandRecord) -> CommandView:
     """The command as the API and `--json` show it."""
     return CommandView(
@@ -122,27 +129,24 @@ def commands_router(
     @router.get("/api/commands/{command_id}/snapshot", response_class=Response)
     async def snapshot(command_id: HexId) -> Response:
         """The picture that it asked for."""
-        data = await pictures.get(_key(await commands.find(command_id)))
+        data = await pictures.get(snapshot_key(await commands.find(command_id)))
         return Response(data, media_type="image/jpeg", headers=_PICTURE_HEADERS)
 
     @router.put(SNAPSHOTS_PATH + "/{command_id}", status_code=204)
     async def keep_snapshot(command_id: HexId, request: Request) -> Response:
         """From the device that was asked, and while it is asked."""
-        device = await tokens.device_of(bearer_token(request))
-        if device is None:
-            raise TokenRefused(
-                "the token is not that of a device known here", "Enrol the device, or renew its token."
-            )
+        device = await speaker(request, tokens)
         if (wait_s := rate.wait_s(device, clock.monotonic())) > 0:
             raise TooManyRequests(wait_s)
         command = await commands.find(command_id)
         if command.device != device or command.name != CommandName.SNAPSHOT or command.answered_by_device:
             raise NotFound(f"no snapshot {command_id} is asked of {device}")
-        await pictures.put(_key(command), await jpeg_body(request, settings.body_timeout_s))
+        await pictures.put(snapshot_key(command), await jpeg_body(request, settings.body_timeout_s))
         return Response(status_code=204)
 
     return router
 
 
-def _key(command: CommandRecord) -> str:
+def snapshot_key(command: CommandRecord) -> str:
+    """Where the picture lies."""
     return f"snapshots/{command.device}/{command.id}.jpg"

@@ -13,10 +13,13 @@ from typing import Final
 from pydantic import BaseModel
 
 from cloud.bus import Bus, Change, Kind
-from cloud.errors import CloudError, StoreError
+from cloud.errors import CloudError, NotFound, StoreError
 from cloud.ports import Clock
 from cloud.store.alerts import AlertStore
 from cloud.store.devices import DeviceStore
+from cloud.store.rollouts import RolloutStore
+from cloud.web.commands import CommandsChanged
+from cloud.web.rollouts import read_rollout
 from cloud.web.views import Summary, alert_view, device_view, summary_view
 
 log = logging.getLogger(__name__)
@@ -38,13 +41,18 @@ class TooManyListeners(CloudError):
 class Feed:
     """Turns changes into events, for all listeners at once."""
 
-    def __init__(self, *, bus: Bus, alerts: AlertStore, devices: DeviceStore, clock: Clock) -> None:
+    def __init__(
+        self, *, bus: Bus, alerts: AlertStore, devices: DeviceStore, rollouts: RolloutStore, clock: Clock
+    ) -> None:
         self._bus = bus
         self._alerts = alerts
         self._devices = devices
+        self._rollouts = rollouts
         self._clock = clock
         self._listeners: set[asyncio.Queue[bytes | None]] = set()
         self._dirty = asyncio.Event()
+        self._moved: dict[str, None] = {}
+        self._commanded = False
         self._closed = False
 
     async def run(self) -> None:
@@ -93,11 +101,17 @@ class Feed:
         while True:
             with self._bus.subscribe("events") as changes:
                 async for batch in changes.batches():
-                    self._dirty.set()
+                    self._note(batch)
                     if self._listeners:
                         await self._show(batch)
             # Only a subscription that fell behind ends: what it missed is read afresh by whoever listens.
             self._restart()
+
+    def _note(self, batch: list[Change]) -> None:
+        """For the next sum: a rollout over a large fleet changes with every device's every step."""
+        self._moved |= {change.key: None for change in batch if change.kind is Kind.ROLLOUT}
+        self._commanded |= any(change.kind is Kind.COMMANDS for change in batch)
+        self._dirty.set()
 
     def _restart(self) -> None:
         """Let the listeners go, so that they come back and read afresh."""
@@ -124,9 +138,30 @@ class Feed:
             if self._listeners:
                 try:
                     self._send("summary", await self.summary())
+                    await self._show_moved()
                 except StoreError as failed:
                     log.warning("summary not shown: %s", failed)
+                    # The last change of a rollout is followed by no other that would show it.
+                    self._dirty.set()
+            else:
+                # Whoever comes reads afresh.
+                self._moved, self._commanded = {}, False
             await self._clock.sleep(SUMMARY_EVERY_S)
+
+    async def _show_moved(self) -> None:
+        if self._commanded:
+            self._commanded = False
+            self._send("commands", CommandsChanged(at=self._clock.wall()))
+        for rollout in tuple(self._moved):
+            # Before it is read: what moves meanwhile is noted anew.
+            del self._moved[rollout]
+            try:
+                self._send("rollout", await read_rollout(self._rollouts, rollout, self._clock))
+            except NotFound as gone:
+                log.warning("rollout not shown: %s", gone)
+            except StoreError:
+                self._moved[rollout] = None
+                raise
 
     def _send(self, name: str, view: BaseModel) -> None:
         event = f"event: {name}\ndata: {view.model_dump_json()}\n\n".encode()

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from cloud.deployment import Ask, Fate, Member, Order, Phase, Policy, Rollout
@@ -87,13 +87,13 @@ def rollouts_router(*, rollouts: RolloutStore, clock: Clock) -> APIRouter:
     router = APIRouter(tags=["rollouts"], responses={404: {"model": Refusal}, 503: {"model": Refusal}})
 
     @router.get("/api/rollouts")
-    async def list_rollouts() -> list[RolloutView]:
-        """Every rollout, the latest first; at most 200."""
-        fleet = await rollouts.members(clock.wall() - SILENT_AFTER)
-        return [
-            rollout_view(rollout, await rollouts.orders(rollout.id), fleet)
-            for rollout in (await rollouts.all())[:MAX_LISTED]
-        ]
+    async def list_rollouts(
+        only_open: Annotated[bool, Query(description="Only those that are not over.")] = False,  # noqa: FBT002 - a query
+    ) -> list[RolloutView]:
+        """The rollouts, the latest first; at most 200."""
+        listed = [one for one in await rollouts.all() if one.is_open or not only_open][:MAX_LISTED]
+        fleet = await rollouts.members(clock.wall() - SILENT_AFTER) if listed else []
+        return [rollout_view(one, await rollouts.orders(one.id), fleet) for one in listed]
 
     @router.get("/api/rollouts/{rollout_id}")
     async def one_rollout(rollout_id: HexId) -> RolloutDetail:

@@ -31,6 +31,8 @@ CERTAIN, UNSURE = 0.9, 0.5
 BAND = (0.35, 0.6)
 FPS = 10.0
 PICTURE = np.zeros((64, 96, 3), np.uint8)
+LARGE = np.zeros((192, 288, 3), np.uint8)
+"""A model of 48 by 48 pixels looks at 43 by 43 of it."""
 Step = Frame | None | Callable[[], object]
 
 
@@ -88,7 +90,7 @@ class ScriptedDetector:
     def detect(self, image: Image, min_score: float) -> Detections:
         self.asked_for.append(min_score)
         self.pictures.append(image.shape[:2])
-        if image.shape != PICTURE.shape and self.closer is not None:
+        if image.shape not in {PICTURE.shape, LARGE.shape} and self.closer is not None:
             if isinstance(self.closer, InferenceFailed):
                 raise self.closer
             return Detections(
@@ -119,8 +121,9 @@ class ListAsker:
         self.asks: list[tuple[Ask, Frame]] = []
         self.pictures: list[tuple[AlertChange, Frame]] = []
 
-    def submit(self, ask: Ask, frame: Frame) -> None:
+    def submit(self, ask: Ask, frame: Frame) -> bool:
         self.asks.append((ask, frame))
+        return True
 
     def submit_picture(self, change: AlertChange, frame: Frame) -> None:
         self.pictures.append((change, frame))
@@ -184,7 +187,7 @@ class Scene:
             clock=self.clock,
             faults=self.faults,
             min_score=0.2,
-            looks=SecondLooks(LookBudget(LookSettings(per_frame=looks), paces), (16, 16)) if looks else None,
+            looks=SecondLooks(LookBudget(LookSettings(per_frame=looks), paces), (48, 48)) if looks else None,
             audience=self.audience,
         )
 
@@ -455,13 +458,17 @@ def small(scene: Scene) -> None:
     scene.detector.score = UNSURE
 
 
+def large(scene: Scene, count: int) -> list[Frame]:
+    return [scene.frame(image=LARGE) for _ in range(count)]
+
+
 def test_what_is_uncertain_is_looked_at_again_and_the_closer_look_counts() -> None:
     scene = Scene(looks=1.0)
     small(scene)
-    # The region is 16 by 16 pixels around the middle of the box: pixels 38 to 54 across, 24 to 40 down.
+    # The region is 43 by 43 pixels around the middle of the box: from pixel 115 across and 74 down.
     scene.detector.closer = [(CERTAIN, (0.33, 0.3, 0.63, 0.7))]
-    scene.run(*scene.several(2))
-    assert scene.detector.pictures == [(64, 96), (16, 16)] * 2
+    scene.run(*large(scene, 2))
+    assert scene.detector.pictures == [(192, 288), (43, 43)] * 2
     assert [(index, looks) for index, _, looks in scene.audience.heard] == [(0, 1), (1, 1)]
     assert [tracks for _, tracks, _ in scene.audience.heard] == [[(CERTAIN, True)]] * 2
     assert scene.told()[0] == (AlertEvent.NEW, AlertState.CONFIRMED)
@@ -473,7 +480,7 @@ def test_a_false_box_does_not_survive_a_closer_look() -> None:
     scene = Scene(looks=1.0)
     small(scene)
     scene.detector.closer = []
-    scene.run(*scene.several(5))
+    scene.run(*large(scene, 5))
     assert scene.told() == []
     assert scene.audience.heard[-1] == (4, [], 1)
 
@@ -481,23 +488,23 @@ def test_a_false_box_does_not_survive_a_closer_look() -> None:
 def test_without_looks_each_frame_is_judged_once() -> None:
     scene = Scene()
     small(scene)
-    scene.run(*scene.several(3))
-    assert scene.detector.pictures == [(64, 96)] * 3
+    scene.run(*large(scene, 3))
+    assert scene.detector.pictures == [(192, 288)] * 3
     assert [looks for _, _, looks in scene.audience.heard] == [0, 0, 0]
 
 
 def test_nothing_to_see_is_not_looked_at_twice() -> None:
     scene = Scene(looks=2.0)
     scene.detector.score = None
-    scene.run(*scene.several(3))
-    assert scene.detector.pictures == [(64, 96)] * 3
+    scene.run(*large(scene, 3))
+    assert scene.detector.pictures == [(192, 288)] * 3
 
 
 def test_a_look_that_fails_leaves_what_the_whole_frame_showed() -> None:
     scene = Scene(looks=1.0)
     small(scene)
     scene.detector.closer = InferenceFailed("the scripted model failed")
-    scene.run(*scene.several(3))
+    scene.run(*large(scene, 3))
     assert scene.faults.counts() == {"InferenceFailed": 3}
     assert scene.audience.heard[-1] == (2, [(UNSURE, True)], 0)
 
@@ -508,12 +515,12 @@ def test_what_a_look_finds_in_a_mask_is_ignored() -> None:
     scene.lanes["front"].masks = MaskFilter(
         [MaskSettings(camera="front", polygon=((0.4, 0.57), (0.6, 0.57), (0.6, 0.9), (0.4, 0.9)))], "front"
     )
-    scene.detector.closer = [(CERTAIN, (0.33, 0.3, 0.63, 0.9))]
-    scene.run(*scene.several(3))
+    scene.detector.closer = [(CERTAIN, (0.33, 0.3, 0.63, 0.85))]
+    scene.run(*large(scene, 3))
     assert all(tracks == [] for _, tracks, _ in scene.audience.heard)
     assert scene.told() == []
     scene.detector.closer = [(CERTAIN, (0.33, 0.3, 0.63, 0.7))]
-    scene.run(*scene.several(3))
+    scene.run(*large(scene, 3))
     assert scene.told()[0] == (AlertEvent.NEW, AlertState.CONFIRMED)
 
 
@@ -522,18 +529,18 @@ def test_a_new_model_looks_at_its_own_resolution() -> None:
     small(scene)
     scene.detector.closer = []
     adopted: list[str] = []
-    model = NewModel(scene.detector, (24, 24), 0.2, BAND, lambda: adopted.append("new"))
-    scene.run(scene.frame(), lambda: scene.inbox.put(model), scene.frame())
+    model = NewModel(scene.detector, (64, 64), 0.2, BAND, lambda: adopted.append("new"))
+    scene.run(scene.frame(image=LARGE), lambda: scene.inbox.put(model), scene.frame(image=LARGE))
     assert adopted == ["new"]
-    assert scene.detector.pictures == [(64, 96), (16, 16), (64, 96), (24, 24)]
+    assert scene.detector.pictures == [(192, 288), (43, 43), (192, 288), (58, 58)]
 
 
 def test_what_moves_unseen_is_looked_at_and_found() -> None:
     scene = Scene(looks=1.0)
     scene.detector.score = None
     scene.detector.closer = [(CERTAIN, (0.2, 0.1, 0.8, 0.9))]
-    moved = PICTURE.copy()
-    moved[30:33, 43:47] = 255
-    scene.run(*scene.several(6), *(scene.frame(image=moved) for _ in range(6)))
-    assert (32, 32) in scene.detector.pictures
+    moved = LARGE.copy()
+    moved[90:100, 130:140] = 255
+    scene.run(*large(scene, 6), *(scene.frame(image=moved) for _ in range(6)))
+    assert (43, 43) in scene.detector.pictures
     assert scene.told()[0] == (AlertEvent.NEW, AlertState.CONFIRMED)

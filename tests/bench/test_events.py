@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from bench.accuracy import Truth, precision_and_recall
-from bench.events import alert_figures, identity_switches
+from bench.events import People, alert_figures, identity_switches, read_people
 
 FPS = 10.0
 
@@ -17,7 +16,7 @@ def truths(*people, frames=30, counts=True):
     for frame in range(frames):
         there = [(who, x) for who, (x, first, last) in enumerate(people, 1) if first <= frame <= last]
         if there:
-            found[frame] = Truth(
+            found[frame] = People(
                 np.array([box(x) for _, x in there]),
                 np.full(len(there), counts),
                 np.array([who for who, _ in there]),
@@ -90,8 +89,10 @@ def test_a_better_overlap_does_not_take_a_number_that_still_fits():
     assert identity_switches(truths((0, 0, 29)), tracks, range(30)) == 0
 
 
-def test_precision_and_recall_of_what_is_found_as_it_is():
-    labels = truths((0, 0, 0), (100, 0, 0))
-    found = {0: [(0.2, box(1)), (0.9, box(300)), (0.5, box(0))]}
-    got = precision_and_recall(labels, found, [0])
-    assert (got.precision, got.recall, got.f1) == (pytest.approx(1 / 3), 0.5, pytest.approx(0.4))
+def test_labels_are_counted_from_zero_and_keep_who_is_who(tmp_path):
+    (tmp_path / "gt.txt").write_text("1,7,10,10,20,40,1,0,0,0\n1,9,60,10,20,40,0,0,0,0\n3,7,12,10,20,40,1\n")
+    people = read_people(tmp_path / "gt.txt")
+    assert sorted(people) == [0, 2]
+    assert people[0].boxes.tolist() == [[10, 10, 30, 50], [60, 10, 80, 50]]
+    assert people[0].counts.tolist() == [True, False]
+    assert people[0].ids.tolist() == [7, 9]

@@ -55,6 +55,38 @@ async def test_what_a_device_says_is_what_the_api_shows(tmp_path: Path) -> None:
         assert (summary["bytes_sent"], summary["bytes_if_streamed"]) == (1000, 5000)
 
 
+async def test_what_overtook_its_predecessors_is_acked_after_them(tmp_path: Path) -> None:
+    async with running(tmp_path) as service:
+        token = await service.enroll("cam-1")
+        first, second, third = (alert(sequence=number) for number in (1, 2, 3))
+        other_camera = alert(camera="door")
+        async with connected(service.addresses.mqtt, "cam-1", token) as device:
+            for message in (first, third, other_camera):
+                await device.say(Channel.ALERTS, message)
+            await device.until_acked(first, other_camera)
+            assert third.message_id not in device.acked
+            for message in (second, third):
+                await device.say(Channel.ALERTS, message)
+            await device.until_acked(second, third)
+        assert (await service.counts())["ingest.left"] == 1
+        shown = await service.get("/api/alerts?camera=yard")
+        assert [one["id"] for one in shown["alerts"]] == [third.id, second.id, first.id]  # type: ignore[index]
+
+
+async def test_what_a_device_has_lost_is_told_and_waited_for_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path) as service:
+        token = await service.enroll("cam-1")
+        held = [alert(sequence=number) for number in (8, 9)]
+        async with connected(service.addresses.mqtt, "cam-1", token) as device:
+            for message in (*held, *held):
+                await device.say(Channel.ALERTS, message)
+            await device.until_acked(*held)
+        assert (await service.counts())["ingest.missing"] == 7
+    assert "cam-1 has lost alert messages 1 to 7 of camera yard" in caplog.text
+
+
 async def _persistently(service: Service, token: str, messages: list[Alert]) -> None:
     """Send until all are acked, connecting again whenever the broker is gone, as an agent does."""
     acked: set[str] = set()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from tests.system.engines import need_browser, need_clip, need_models
+from tests.system.browser import in_browser
+from tests.system.engines import need_clip, need_models
 from tests.system.parts import System, whole_system
 
 pytestmark = pytest.mark.system
@@ -49,26 +49,6 @@ def system(tmp_path: Path) -> Iterator[System]:
     with whole_system(tmp_path) as running:
         running.start_agent(TOLD.format(clip=need_clip()))
         yield running
-
-
-def in_browser(look: Callable[[Page], None]) -> list[str]:
-    """What the page complained about; in a thread of its own, as Playwright keeps an event loop running in it."""
-    program = need_browser()
-
-    def drive() -> list[str]:
-        complaints: list[str] = []
-        with sync_playwright() as playwright:
-            arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-            browser = playwright.chromium.launch(executable_path=program, args=arguments)
-            page = browser.new_page(viewport={"width": 1280, "height": 900}, locale="en-GB", reduced_motion="reduce")
-            page.on("console", lambda m: complaints.append(m.text) if m.type in {"error", "warning"} else None)
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            look(page)
-            browser.close()
-        return complaints
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(drive).result()
 
 
 def test_alerts_appear_with_picture_and_verdict(system: System, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from wire.commands import Command, Outcome, Phase, Response
+from wire.identity import Certified, Enrolment, Renewal
 from wire.messages import (
     Acks,
     Alert,
@@ -30,6 +31,7 @@ DIGEST = "sha256:" + "ab" * 32
 UP = {"device": "gate-1", "made_at": AT, "boot_id": "b0" * 16, "boot_seq": 7}
 DOWN = {"device": "gate-1", "made_at": AT}
 
+PEM = "-----BEGIN SOMETHING-----\nbm90IGEgcmVhbCBvbmU=\n-----END SOMETHING-----\n"
 SAMPLES: dict[str, Message] = {
     "alert": Alert(
         **UP,
@@ -159,4 +161,7 @@ SAMPLES: dict[str, Message] = {
         outcome=Outcome.REFUSED,
         reason="there is no rule 'people'",
     ),
+    "enrolment": Enrolment(**DOWN, message_id="0d" * 16, secret="s3cr3t-_" * 5 + "abc", request=PEM),
+    "renewal": Renewal(**DOWN, message_id="0e" * 16, request=PEM),
+    "certified": Certified(**DOWN, message_id="0f" * 16, certificate=PEM, authorities=PEM),
 }

@@ -78,14 +78,21 @@ class Rig:
 
     async def __aenter__(self) -> Self:
         self.desk.open()
-        self.tasks = [asyncio.create_task(self.desk.run(self.stop)), asyncio.create_task(self._link())]
+        self.running = asyncio.create_task(self.desk.run(self.stop))
+        self.begin_connection()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.stop.set()
-        self.tasks[1].cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.end_connection()
+        await asyncio.gather(self.running, self.connection, return_exceptions=True)
         self.journal.close()
+
+    def begin_connection(self) -> None:
+        self.connection = asyncio.create_task(self._link())
+
+    def end_connection(self) -> None:
+        self.connection.cancel()
 
     async def _link(self) -> None:
         await self.desk.connected()

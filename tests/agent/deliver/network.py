@@ -190,7 +190,10 @@ class Proxy:
 
 
 class Cloud:
-    """Hears every device, keeps what it hears, and acks alerts after keeping them."""
+    """Hears every device, keeps what it hears, and acks alerts after keeping them.
+
+    As the real one, it takes a camera's alerts in order: one beyond a gap is left un-acked until it comes again.
+    """
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -199,6 +202,7 @@ class Cloud:
         self.statuses: list[Status] = []
         self.telemetry: list[Telemetry] = []
         self.acking = True
+        self._left: set[str] = set()
         self.listening = asyncio.Event()
         self._client: aiomqtt.Client | None = None
         self._changed = asyncio.Condition()
@@ -247,6 +251,8 @@ class Cloud:
                 await self._keep(client, said)
 
     async def _keep(self, client: aiomqtt.Client, said: Message) -> None:
+        if isinstance(said, Alert) and self._leaves(said):
+            return
         async with self._changed:
             if isinstance(said, Alert):
                 self.repeats += said.message_id in self.alerts
@@ -259,3 +265,10 @@ class Cloud:
         if isinstance(said, Alert) and self.acking:
             acks = Acks(message_id="a" * 32, device=said.device, made_at=WALL, message_ids=(said.message_id,))
             client._client.publish(topic(said.device, Channel.ACKS), encode(acks), qos=1)
+
+    def _leaves(self, alert: Alert) -> bool:
+        last = max(self.in_order(alert.camera), default=0)
+        if alert.sequence <= last + 1 or alert.message_id in self._left:
+            return False
+        self._left.add(alert.message_id)
+        return True

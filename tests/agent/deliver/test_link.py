@@ -6,7 +6,7 @@ from concurrent.futures import Future
 import pytest
 
 from tests.agent.deliver.conftest import Device
-from tests.agent.deliver.network import SmallMosquitto, TlsMosquitto
+from tests.agent.deliver.network import Cloud, SmallMosquitto, TlsMosquitto
 from tests.agent.deliver.samples import DIGEST, WALL, change
 from wire.codec import encode
 from wire.messages import (
@@ -49,6 +49,20 @@ async def test_without_the_clouds_ack_alerts_stay_and_are_sent_again(cloud, devi
     cloud.acking = True
     await device.until(lambda: device.box.depth() == 0)
     assert cloud.in_order("yard") == [1, 2]
+
+
+async def test_what_nobody_heard_comes_before_what_was_heard_beyond_it(broker, device):
+    """A broker just started takes alerts before the cloud is back; they are acked to the device, and vanish."""
+    await device.until(lambda: device.link.online)
+    await device.record(*(change(number) for number in range(1, 11)))
+    await device.until(lambda: device.ledger.bytes_by_reason().get("alerts"))
+    cloud = Cloud(broker.port)
+    cloud.start()
+    await cloud.listening.wait()
+    await device.record(*(change(number) for number in range(11, 21)))
+    await device.until(lambda: device.box.depth() == 0)
+    await cloud.stop()
+    assert cloud.in_order("yard") == list(range(1, 21))
 
 
 async def test_birth_change_and_goodbye_are_retained_statuses(cloud, device):

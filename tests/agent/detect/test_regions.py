@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.detect.regions import LARGEST_SHARE, Region, Target, choose
+from agent.detect.regions import LARGEST_SHARE, SHARE, Region, Target, choose
 
 FRAME = (768, 576)
 MODEL = (300, 300)
@@ -20,7 +20,7 @@ def shows(region, one, frame=FRAME):
 
 
 def test_one_target_is_looked_at_from_around_its_middle():
-    assert choose([target(385, 260)], FRAME, MODEL, 2) == (Region(250, 150, 300, 300),)
+    assert choose([target(385, 260)], FRAME, MODEL, 2) == (Region(265, 165, 270, 270),)
 
 
 def test_two_that_fit_together_take_one_look_and_two_that_do_not_take_two():
@@ -41,11 +41,11 @@ def test_the_most_worth_comes_first_and_the_budget_ends_it():
 
 def test_in_the_corner_there_is_no_margin_to_be_had():
     corner = target(0, 496)
-    assert choose([corner], FRAME, MODEL, 1) == (Region(0, 276, 300, 300),)
+    assert choose([corner], FRAME, MODEL, 1) == (Region(0, 306, 270, 270),)
 
 
 def test_what_is_expected_beyond_the_edge_is_looked_for_at_the_edge():
-    assert choose([target(750, 300)], FRAME, MODEL, 1) == (Region(468, 190, 300, 300),)
+    assert choose([target(750, 300)], FRAME, MODEL, 1) == (Region(498, 205, 270, 270),)
 
 
 def test_what_is_large_in_the_frame_needs_no_closer_look():
@@ -54,9 +54,9 @@ def test_what_is_large_in_the_frame_needs_no_closer_look():
 
 def test_in_a_large_frame_a_large_target_gets_a_larger_region():
     frame = (1920, 1080)
-    small, large = target(300, 300, frame=frame), target(1200, 300, 120, 290, frame=frame)
+    small, large = target(300, 300, frame=frame), target(1200, 300, 120, 260, frame=frame)
     regions = choose([small, large], frame, MODEL, 3)
-    assert sorted(region.width for region in regions) == [300, 600]
+    assert sorted(region.width for region in regions) == [270, 540]
     assert all(any(shows(region, one, frame) for region in regions) for one in (small, large))
 
 
@@ -92,8 +92,10 @@ def test_regions_lie_in_the_frame_and_are_worth_it(found, frame, model, looks):
         assert 0 <= region.x <= frame[0] - region.width
         assert 0 <= region.y <= frame[1] - region.height
         assert region.width * region.height <= LARGEST_SHARE * frame[0] * frame[1] * 1.001
-        zoom = max(region.width / model[0], region.height / model[1])
-        assert zoom == pytest.approx(2 ** round(np.log2(zoom)), rel=0.01)
+        # A region that would be larger than the frame along one side is cut there.
+        own = [side for side in (0, 1) if (region.width, region.height)[side] < frame[side]]
+        zooms = [(region.width, region.height)[side] / round(SHARE * model[side]) for side in own]
+        assert all(zoom == pytest.approx(2 ** round(np.log2(zoom))) for zoom in zooms)
 
 
 @settings(max_examples=60, deadline=None)
@@ -104,6 +106,6 @@ def test_no_other_place_shows_more(corners, random):
     best = sum(shows(region, one) for one in people)
     for _ in range(30):
         # Well inside, so that the margin that a chosen region keeps does not count against it.
-        x, y = random.randint(0, 468), random.randint(0, 276)
-        inner = Region(x + 10, y + 10, 280, 280)
+        x, y = random.randint(0, 498), random.randint(0, 306)
+        inner = Region(x + 10, y + 10, 250, 250)
         assert best >= sum(shows(inner, one) for one in people)

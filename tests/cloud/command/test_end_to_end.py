@@ -7,6 +7,8 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,9 +19,9 @@ from cloud.store.commands import CommandRecord, CommandStore
 from cloud.store.database import open_database
 from tests.cloud.command.device import real_device
 from tests.cloud.running import Service, eventually, running
-from tests.cloud.samples import JPEG, connected, mqtt_client, new_id
+from tests.cloud.samples import BOUND_S, JPEG, connected, mqtt_client, new_id
 from wire.codec import encode
-from wire.commands import Command, Outcome, Phase, Response
+from wire.commands import MAX_CLIP_BYTES, Command, Outcome, Phase, Response
 from wire.topics import Channel, topic
 
 
@@ -63,6 +65,31 @@ async def test_command_is_done_and_its_trail_kept(tmp_path: Path) -> None:
         page = await service.get("/api/commands?device=cam-1")
         assert isinstance(page, dict)
         assert [one["id"] for one in page["commands"]] == [issued.id]
+
+
+async def test_whoever_listens_is_told_that_the_trail_changed(tmp_path: Path) -> None:
+    async with running(tmp_path / "cloud") as service:
+        token = await service.enroll("cam-1")
+        issued, late = record(), record(life_s=0.2)
+        async with (
+            asyncio.timeout(BOUND_S),
+            real_device(tmp_path, service.addresses.mqtt, "cam-1", token),
+            service.http.stream("GET", "/api/events") as stream,
+        ):
+            lines = stream.aiter_lines()
+            await anext(lines)
+
+            async def until_told(of: CommandRecord) -> None:
+                """Its outcome stands in what is read when an event comes."""
+                async for line in lines:
+                    if line == "event: commands" and (await shown(service, of))["outcome"] is not None:
+                        return
+
+            await issue(tmp_path / "cloud", issued)
+            await until_told(issued)
+            # The cloud's own conclusion, without a word from a device.
+            await issue(tmp_path / "cloud", replace(late, device="cam-2"))
+            await until_told(late)
 
 
 async def test_offline_device_gets_it_when_it_comes(tmp_path: Path) -> None:
@@ -168,6 +195,60 @@ async def test_snapshot_is_taken_from_the_device_that_was_asked_only(tmp_path: P
         assert [await put(issued, "nobody's"), await put(issued, other), await put(ping, token)] == [401, 404, 404]
         assert [await put(issued, token), await put(issued, token)] == [204, 204]
         assert (await service.http.get(f"/api/commands/{issued.id}/snapshot")).content == JPEG
+
+
+WEBM = b"\x1a\x45\xdf\xa3" + bytes(300_000)
+
+
+async def test_clip_is_taken_from_the_device_that_was_asked_and_is_what_it_says(tmp_path: Path) -> None:
+    async with running(tmp_path) as service:
+        token, other = await service.enroll("cam-1"), await service.enroll("cam-2")
+        issued, ping = record(name="capture-clip"), record()
+        await issue(tmp_path, issued, ping)
+
+        async def put(command: CommandRecord, bearer: str, body: bytes = WEBM, kind: str = "video/webm") -> int:
+            headers = {"Authorization": f"Bearer {bearer}", "Content-Type": kind}
+            return (await service.http.put(f"/v1/clips/{command.id}", content=body, headers=headers)).status_code
+
+        assert (await service.http.get(f"/api/commands/{issued.id}/clip")).status_code == 404
+        assert [await put(issued, "nobody's"), await put(issued, other), await put(ping, token)] == [401, 404, 404]
+        wrong = [(b"", "video/webm"), (b"\x1a\x45", "video/webm"), (WEBM, "video/x-msvideo"), (WEBM, "text/html")]
+        assert [await put(issued, token, *one) for one in wrong] == [415] * 4
+        assert await put(issued, token, WEBM + bytes(MAX_CLIP_BYTES)) == 413
+        assert list((tmp_path / "blobs").rglob("*.webm*")) == []
+        assert [await put(issued, token), await put(issued, token)] == [204, 204]
+        shown = await service.http.get(f"/api/commands/{issued.id}/clip")
+        assert (shown.content, shown.headers["content-type"]) == (WEBM, "video/webm")
+        assert f'filename="{issued.id}.webm"' in shown.headers["content-disposition"]
+
+
+async def test_clip_without_a_length_is_bounded_and_one_that_breaks_off_is_not_kept(tmp_path: Path) -> None:
+    async with running(tmp_path) as service:
+        token = await service.enroll("cam-1")
+        issued = record(name="capture-clip")
+        await issue(tmp_path, issued)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "video/webm"}
+
+        async def endless() -> AsyncIterator[bytes]:
+            yield WEBM
+            for _ in range(2 + MAX_CLIP_BYTES // 2**20):
+                yield bytes(2**20)
+
+        async def breaking() -> AsyncIterator[bytes]:
+            yield WEBM
+            raise ConnectionError
+
+        url = f"/v1/clips/{issued.id}"
+        assert (await service.http.put(url, content=endless(), headers=headers)).status_code == 413
+        with pytest.raises(ConnectionError):
+            await service.http.put(url, content=breaking(), headers=headers)
+        await eventually(lambda: _empty(tmp_path / "blobs"))
+        assert (await service.http.get(f"/api/commands/{issued.id}/clip")).status_code == 404
+
+
+async def _empty(folder: Path) -> bool:
+    kept = await asyncio.to_thread(lambda: [path for path in folder.rglob("*") if path.is_file()])
+    return kept == []
 
 
 @pytest.mark.system

@@ -1,7 +1,7 @@
 """The service as the dashboard sees it: the API's contract with scripted data, and the built page.
 
 It stands behind the real doorway, whose security policy the page must work under, and says only what the real
-service could say: everything passes the types of `cloud.web.views`.
+service could say: everything passes the types of `cloud.web`.
 """
 
 from __future__ import annotations
@@ -23,15 +23,24 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 
+from cloud.deployment import OPEN
 from cloud.domain import TelemetryPoint
+from cloud.web.commands import CommandPage, CommandsChanged
 from cloud.web.doorway import LOOPBACK_NAMES, Doorway
+from cloud.web.rollouts import RolloutDetail, RolloutView
 from cloud.web.views import AlertDetail, AlertPage, AlertView, DeviceView, Summary
 
 Json = dict[str, Any]
 
 V = TypeVar("V", bound=BaseModel)
 QUESTION = "f" * 32
-EVENTS: dict[str, type[BaseModel]] = {"alert": AlertView, "device": DeviceView, "summary": Summary}
+EVENTS: dict[str, type[BaseModel]] = {
+    "alert": AlertView,
+    "device": DeviceView,
+    "summary": Summary,
+    "rollout": RolloutDetail,
+    "commands": CommandsChanged,
+}
 
 
 class FakeService:
@@ -45,6 +54,11 @@ class FakeService:
         """Newest first."""
         self.changes: dict[str, list[Json]] = {}
         self.pictures: dict[str, bytes] = {}
+        self.rollouts: list[Json] = []
+        self.commands: list[Json] = []
+        """Both newest first."""
+        self.asked: list[str] = []
+        """Which commands and rollouts pages asked for."""
         self.page_size = 50
         self._port = 0
         self._app = self._routes(static)
@@ -110,6 +124,17 @@ class FakeService:
         self.changes.setdefault(found["id"], []).append(change(found))
         self.push("alert", found)
 
+    def move_rollout(self, found: Json) -> None:
+        """Store a new or changed rollout, and say so."""
+        known = [one for one in self.rollouts if one["id"] != found["id"]]
+        self.rollouts = [found, *known]
+        self.push("rollout", found)
+
+    def change_commands(self, *commands: Json) -> None:
+        """Store the trail, and say that it changed."""
+        self.commands = list(commands)
+        self.push("commands", {"at": "2026-05-01T12:00:00Z"})
+
     def _send(self, text: str | None) -> None:
         if self._loop is None:
             return
@@ -174,17 +199,48 @@ class FakeService:
 
         @app.get("/api/questions/{question}/picture")
         async def _picture(question: str) -> Response:
-            return Response(self.pictures.get(question, _grey_jpeg()), media_type="image/jpeg")
+            return Response(self.pictures.get(question, grey_jpeg()), media_type="image/jpeg")
 
+        self._add_boards(app)
         app.mount("/", StaticFiles(directory=static, html=True))
         return app
+
+    def _add_boards(self, app: FastAPI) -> None:
+        @app.get("/api/rollouts")
+        async def _rollouts(only_open: bool = False) -> list[RolloutView]:
+            self.asked.append("open rollouts" if only_open else "rollouts")
+            listed = [one for one in self.rollouts if one["phase"] in OPEN or not only_open]
+            return [_spoken(RolloutView, {k: v for k, v in one.items() if k != "devices"}) for one in listed]
+
+        @app.get("/api/rollouts/{rollout_id}")
+        async def _rollout(rollout_id: str) -> Response:
+            for one in self.rollouts:
+                if one["id"] == rollout_id:
+                    return JSONResponse(_spoken(RolloutDetail, one).model_dump(mode="json"))
+            return JSONResponse(
+                {"error": "NotFound", "message": f"there is no rollout {rollout_id}", "mend": ""}, 404
+            )
+
+        @app.get("/api/commands")
+        async def _commands(limit: int, before: int | None = None, device: str | None = None) -> CommandPage:
+            self.asked.append("commands")
+            found = [one for one in self.commands if device in {None, one["device"]}]
+            start = before or 0
+            end = start + min(limit, self.page_size)
+            following = str(end) if end < len(found) else None
+            return _spoken(CommandPage, {"commands": found[start:end], "next": following})
+
+        @app.get("/api/commands/{command_id}/snapshot")
+        async def _snapshot(command_id: str) -> Response:
+            kept = self.pictures.get(command_id)
+            return Response(status_code=404) if kept is None else Response(kept, media_type="image/jpeg")
 
 
 def _spoken(view: type[V], body: Json) -> V:
     return view.model_validate(body)
 
 
-def _grey_jpeg() -> bytes:
+def grey_jpeg() -> bytes:
     done, data = cv2.imencode(".jpg", np.full((240, 160, 3), 128, np.uint8))
     assert done
     return data.tobytes()
@@ -344,3 +400,106 @@ def verdict(**changes: object) -> Json:
 def change(found: Json) -> Json:
     names = ("event", "state", "revision", "label", "score", "decided_by", "reason", "made_at", "received_at")
     return {name: found[name] for name in names}
+
+
+def model(name: str, number: int = 1) -> Json:
+    return {"name": name, "version": "1.0.0", "digest": f"sha256:{number:064x}", "number": number}
+
+
+def reported(device_name: str, **changes: object) -> Json:
+    return {
+        "message_id": "a" * 32,
+        "device": device_name,
+        "boot_id": "0" * 32,
+        "boot_seq": 1,
+        "made_at": "2026-05-01T12:00:00Z",
+        "desired_version": 1,
+        "deployment_id": None,
+        "state": "idle",
+        "running": model("ssdlite-mobilenetv2"),
+        "target": None,
+        "reason": "",
+        "progress": None,
+        "trial": None,
+        "trust": "ok",
+        "quarantined": [],
+        **changes,
+    }
+
+
+def trial(**changes: object) -> Json:
+    return {
+        "frames": 30,
+        "agreement": 0.87,
+        "detections_candidate": 1.9,
+        "detections_current": 1.43,
+        "latency_candidate_ms": 22.4,
+        "latency_current_ms": 5.4,
+        **changes,
+    }
+
+
+def rollout(number: int, *orders: Json, **changes: object) -> Json:
+    policy = changes.pop("policy", {})
+    fates = [one["fate"] for one in orders]
+    counts = {fate: fates.count(fate) for fate in ("away", "pending", "committed", "failed")}
+    states = [one["state"] or "no answer yet" for one in orders]
+    return {
+        "id": f"{number:032x}",
+        "group": "default",
+        "target": model("nanodet-g-416-fp16", 2),
+        "back_to": model("ssdlite-mobilenetv2"),
+        "phase": "running",
+        "stage": 0,
+        "stage_devices": max(1, len(orders)),
+        "reason": "",
+        "passed_at": None,
+        "created_at": "2026-05-01T12:00:00Z",
+        "changed_at": "2026-05-01T12:00:00Z",
+        "policy": policy,
+        "counts": {"eligible": max(3, len(orders)), "excused": 0, **counts},
+        "states": {state: states.count(state) for state in sorted(set(states))},
+        "devices": list(orders),
+        **changes,
+    }
+
+
+def order(name: str, **changes: object) -> Json:
+    return {
+        "device": name,
+        "stage": 0,
+        "ask": "install",
+        "fate": "pending",
+        "state": None,
+        "reason": "",
+        "online": True,
+        "excused": False,
+        "told_at": "2026-05-01T12:00:00Z",
+        "moved_at": "2026-05-01T12:00:00Z",
+        **changes,
+    }
+
+
+def command(number: int, **changes: object) -> Json:
+    return {
+        "id": f"{number:032x}",
+        "batch": "b" * 32,
+        "device": "gate",
+        "name": "ping",
+        "arguments": {},
+        "issued_by": "anna",
+        "issued_at": "2026-05-01T12:00:00Z",
+        "expires_at": "2099-05-01T12:05:00Z",
+        "state": "sent",
+        "sent_at": "2026-05-01T12:00:01Z",
+        "finished_at": None,
+        "progress": None,
+        "outcome": None,
+        "reason": "",
+        "result": {},
+        **changes,
+    }
+
+
+def answered(number: int, outcome: str, **changes: object) -> Json:
+    return command(number, state="done", outcome=outcome, finished_at="2026-05-01T12:00:03Z", **changes)

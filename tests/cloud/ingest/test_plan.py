@@ -9,13 +9,16 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.domain import Arrival, DeviceRecord, Known, StandingAlert, Totals
-from cloud.ingest.plan import Plan, plan
+from cloud.domain import Arrival, CameraOrder, DeviceRecord, Known, StandingAlert, Totals
+from cloud.ingest.order import GAP_WAIT_S
+from cloud.ingest.plan import Gap, Plan, plan
 from tests.cloud.samples import NOW, alert, new_id, status, telemetry
 from wire.messages import Alert, AlertEvent, AlertState, CameraTelemetry, Presence, UpMessage
 
 ENROLLED = {name: DeviceRecord(name, NOW) for name in ("cam-1", "cam-2")}
 NOTHING = Known(ENROLLED, {}, frozenset())
+LATER = Known(ENROLLED, {}, frozenset(), {("cam-1", "yard"): CameraOrder("cam-1", "yard", last=10)})
+"""Ten messages of the camera have come: what has a lower sequence is not beyond a gap."""
 
 
 def arrivals(*messages: UpMessage) -> list[Arrival]:
@@ -27,7 +30,13 @@ def after(known: Known, done: Plan) -> Known:
     standing = {write.alert.id: replace(write, is_new=False) for write in done.writes.alerts}
     events = {(event.device, event.message_id) for event, _ in done.writes.events}
     devices = {device.id: device for device in done.writes.devices}
-    return Known({**known.devices, **devices}, {**known.alerts, **standing}, known.messages | events)
+    orders = {(order.device, order.camera): order for order in done.writes.orders}
+    return Known(
+        {**known.devices, **devices},
+        {**known.alerts, **standing},
+        known.messages | events,
+        {**known.orders, **orders},
+    )
 
 
 def life(alert_id: str) -> list[Alert]:
@@ -63,7 +72,7 @@ def test_highest_revision_stands_and_each_message_is_kept_once_in_any_order(data
     chaos = random.Random(data.draw(st.integers(0, 2**32)))
     sent = messages + chaos.choices(messages, k=6)
     chaos.shuffle(sent)
-    known, events, acked = NOTHING, [], set()
+    known, events, acked = LATER, [], set()
     while sent:
         size = data.draw(st.integers(1, 6))
         batch, sent = sent[:size], sent[size:]
@@ -83,15 +92,97 @@ def test_highest_revision_stands_and_each_message_is_kept_once_in_any_order(data
         assert standing.ended
 
 
+class Sender:
+    """A device that sends what is not acked, from the oldest on, each time it goes back."""
+
+    def __init__(self, count: int, first: int = 1) -> None:
+        self.outbox = [alert(sequence=number) for number in range(first, first + count)]
+        self.known = NOTHING
+        self.stored: list[int] = []
+        self.gaps: list[Gap] = []
+
+    def send(self, chosen: list[Alert], batch: int) -> None:
+        """Of what is sent, only `chosen` arrive, so many at a time."""
+        for start in range(0, len(chosen), batch):
+            done = plan(arrivals(*chosen[start : start + batch]), self.known)
+            self.known = after(self.known, done)
+            self.stored += [event.sequence for event, _ in done.writes.events]
+            self.gaps += done.gaps
+            acked = set(done.acks.get("cam-1", ()))
+            self.outbox = [message for message in self.outbox if message.message_id not in acked]
+
+
+@given(st.data(), st.integers(1, 20), st.integers(1, 7))
+def test_whatever_a_broken_connection_swallowed_is_stored_in_order(data, count: int, batch: int) -> None:
+    device = Sender(count)
+    arrive = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    device.send([message for message, there in zip(device.outbox, arrive, strict=True) if there], batch)
+    device.send(device.outbox, batch)
+    assert device.stored == list(range(1, count + 1))
+    assert (device.outbox, device.gaps) == ([], [])
+
+
+@given(st.data(), st.integers(1, 20), st.integers(1, 7))
+def test_what_a_device_has_lost_holds_nothing_up(data, count: int, batch: int) -> None:
+    device = Sender(count)
+    kept = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    device.outbox = [message for message, there in zip(device.outbox, kept, strict=True) if there]
+    held = [message.sequence for message in device.outbox]
+    for _ in range(2 * count):
+        device.send(device.outbox, batch)
+    assert device.outbox == []
+    assert device.stored == held
+    lost = {number for gap in device.gaps for number in range(gap.first, gap.last + 1)}
+    assert lost == set(range(1, max(held, default=0) + 1)) - set(held)
+
+
+@given(st.data(), st.integers(1, 12))
+def test_nothing_is_lost_however_often_the_connection_breaks(data, count: int) -> None:
+    device = Sender(count)
+    for _ in range(4):
+        some = data.draw(st.lists(st.integers(0, count - 1), max_size=12))
+        device.send([device.outbox[place] for place in some if place < len(device.outbox)], 3)
+    for _ in range(2 * count):
+        device.send(device.outbox, 3)
+    assert device.outbox == []
+    assert sorted(device.stored) == list(range(1, count + 1))
+
+
+def test_what_came_before_its_predecessor_is_neither_stored_nor_acked() -> None:
+    first, second, third = (alert(sequence=number) for number in (1, 2, 3))
+    done = plan(arrivals(first, third), NOTHING)
+    assert [event.sequence for event, _ in done.writes.events] == [1]
+    assert done.acks == {"cam-1": (first.message_id,)}
+    assert done.left == 1
+    again = plan(arrivals(second, third), after(NOTHING, done))
+    assert again.acks == {"cam-1": (second.message_id, third.message_id)}
+
+
+def test_other_cameras_and_devices_wait_for_no_gap() -> None:
+    ahead, door, theirs = alert(sequence=7), alert(sequence=1, camera="door"), alert("cam-2", sequence=1)
+    done = plan(arrivals(ahead, door, theirs), NOTHING)
+    assert done.acks == {"cam-1": (door.message_id,), "cam-2": (theirs.message_id,)}
+
+
+def test_gap_is_waited_for_only_so_long() -> None:
+    """Each new message drops the one before, so none is ever sent twice."""
+    waiting = after(NOTHING, plan([Arrival(alert(sequence=5), NOW)], NOTHING))
+    soon = plan([Arrival(alert(sequence=6), NOW + timedelta(seconds=GAP_WAIT_S))], waiting)
+    assert soon.acks == {}
+    late = plan([Arrival(alert(sequence=7), NOW + timedelta(seconds=GAP_WAIT_S + 1))], after(waiting, soon))
+    assert [event.sequence for event, _ in late.writes.events] == [7]
+    assert late.gaps == (Gap("cam-1", "yard", 1, 6),)
+
+
 def test_older_revision_enters_the_history_only() -> None:
     _, confirmed, ended, _ = life(new_id())
-    known = after(NOTHING, plan(arrivals(confirmed), NOTHING))
+    known = after(LATER, plan(arrivals(confirmed), LATER))
     first = alert(id=confirmed.id)
     done = plan(arrivals(first), known)
     assert [event.message_id for event, _ in done.writes.events] == [first.message_id]
     assert done.writes.alerts == ()
     assert done.out_of_order == 1
-    late_end = plan(arrivals(ended), after(NOTHING, plan(arrivals(life(ended.id)[3]), NOTHING)))
+    late_end = plan(arrivals(ended), after(LATER, plan(arrivals(life(ended.id)[3]), LATER)))
     assert [(write.alert.revision, write.ended) for write in late_end.writes.alerts] == [(3, True)]
 
 
@@ -161,6 +252,6 @@ def test_chart_point_sums_the_cameras() -> None:
 
 def test_standing_alert_keeps_the_time_of_its_first_arrival() -> None:
     first, second = life(new_id())[:2]
-    known = Known(ENROLLED, {first.id: StandingAlert(first, False, NOW, NOW)}, frozenset())
+    known = replace(LATER, alerts={first.id: StandingAlert(first, False, NOW, NOW)})
     (write,) = plan([Arrival(second, NOW + timedelta(hours=1))], known).writes.alerts
     assert (write.first_received_at, write.received_at) == (NOW, NOW + timedelta(hours=1))

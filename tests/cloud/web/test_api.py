@@ -7,12 +7,15 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Never
 
 import httpx
 import pytest
 
 from cloud.bus import Bus, Change, Kind
+from cloud.deployment import Phase
 from cloud.domain import Arrival
+from cloud.errors import StoreError
 from cloud.ingest.plan import plan
 from cloud.store.alerts import AlertStore
 from cloud.store.batches import BatchStore
@@ -20,12 +23,15 @@ from cloud.store.blobs import LocalBlobs
 from cloud.store.database import Database, open_database, sqlite_url
 from cloud.store.devices import DeviceStore
 from cloud.store.questions import QuestionStore
+from cloud.store.rollouts import RolloutStore
 from cloud.web import events as events_module
 from cloud.web.api import read_router
 from cloud.web.events import Feed, TooManyListeners
 from cloud.web.health import health_router
+from cloud.web.rollouts import RolloutDetail, rollouts_router
 from cloud.web.server import make_application
 from cloud.web.views import AlertView
+from tests.cloud.rollout.fleets import rollout_of
 from tests.cloud.samples import BOUND_S, JPEG, NOW, ManualClock, alert, new_id, question, status, telemetry, verdict
 from wire.messages import UpMessage
 
@@ -36,6 +42,7 @@ class Site:
     database: Database
     blobs: LocalBlobs
     questions: QuestionStore
+    rollouts: RolloutStore
     bus: Bus
     feed: Feed
     clock: ManualClock
@@ -58,20 +65,22 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     async with open_database(sqlite_url(tmp_path / "db")) as database:
         devices, alerts, blobs = DeviceStore(database), AlertStore(database), LocalBlobs(tmp_path / "blobs")
         await devices.add("cam-1", "x", NOW)
-        feed = Feed(bus=bus, alerts=alerts, devices=devices, clock=clock)
+        rollouts = RolloutStore(database)
+        feed = Feed(bus=bus, alerts=alerts, devices=devices, rollouts=rollouts, clock=clock)
 
         async def works() -> bool:
             return parts["database"]
 
         routers = [
             read_router(alerts=alerts, devices=devices, pictures=blobs, feed=feed, clock=clock),
+            rollouts_router(rollouts=rollouts, clock=clock),
             health_router({"database": works}, lambda: {"ingest.alerts": 3}),
         ]
         application = make_application(routers, static=static, allowed_hosts=frozenset({"vedette.lan"}))
         transport = httpx.ASGITransport(application, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8080") as http:
             questions = QuestionStore(database, clock)
-            yield Site(http, database, blobs, questions, bus, feed, clock, parts, static)
+            yield Site(http, database, blobs, questions, rollouts, bus, feed, clock, parts, static)
 
 
 async def test_empty_service_has_empty_sums(site: Site) -> None:
@@ -292,3 +301,70 @@ async def test_unknown_alert_in_a_change_harms_nobody(site: Site, feed: Feed) ->
     site.bus.publish(Change(Kind.DEVICE, "cam-1"))
     names = {(await parsed(listener))[0] for _ in range(2)}
     assert names == {"device", "summary"}
+
+
+async def test_rollout_is_shown_with_its_devices_at_most_once_a_second(site: Site, feed: Feed) -> None:
+    begun = rollout_of()
+    await site.rollouts.add(begun)
+    listener = feed.listen()
+    await anext(listener)
+    for _ in range(3):
+        site.bus.publish(Change(Kind.ROLLOUT, begun.id))
+    shown = dict([await parsed(listener) for _ in range(2)])
+    assert RolloutDetail.model_validate(shown["rollout"]) == RolloutDetail.model_validate(
+        await site.get(f"/api/rollouts/{begun.id}")
+    )
+
+    async with asyncio.timeout(BOUND_S):
+        await site.clock.asleep.wait()
+    halted = begun.model_copy(update={"phase": Phase.HALTED, "reason": "2 of all 2 devices tried failed"})
+    await site.rollouts.save(halted, [], [], None)
+    site.bus.publish(Change(Kind.ROLLOUT, begun.id))
+    site.bus.publish(Change(Kind.DEVICE, "cam-1"))
+    assert (await parsed(listener))[0] == "device"
+    site.clock.turn(1.1)
+    shown = dict([await parsed(listener) for _ in range(2)])
+    assert (shown["rollout"]["phase"], shown["rollout"]["reason"]) == ("halted", halted.reason)
+
+
+async def test_rollouts_that_are_over_can_be_left_out(site: Site) -> None:
+    over, begun = rollout_of(phase=Phase.ABORTED), rollout_of()
+    for one in (over, begun):
+        await site.rollouts.add(one)
+    every = (await site.http.get("/api/rollouts")).json()
+    assert [one["id"] for one in every] == [begun.id, over.id]
+    (still,) = (await site.http.get("/api/rollouts?only_open=true")).json()
+    assert still["id"] == begun.id
+
+
+async def test_rollout_that_could_not_be_read_is_shown_when_it_can(
+    site: Site, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = rollout_of()
+    await site.rollouts.add(begun)
+    listener = feed.listen()
+    await anext(listener)
+    with monkeypatch.context() as broken:
+
+        async def refuse(_store: RolloutStore, _rollout: str) -> Never:
+            raise StoreError("the disk is full")
+
+        broken.setattr(RolloutStore, "find", refuse)
+        site.bus.publish(Change(Kind.ROLLOUT, begun.id))
+        assert (await parsed(listener))[0] == "summary"
+        async with asyncio.timeout(BOUND_S):
+            await site.clock.asleep.wait()
+    site.clock.turn(1.1)
+    assert [(await parsed(listener))[0] for _ in range(2)] == ["summary", "rollout"]
+
+
+async def test_changed_commands_are_told_of_once(site: Site, feed: Feed) -> None:
+    listener = feed.listen()
+    await anext(listener)
+    for _ in range(3):
+        site.bus.publish(Change(Kind.COMMANDS, ""))
+    site.bus.publish(Change(Kind.ROLLOUT, new_id()))
+    shown = dict([await parsed(listener) for _ in range(2)])
+    assert shown["commands"] == {"at": "2026-05-01T12:00:00Z"}
+    site.bus.publish(Change(Kind.DEVICE, "cam-1"))
+    assert (await parsed(listener))[0] == "device"

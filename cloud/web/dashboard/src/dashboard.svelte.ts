@@ -3,9 +3,13 @@
 import { fetchAlerts, fetchDevices, fetchHistory, fetchSummary, ServiceError } from "./api/client";
 import type { Alert, AlertFilter, Device, HistoryPoint, Summary } from "./api/contract";
 import { LiveConnection } from "./api/live";
+import type { RolloutDetail } from "./api/updates";
+import { CommandTrail } from "./commands.svelte";
 import { arrived, EMPTY, extended, type Feed, replaced } from "./model/feed";
 import { withPoint } from "./model/history";
+import { named } from "./model/rollouts";
 import { announcement } from "./model/words";
+import { RolloutBoard } from "./rollouts.svelte";
 
 export type Link =
   | { state: "connecting" }
@@ -29,6 +33,8 @@ export class Dashboard {
   pageError = $state<string | null>(null);
   announced = $state("");
   now = $state(Date.now());
+  readonly rollouts = new RolloutBoard();
+  readonly trail = new CommandTrail();
 
   #since = new Set<string>();
   #asked = 0;
@@ -42,6 +48,8 @@ export class Dashboard {
     alert: (alert) => this.#alert(alert),
     device: (device) => this.#device(device),
     summary: (summary) => (this.summary = summary),
+    rollout: (rollout) => this.#rollout(rollout),
+    commands: () => this.trail.changed(),
   });
   #reason = "";
 
@@ -101,6 +109,8 @@ export class Dashboard {
     this.#reason = "";
     this.link = { state: "live" };
     this.loaded = true;
+    this.rollouts.changed();
+    this.trail.changed();
     await Promise.allSettled(this.devices.map((device) => this.#history(device.device)));
   }
 
@@ -139,6 +149,14 @@ export class Dashboard {
       if (alert.event === "new") this.announced = announcement(alert, null);
     } else if (before.alert.state !== alert.state) {
       this.announced = announcement(alert, before.alert.state);
+    }
+  }
+
+  #rollout(rollout: RolloutDetail): void {
+    const before = this.rollouts.open.find(({ id }) => id === rollout.id);
+    this.rollouts.arrived(rollout);
+    if (rollout.phase === "halted" && before?.phase !== "halted") {
+      this.announced = `The rollout of ${named(rollout.target)} halted: ${rollout.reason}`;
     }
   }
 

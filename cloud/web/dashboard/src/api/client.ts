@@ -1,4 +1,6 @@
+import type { CommandPage } from "./commands";
 import type { AlertDetail, AlertFilter, AlertPage, Device, HistoryPoint, Summary } from "./contract";
+import type { Rollout, RolloutDetail } from "./updates";
 
 const TIMEOUT_MS = 15_000;
 export const PAGE = 50;
@@ -52,6 +54,13 @@ export function alertsPath(filter: AlertFilter, before: string | null): string {
   return `/api/alerts?${query.toString()}`;
 }
 
+export function commandsPath(device: string | null, limit: number, before: string | null): string {
+  const query = new URLSearchParams({ limit: String(limit) });
+  if (before !== null) query.set("before", before);
+  if (device !== null) query.set("device", device);
+  return `/api/commands?${query.toString()}`;
+}
+
 export const fetchSummary = () => get<Summary>("/api/summary");
 export const fetchDevices = () => get<Device[]>("/api/devices");
 export const fetchHistory = (device: string) =>
@@ -59,3 +68,8 @@ export const fetchHistory = (device: string) =>
 export const fetchAlerts = (filter: AlertFilter, before: string | null = null) =>
   get<AlertPage>(alertsPath(filter, before));
 export const fetchAlert = (id: string) => get<AlertDetail>(`/api/alerts/${encodeURIComponent(id)}`);
+export const fetchRollouts = () => get<Rollout[]>("/api/rollouts");
+export const fetchOpenRollouts = () => get<Rollout[]>("/api/rollouts?only_open=true");
+export const fetchRollout = (id: string) => get<RolloutDetail>(`/api/rollouts/${encodeURIComponent(id)}`);
+export const fetchCommands = (device: string | null, limit: number, before: string | null = null) =>
+  get<CommandPage>(commandsPath(device, limit, before));

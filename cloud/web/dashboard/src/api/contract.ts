@@ -3,6 +3,8 @@
  * Times are RFC 3339. `_s` is seconds, `_ms` milliseconds.
  */
 
+import type { Reported } from "./updates";
+
 export const ALERT_STATES = ["provisional", "confirmed", "retracted"] as const;
 export type AlertState = (typeof ALERT_STATES)[number];
 export type Box = readonly [x1: number, y1: number, x2: number, y2: number];
@@ -67,6 +69,8 @@ export interface Device {
   model: Model | null;
   cameras: Camera[];
   telemetry: Telemetry | null;
+  /** Of its model updates; null from a device that takes none. */
+  reported: Reported | null;
 }
 
 /** What the charts draw of a device's telemetry, at the service's time; bytes are counted since the agent started. */

@@ -1,6 +1,7 @@
 /** Events arrive as text from a stream: what is not what it claims to be is refused here, not half-way down a page. */
 
 import { ALERT_STATES, type Alert, type Device, type Summary } from "./contract";
+import { PHASES, type RolloutDetail } from "./updates";
 
 type Fields = Record<string, unknown>;
 
@@ -45,4 +46,22 @@ export function decodeSummary(text: string): Summary | null {
     typeof found.alerts === "object" &&
     found.alerts !== null;
   return sound ? (found as unknown as Summary) : null;
+}
+
+export function decodeRollout(text: string): RolloutDetail | null {
+  const found = object(text);
+  if (found === null) return null;
+  const sound =
+    [found.id, found.group, found.reason].every(isText) &&
+    [found.target, found.policy, found.counts, found.states].every((part) => typeof part === "object" && part !== null) &&
+    PHASES.some((phase) => phase === found.phase) &&
+    isNumber(found.stage) &&
+    Array.isArray(found.devices);
+  return sound ? (found as unknown as RolloutDetail) : null;
+}
+
+/** Only that the trail changed, and when. */
+export function decodeCommandsChanged(text: string): string | null {
+  const found = object(text);
+  return found !== null && isText(found.at) ? found.at : null;
 }

@@ -2,7 +2,8 @@
 
 import { backoffMs } from "./backoff";
 import type { Alert, Device, Summary } from "./contract";
-import { decodeAlert, decodeDevice, decodeSummary } from "./decode";
+import { decodeAlert, decodeCommandsChanged, decodeDevice, decodeRollout, decodeSummary } from "./decode";
+import type { RolloutDetail } from "./updates";
 
 // A stream whose other end vanished without a word looks open for minutes; this is how long silence may last
 // before the service is asked whether it is still there.
@@ -18,6 +19,9 @@ export interface Listener {
   alert: (alert: Alert) => void;
   device: (device: Device) => void;
   summary: (summary: Summary) => void;
+  rollout: (rollout: RolloutDetail) => void;
+  /** The commands' trail changed. */
+  commands: () => void;
 }
 
 export class LiveConnection {
@@ -41,6 +45,8 @@ export class LiveConnection {
     this.#on(source, "alert", decodeAlert, this.listener.alert);
     this.#on(source, "device", decodeDevice, this.listener.device);
     this.#on(source, "summary", decodeSummary, this.listener.summary);
+    this.#on(source, "rollout", decodeRollout, this.listener.rollout);
+    this.#on(source, "commands", decodeCommandsChanged, this.listener.commands);
   }
 
   retryNow(): void {
