@@ -23,7 +23,7 @@ from agent.decide.settings import AskPolicySettings, RuleSettings, ZoneSettings
 from agent.deliver.faults import Faults
 from agent.deliver.stream_cost import StreamCost
 from agent.detect.appearance import appearances
-from agent.detect.looks import SecondLooks, Seen, look, merged, targets
+from agent.detect.looks import SecondLooks, Seen, look, merged, only, targets
 from agent.detect.motion import MotionGate
 from agent.detect.movement import Movement
 from agent.domain import AlertChange, Answer, Ask, Clock, Frame, Track
@@ -353,10 +353,10 @@ class Pipeline:
         if self._onlooker is not None:
             self._onlooker.judged(frame, detections, detected - began)
 
-        seen = self._look_closer(lane, frame, lane.masks.keep(detections))
+        seen = self._look_closer(lane, frame, lane.masks.keep(only(detections, self._rules.labels)))
         looked = _spent(stages, "look", detected)
 
-        looks_like = appearances(frame.image, seen.detections, self._rules.labels)
+        looks_like = appearances(frame.image, seen.detections)
         tracks = lane.tracker.update(seen.detections, frame.at, seen.looked, looks_like)
         tracked = _spent(stages, "track", looked)
 
@@ -379,7 +379,7 @@ class Pipeline:
         if self._looks is None:
             return Seen(whole)
         expected = lane.tracker.expected(frame.at)
-        wanted = targets(whole, expected, self._rules.labels, frame.at)
+        wanted = targets(whole, expected, frame.at)
         moving = [] if lane.movement is None else lane.movement.targets(frame.image, wanted, frame.at)
         regions = self._looks.choose(frame, wanted + moving)
         if not regions:
@@ -394,7 +394,7 @@ class Pipeline:
         lane.looks += len(regions)
         if lane.movement is not None:
             lane.movement.looked(moving, seen.looked, frame.at)
-        return Seen(lane.masks.keep(seen.detections), seen.looked)
+        return Seen(lane.masks.keep(only(seen.detections, self._rules.labels)), seen.looked)
 
     def _deliver(self, changes: Sequence[AlertChange], frame: Frame | None) -> None:
         if not changes:

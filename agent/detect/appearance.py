@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Final
 
-import cv2
+import numpy as np
 
 from agent.domain import Appearance
 from vision.detections import Detections, Image
 
 BANDS: Final = 3
 """For people: head and shoulders, trunk, legs. More bands differ more between two sightings of one person."""
+ROWS: Final = 4
+"""Of pixels read in each band, and COLUMNS in each row: all boxes of a frame are read in one go, which takes a fifth
+of the time of averaging every pixel."""
+COLUMNS: Final = 5
 SIDE: Final = 0.25
 """Of the box's width, left out on either side, where there is mostly background."""
 
+_DOWN: Final = (np.arange(BANDS * ROWS, dtype=np.float32) + 0.5) / (BANDS * ROWS)
+_ACROSS: Final = SIDE + (1 - 2 * SIDE) * (np.arange(COLUMNS, dtype=np.float32) + 0.5) / COLUMNS
 
-def appearances(image: Image, detections: Detections, labels: Collection[str]) -> list[Appearance | None]:
-    """One for each detection; None where the label does not matter, or the box is too small.
+
+def appearances(image: Image, detections: Detections) -> list[Appearance]:
+    """One for each detection: blue, green and red of each band, from above to below.
 
     Args:
         image: uint8 (H, W, 3), BGR.
         detections: In it.
-        labels: What matters.
     """
+    if not len(detections):
+        return []
     height, width = image.shape[:2]
-    seen: list[Appearance | None] = []
-    for (x1, y1, x2, y2), index in zip(detections.boxes.tolist(), detections.classes.tolist(), strict=True):
-        if detections.labels[index] not in labels:
-            seen.append(None)
-            continue
-        side = SIDE * (x2 - x1)
-        part = image[int(y1 * height) : int(y2 * height), int((x1 + side) * width) : int((x2 - side) * width)]
-        if part.shape[0] < BANDS or part.shape[1] < 1:
-            seen.append(None)
-            continue
-        seen.append(tuple(map(float, cv2.resize(part, (1, BANDS), interpolation=cv2.INTER_AREA).ravel().tolist())))
-    return seen
+    left, top, right, bottom = detections.boxes.T[:, :, None]
+    rows = np.minimum((top + (bottom - top) * _DOWN) * height, height - 1).astype(np.intp)
+    columns = np.minimum((left + (right - left) * _ACROSS) * width, width - 1).astype(np.intp)
+    pixels = image[rows[:, :, None], columns[:, None, :]].reshape(len(rows), BANDS, ROWS * COLUMNS, 3)
+    means = pixels.mean(axis=2, dtype=np.float32).reshape(len(rows), 3 * BANDS)
+    return [tuple(one) for one in means.tolist()]

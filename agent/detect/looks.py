@@ -49,9 +49,15 @@ class Seen:
     looked: tuple[Box, ...] = ()
 
 
-def targets(
-    detections: Detections, expected: Sequence[Expected], labels: Collection[str], now: float
-) -> list[Target]:
+def only(detections: Detections, labels: Collection[str]) -> Detections:
+    """Those of the labels that matter: what no rule looks for is neither looked at again nor followed."""
+    wanted = np.array([label in labels for label in detections.labels], np.bool_)[detections.classes]
+    return Detections(
+        detections.boxes[wanted], detections.scores[wanted], detections.classes[wanted], detections.labels
+    )
+
+
+def targets(detections: Detections, expected: Sequence[Expected], now: float) -> list[Target]:
     """What is worth a second look.
 
     That is where an object is expected, the more so the longer its place was not looked at and the less sure it is;
@@ -60,16 +66,13 @@ def targets(
     Args:
         detections: Of the whole frame.
         expected: By the tracker.
-        labels: What matters; everything else is passed over.
         now: When the frame was captured.
     """
-    known = [one for one in expected if one.label in labels]
-    found = [Target(one.box, _worth(one, now)) for one in known]
-    taken = [one.box for one in known]
-    rows = zip(detections.boxes.tolist(), detections.scores.tolist(), detections.classes.tolist(), strict=True)
-    for (x1, y1, x2, y2), score, index in rows:
+    found = [Target(one.box, _worth(one, now)) for one in expected]
+    taken = [one.box for one in expected]
+    for (x1, y1, x2, y2), score in zip(detections.boxes.tolist(), detections.scores.tolist(), strict=True):
         box = (x1, y1, x2, y2)
-        if detections.labels[index] in labels and not any(overlap(box, other) > SAME for other in taken):
+        if not any(overlap(box, other) > SAME for other in taken):
             taken.append(box)
             found.append(Target(box, score))
     return found

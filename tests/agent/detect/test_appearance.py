@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.detect.appearance import BANDS, appearances
-from vision.detections import Detections
-
-LABELS = ("person", "car")
+from vision.detections import Detections, no_detections
 
 
-def one(box, label="person"):
+def boxes(*found):
     return Detections(
-        np.array([box], np.float32), np.ones(1, np.float32), np.array([LABELS.index(label)], np.int32), LABELS
+        np.array(found, np.float32), np.ones(len(found), np.float32), np.zeros(len(found), np.int32), ("person",)
     )
 
 
@@ -22,22 +22,24 @@ def image():
 
 
 def test_the_parts_of_a_box_from_above_to_below_without_its_sides(image):
-    (seen,) = appearances(image, one((0.2, 0.0, 0.8, 1.0)), {"person"})
+    (seen,) = appearances(image, boxes((0.2, 0.0, 0.8, 1.0)))
     assert seen == (0, 0, 200, 0, 200, 0, 200, 0, 0)
 
 
-def test_the_picture_is_only_read(image):
-    before = image.copy()
-    appearances(image, one((0.0, 0.0, 1.0, 1.0)), {"person"})
-    assert (image == before).all()
+def test_each_detection_has_its_own(image):
+    upper, lower = appearances(image, boxes((0.2, 0.0, 0.8, 0.3), (0.2, 0.7, 0.8, 1.0)))
+    assert upper == (0, 0, 200) * BANDS
+    assert lower == (200, 0, 0) * BANDS
+    assert appearances(image, no_detections(("person",))) == []
 
 
-def test_what_no_rule_looks_for_is_not_looked_at(image):
-    assert appearances(image, one((0.2, 0.0, 0.8, 1.0), "car"), {"person"}) == [None]
-
-
-@pytest.mark.parametrize(
-    "box", [(0.5, 0.5, 0.5, 0.5), (0.2, 0.5, 0.8, 0.5 + (BANDS - 1) / 90), (0.5, 0.1, 0.501, 0.9)]
+side = st.floats(0, 1, width=32)
+any_box = st.tuples(side, side, side, side).map(
+    lambda b: (min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]), max(b[1], b[3]))
 )
-def test_what_is_too_small_has_no_looks(image, box):
-    assert appearances(image, one(box), {"person"}) == [None]
+
+
+@given(st.lists(any_box, min_size=1, max_size=4), st.integers(1, 40), st.integers(1, 40))
+def test_any_box_of_any_picture_has_one(found, height, width):
+    image = np.full((height, width, 3), 7, np.uint8)
+    assert appearances(image, boxes(*found)) == [(7.0,) * 3 * BANDS] * len(found)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.detect.looks import SEEN_NO_MORE, STALE_S, look, merged, targets
+from agent.detect.looks import SEEN_NO_MORE, STALE_S, look, merged, only, targets
 from agent.detect.regions import Region
 from agent.domain import Expected
 from vision.detections import Detections, no_detections
@@ -40,38 +40,40 @@ def put_together(whole, *close, regions=(REGION,), min_score=0.1):
 # --- what is worth a look -------------------------------------------------------------------------------------
 
 
-def expected(number=1, x=0.5, belief=0.9, looked_at=None, label="person"):
-    return Expected(number, label, (x, 0.5, x + 0.1, 0.8), belief, looked_at)
+def expected(number=1, x=0.5, belief=0.9, looked_at=None):
+    return Expected(number, "person", (x, 0.5, x + 0.1, 0.8), belief, looked_at)
 
 
 def test_a_known_object_is_worth_more_the_longer_it_was_not_looked_at():
     (fresh,), (older,), (never,) = (
-        targets(found(), [expected(looked_at=at)], LABELS, 10.0) for at in (10.0, 10.0 - STALE_S / 2, None)
+        targets(found(), [expected(looked_at=at)], 10.0) for at in (10.0, 10.0 - STALE_S / 2, None)
     )
     assert fresh.worth == 0.0
     assert fresh.worth < older.worth < never.worth
 
 
 def test_what_is_doubted_is_worth_a_look_at_once():
-    (doubted,) = targets(found(), [expected(belief=0.3, looked_at=10.0)], LABELS, 10.0)
+    (doubted,) = targets(found(), [expected(belief=0.3, looked_at=10.0)], 10.0)
     assert doubted.worth > 0.3
 
 
 def test_what_the_whole_frame_shows_anew_is_worth_its_score_and_what_is_expected_counts_once():
     seen = found(("person", 0.4, 0.1, 0.1, 0.2, 0.3), ("person", 0.8, 0.51, 0.5, 0.61, 0.8))
-    known, new = targets(seen, [expected(looked_at=10.0)], LABELS, 10.0)
+    known, new = targets(seen, [expected(looked_at=10.0)], 10.0)
     assert known.box[0] == 0.5
     assert (new.worth, new.box[0]) == (pytest.approx(0.4), pytest.approx(0.1))
 
 
 def test_two_boxes_of_one_thing_are_one_target():
     seen = found(("person", 0.4, 0.1, 0.1, 0.2, 0.3), ("person", 0.3, 0.11, 0.1, 0.2, 0.3))
-    assert len(targets(seen, [], LABELS, 0.0)) == 1
+    assert len(targets(seen, [], 0.0)) == 1
 
 
-def test_what_no_rule_looks_for_is_worth_nothing():
-    seen = found(("car", 0.9, 0.1, 0.1, 0.2, 0.3))
-    assert targets(seen, [expected(label="car")], {"person"}, 0.0) == []
+def test_only_what_rules_look_for_is_looked_at():
+    seen = found(("car", 0.9, 0.1, 0.1, 0.2, 0.3), ("person", 0.5, 0.4, 0.1, 0.5, 0.3))
+    assert rows(only(seen, {"person", "dog"})) == [("person", 0.5, 0.4, 0.1, 0.5, 0.3)]
+    assert rows(only(seen, set())) == []
+    assert rows(only(seen, LABELS)) == rows(seen)
 
 
 # --- putting together -----------------------------------------------------------------------------------------
