@@ -16,7 +16,6 @@ from agent.detect.regions import Target
 from agent.domain import Box
 from vision.detections import Image
 
-# From a search over the first half of PETS09-S2L1, in closed loop.
 THRESHOLD: Final = 20.0
 """Grey levels of 255 above which a place differs from the background: twice the gate's, which must miss nothing."""
 SMALLEST: Final = 1 / 550
@@ -24,7 +23,7 @@ SMALLEST: Final = 1 / 550
 BACKGROUND_S: Final = 8.0
 """The time constant of the background's average, as the gate's."""
 WORTH: Final = 0.3
-"""As much as a detection of that score."""
+"""As much as a detection of that score: less than most that the detector shows, so that it takes the looks left over."""
 AGAIN_S: Final = 0.5
 """So long after a look that found nothing, the place is worth another one: leaves in the wind move all day."""
 EXPLAINED: Final = 0.3
