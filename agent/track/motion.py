@@ -10,9 +10,9 @@ from typing import Final
 
 from agent.domain import Box
 
-# In box sizes and seconds, from a search over the first half of PETS09-S2L1 with three detectors: small ones place
-# a box within about a twelfth of its size; people change their speed by about half their width a second each second.
-MEASURED_VAR: Final = 0.08**2
+# In box sizes and seconds, from searches over the first half of PETS09-S2L1: after second looks a box is placed
+# within about a fifteenth of its size; people change their speed by a third of their width a second each second.
+MEASURED_VAR: Final = 0.065**2
 FIRST_SPEED_VAR: Final = 1.0**2
 SPEED_NOISE: Final = 0.1
 # How much of a new width and height is taken over: sizes jitter more than places, and change slowly.
