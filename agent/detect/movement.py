@@ -23,7 +23,7 @@ SMALLEST: Final = 1 / 550
 BACKGROUND_S: Final = 8.0
 """The time constant of the background's average, as the gate's."""
 WORTH: Final = 0.3
-"""As much as a detection of that score: less than most that the detector shows, so that it takes the looks left over."""
+"""As much as a detection of that score: less than most that the detector shows, so it takes what is left over."""
 AGAIN_S: Final = 0.5
 """So long after a look that found nothing, the place is worth another one: leaves in the wind move all day."""
 EXPLAINED: Final = 0.3
