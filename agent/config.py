@@ -23,6 +23,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from agent.ask.audit import AuditRate, AuditSettings
 from agent.ask.settings import AskSettings
 from agent.capture.settings import CameraSettings
 from agent.decide.settings import AskPolicySettings, MaskSettings, RuleSettings, ZoneSettings
@@ -50,9 +51,11 @@ class CameraConfig(CameraSettings):
 
     Attributes:
         motion: How still scenes are told; without it every frame is looked at.
+        audit: How often its frames are drawn for audit; without it as the table `audit` says.
     """
 
     motion: MotionSettings | None = None
+    audit: AuditRate | None = None
 
 
 class Config(BaseSettings):
@@ -84,6 +87,7 @@ class Config(BaseSettings):
     rules: Annotated[tuple[RuleSettings, ...], Field(min_length=1, max_length=256)]
     asking: AskPolicySettings = AskPolicySettings()
     ask: AskSettings | None = None
+    audit: AuditSettings = AuditSettings()
     link: LinkSettings = LinkSettings()
     outbox: OutboxSettings = OutboxSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -20,10 +20,11 @@ from typing import Final, Protocol
 from agent.decide.masks import MaskFilter
 from agent.decide.rulebook import RuleBook
 from agent.decide.settings import AskPolicySettings, RuleSettings, ZoneSettings
+from agent.decide.zones import Polygon
 from agent.deliver.faults import Faults
 from agent.deliver.stream_cost import StreamCost
 from agent.detect.motion import MotionGate
-from agent.domain import AlertChange, Answer, Ask, Clock, Frame
+from agent.domain import AlertChange, Answer, Ask, Clock, Frame, Track
 from agent.track.tracker import Tracker
 from vision.detections import Detections, Detector
 from vision.errors import InferenceFailed
@@ -116,6 +117,18 @@ class Onlooker(Protocol):
 
     def skipped(self) -> None:
         """A frame was too still to be judged."""
+
+
+class Auditor(Protocol):
+    """Draws frames for audit; told of each by the judging thread, which waits for it: it must return at once."""
+
+    def judged(
+        self, frame: Frame, detections: Detections, tracks: Sequence[Track], masks: tuple[Polygon, ...]
+    ) -> None:
+        """This was said of the frame; what stands in a mask is not among it."""
+
+    def still(self, frame: Frame, masks: tuple[Polygon, ...]) -> None:
+        """The frame was too still to be judged: what was said of the one before stands."""
 
 
 @dataclass(slots=True)
@@ -212,6 +225,7 @@ class Pipeline:
         faults: Where what went wrong is counted.
         min_score: The lowest score the tracker wants to hear of.
         onlooker: Watches over the model; None where nobody does.
+        auditor: Draws frames for audit; None where nobody does.
     """
 
     def __init__(
@@ -228,6 +242,7 @@ class Pipeline:
         faults: Faults,
         min_score: float,
         onlooker: Onlooker | None = None,
+        auditor: Auditor | None = None,
     ) -> None:
         self._frames = frames
         self._detector = detector
@@ -241,6 +256,7 @@ class Pipeline:
         self._inbox = inbox
         self._stopping = False
         self._onlooker = onlooker
+        self._auditor = auditor
         self._failures_in_a_row = 0
         self._spared_until = -math.inf
         self.stages = Stages()
@@ -289,6 +305,8 @@ class Pipeline:
                 self._rules.still(frame.camera, frame.at)
                 if self._onlooker is not None:
                     self._onlooker.skipped()
+                if self._auditor is not None:
+                    self._auditor.still(frame, lane.masks.polygons)
                 return
 
         try:
@@ -303,7 +321,8 @@ class Pipeline:
         if self._onlooker is not None:
             self._onlooker.judged(frame, detections, detected - began)
 
-        tracks = lane.tracker.update(lane.masks.keep(detections), frame.at)
+        kept = lane.masks.keep(detections)
+        tracks = lane.tracker.update(kept, frame.at)
         tracked = _spent(stages, "track", detected)
 
         decided = self._rules.step(frame.camera, tracks, frame.at, self._clock.wall())
@@ -313,6 +332,8 @@ class Pipeline:
         delivered = _spent(stages, "deliver", decided_at)
 
         self._ask(decided.asks, frame)
+        if self._auditor is not None:
+            self._auditor.judged(frame, kept, tracks, lane.masks.polygons)
         _spent(stages, "ask", delivered)
 
     def _deliver(self, changes: Sequence[AlertChange], frame: Frame | None) -> None:

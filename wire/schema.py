@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from wire.audits import Audit, AuditOutcome
 from wire.channels import ON_CHANNEL
 from wire.commands import Command, Response
 from wire.messages import Acks, Alert, Message, Pending, Question, Refusal, Status, Telemetry, Verdict
@@ -21,6 +22,8 @@ KINDS: Final = (
     Question,
     Pending,
     Refusal,
+    Audit,
+    AuditOutcome,
     Manifest,
     Desired,
     Reported,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -22,8 +22,10 @@ from agent.pipeline import Inbox, NewModel
 from agent.update.ports import Candidate
 from agent.update.probation import Spell, Standard, harm, is_over, standard_of
 from agent.update.trial import Trial
+from vision.accuracy import Counts, Sums
 from vision.detections import Detections, Detector
 from vision.errors import InferenceFailed, VisionError
+from wire.audits import Audit, AuditOutcome
 from wire.model import Manifest
 from wire.updates import Gates, TrialFigures
 
@@ -123,6 +125,14 @@ class PipelineLiveModel:
         self._counted = self._counted_classes(model)
         self._spell = self._new_spell()
         self._before: Spell | None = None
+        self._before_digest = ""
+        self.audit_factor = 1.0
+        """As many times as often as usual frames are drawn for audit now; read by the judging thread."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the model that judges."""
+        return self._model.manifest
 
     # --- the judging thread's side, see `agent.pipeline.Onlooker` ---------------------------------------------
 
@@ -155,10 +165,27 @@ class PipelineLiveModel:
 
     def _adopted(self, model: Model) -> None:
         with self._news:
+            self._before_digest = self._model.manifest.digest
             self._model = model
             self._counted = self._counted_classes(model)
             self._before, self._spell = self._spell, self._new_spell()
         self._on_adopted(model)
+
+    # --- what the cloud says of frames that were drawn for audit ----------------------------------------------
+
+    def audited(self, audit: Audit, outcome: AuditOutcome) -> None:
+        """Count an outcome for the model that judged the frame, if it is the present one or the one before."""
+        counts = Counts(
+            matched=sum(one.matched for one in outcome.counts),
+            shown=sum(one.shown for one in outcome.counts),
+            there=sum(one.there for one in outcome.counts),
+        )
+        with self._news:
+            spells = {self._before_digest: self._before, self._model.manifest.digest: self._spell}
+            spell = spells.get(audit.model_digest)
+            if spell is not None:
+                spell.audited(audit.camera, Sums.of(counts, audit.probability))
+                self._news.notify_all()
 
     # --- the worker's side, see `agent.update.ports.LiveModel` ------------------------------------------------
 
@@ -230,16 +257,22 @@ class PipelineLiveModel:
 
     def watch(self, gates: Gates, cancelled: Callable[[], bool]) -> None:
         """See `LiveModel`; when cancelled, returns before the probation is over."""
-        with self._news:
-            before = self._standard(gates)
-            while not cancelled():
-                now, captured = self._clock.monotonic(), self._captured()
-                reason = harm(self._spell, before, gates, now, captured)
-                if reason is not None:
-                    raise CandidateRejected(f"in probation {reason}", MEND)
-                if is_over(self._spell, gates, now):
-                    return
-                self._news.wait(LOOK_S)
+        self.audit_factor = gates.audit_factor
+        try:
+            with self._news:
+                before = self._standard(gates)
+                while not cancelled():
+                    now, captured = self._clock.monotonic(), self._captured()
+                    if before is not None and self._before is not None:
+                        before = replace(before, audits=self._before.audits)
+                    reason = harm(self._spell, before, gates, now, captured)
+                    if reason is not None:
+                        raise CandidateRejected(f"in probation {reason}", MEND)
+                    if is_over(self._spell, gates, now):
+                        return
+                    self._news.wait(LOOK_S)
+        finally:
+            self.audit_factor = 1.0
 
     def _standard(self, gates: Gates) -> Standard | None:
         return standard_of(self._before, gates.probation_frames) if self._before is not None else None

@@ -20,6 +20,7 @@ from agent.adapters.sqlite_outbox import SqliteOutbox
 from agent.adapters.sqlite_uploads import SqliteUploads
 from agent.adapters.system_clock import SystemClock
 from agent.adapters.token import token_source
+from agent.app.auditing import FrameAuditor
 from agent.app.board import StatusBoard
 from agent.app.control import AgentControl, SnapshotUpload
 from agent.app.figures import AgentFigures
@@ -140,6 +141,8 @@ def assemble(config: Config, version: str) -> Agent:
             clock=clock,
             faults=faults,
             ledger=ledger,
+            audit=config.audit,
+            on_outcome=lambda audit, outcome: live.audited(audit, outcome),  # noqa: PLW0108 - it is made below
         )
     frames = WatchedFrames(slots, tuple(lanes))
 
@@ -171,6 +174,7 @@ def assemble(config: Config, version: str) -> Agent:
         faults=faults,
         min_score=judging_floor(config.tracking.low_score, detector.manifest),
         onlooker=live,
+        auditor=None if asker is None else _auditor(config, asker, rules, live),
     )
     worker = update_worker(
         config,
@@ -273,6 +277,17 @@ def policy(config: Config) -> AskPolicySettings | None:
 
 def _camera(config: CameraConfig, slots: FrameSlots, clock: Clock, board: StatusBoard) -> Camera:
     return Camera(config, open_source(config), slots, clock, board.camera, random.random)
+
+
+def _auditor(config: Config, asker: HttpAsker, rules: RuleBook, live: PipelineLiveModel) -> FrameAuditor:
+    return FrameAuditor(
+        {camera.name: camera.audit or config.audit for camera in config.cameras},
+        sink=asker,
+        labels=lambda: rules.labels,
+        model=lambda: live.manifest,
+        factor=lambda: live.audit_factor,
+        chance=random.random,
+    )
 
 
 def _lane(camera: CameraConfig, config: Config) -> Lane:

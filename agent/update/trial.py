@@ -11,12 +11,11 @@ import statistics
 from collections.abc import Collection
 from typing import Final
 
-from agent.boxes import overlap
 from agent.domain import Box
+from vision.accuracy import pairs
 from vision.detections import Detections
 from wire.updates import Gates, TrialFigures
 
-MIN_IOU: Final = 0.5
 ENOUGH_OBJECTS: Final = 10
 """Below it, one object more or less would move a ratio by a tenth or more."""
 PATIENCE: Final = 4
@@ -36,18 +35,7 @@ def objects_in(detections: Detections, floor: float, labels: Collection[str]) ->
 
 def matches(some: list[Object], others: list[Object]) -> int:
     """How many pairs of the same label overlap at an IoU of .5 or more, each object in one pair at most."""
-    pairs = [
-        (shared, i, j)
-        for i, (label, box) in enumerate(some)
-        for j, (other_label, other_box) in enumerate(others)
-        if label == other_label and (shared := overlap(box, other_box)) >= MIN_IOU
-    ]
-    left, right = set(range(len(some))), set(range(len(others)))
-    for _, i, j in sorted(pairs, reverse=True):
-        if i in left and j in right:
-            left.remove(i)
-            right.remove(j)
-    return len(some) - len(left)
+    return len(pairs(some, others))
 
 
 class Trial:

@@ -37,6 +37,7 @@ _RETURN: Final[Mapping[str, object]] = {
     "max_latency_ratio": 1000.0,
     "min_detection_ratio": 0.0,
     "max_detection_ratio": 1000.0,
+    "max_accuracy_drop": 1.0,
 }
 
 
