@@ -1,8 +1,8 @@
 """How well a detector agrees with a reference, from a random sample of frames. Pure; used by both sides.
 
 A frame is the unit that was sampled, with a known probability; an object is not, since the objects of a frame share
-its light, its crowd and its luck. Each frame counts with the weight 1 / probability (Horvitz and Thompson), and recall,
-precision and F1 are ratios of two such sums (Hájek): unbiased but for a term that shrinks as 1 / frames.
+its light, its crowd and its luck. Each frame counts with the weight 1 / probability (Horvitz and Thompson); recall,
+precision and F1 are ratios of two such sums (Hájek), unbiased but for a term that shrinks as 1 / frames.
 
 Their variance is that of the frames' residuals about the ratio (Taylor linearisation), which holds whatever the
 objects of a frame have in common. The interval is Wilson's, for as many independent objects as would give that
@@ -186,8 +186,8 @@ def drop(pairs: Sequence[tuple[Sums, Sums]], level: float) -> Drop | None:
     """The drop of F1 from the first of each pair to the second; None where no pair has both.
 
     Each pair is one scene (a camera): a model that begins on the hard ones must not look worse for it. A scene
-    weighs as much as its smaller sample can tell (Mantel and Haenszel's weights, in frames). `low` is the bound of Zou
-    and Donner for a sum of estimates with intervals of their own (MOVER), which for one scene is Newcombe's.
+    weighs as much as its smaller sample can tell (Mantel and Haenszel's weights, in frames). `low` is the bound of
+    Zou and Donner for a sum of estimates with intervals of their own (MOVER), for one scene Newcombe's.
 
     Args:
         pairs: For each scene, the sums of the model before and of the one now.

@@ -1,4 +1,4 @@
-"""Which frames are sent whole, so that the cloud can tell how good the device is. Pure: times and chance are handed in.
+"""Which frames are sent whole, so that the cloud can tell how good the device is. Pure: time and chance come in.
 
 Each frame that is dealt with is drawn by itself, with a probability that its content does not move: neither what was
 found in it nor how busy the device is. What is lost afterwards (no room, no link) leaves a gap in `number`.

@@ -22,8 +22,8 @@ ENOUGH_OBJECTS: Final = 10
 ENOUGH_AUDITS: Final = 12
 """Frames with something in them, of each model: with fewer, the interval of F1 spans more than a third."""
 AUDIT_LEVEL: Final = 0.99
-"""Of the interval that must lie above no drop. The drop is looked at after each outcome; over a probation of 500 audits
-that lets 1 in 100 sound models be taken back by chance (tests/agent/update/probation/test_audited.py)."""
+"""Of the interval that must lie above no drop. The drop is looked at after each outcome: see
+tests/agent/update/probation/test_audited.py for how often that takes a sound model back by chance."""
 STALLED_S: Final = 30.0
 """Several times the slowest inference that a gate lets through on a small board."""
 STALLED_CAPTURES: Final = 5
@@ -137,8 +137,8 @@ def audited_harm(before: Mapping[str, Sums], now: Mapping[str, Sums], gates: Gat
     if not found.exceeds(gates.max_accuracy_drop):
         return None
     return (
-        f"audits say that its F1 is {found.now:.2f} (on {found.frames_now} frames) where that of the model before was "
-        f"{found.before:.2f} (on {found.frames_before}), more than {gates.max_accuracy_drop:g} less"
+        f"audits put its F1 at {found.now:.2f} (on {found.frames_now} frames) where that of the model before was "
+        f"{found.before:.2f} (on {found.frames_before}), more than {gates.max_accuracy_drop:g} above"
     )
 
 

@@ -23,6 +23,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
+from cloud.audit.errors import AuditNotYours
 from cloud.errors import BlobMissing, NotFound
 from cloud.infer.errors import Overloaded
 from cloud.offload.errors import OffloadStopped, QuestionNotYours, TooManyQuestions
@@ -115,6 +116,7 @@ class TooManyRequests(RequestRefused):
 _STATUS: Final[tuple[tuple[type[VedetteError], int], ...]] = (
     (WireError, 400),
     (QuestionNotYours, 409),
+    (AuditNotYours, 409),
     (NotFound, 404),
     (BlobMissing, 404),
     (PictureUnreadable, 422),
