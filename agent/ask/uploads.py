@@ -17,7 +17,7 @@ class Kind(StrEnum):
 
 
 class Key(NamedTuple):
-    """Names an upload: `id` is the question's, the alert's or the audit's. A second one under it replaces the first."""
+    """Names an upload by the question's, the alert's or the audit's id. A second one under it replaces the first."""
 
     kind: Kind
     id: str

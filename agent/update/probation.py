@@ -21,9 +21,9 @@ ENOUGH_OBJECTS: Final = 10
 """Expected below it, finding none is chance."""
 ENOUGH_AUDITS: Final = 12
 """Frames with something in them, of each model: with fewer, the interval of F1 spans more than a third."""
-AUDIT_LEVEL: Final = 0.99
-"""Of the interval that must lie above no drop. The drop is looked at after each outcome: see
-tests/agent/update/probation/test_audited.py for how often that takes a sound model back by chance."""
+AUDIT_LEVEL: Final = 0.995
+"""Of the interval that must lie above no drop. The drop is looked at after each outcome; over 300 of them that takes
+back 1 sound model in 150 (tests/cloud/audit/test_simulation.py)."""
 STALLED_S: Final = 30.0
 """Several times the slowest inference that a gate lets through on a small board."""
 STALLED_CAPTURES: Final = 5

@@ -21,6 +21,7 @@ from cloud.audit.match import compare
 from cloud.audit.ports import AuditKeeper, PatientJudge
 from cloud.audit.settings import AuditSettings
 from cloud.errors import BlobMissing
+from cloud.infer.errors import Overloaded
 from cloud.offload.pictures import Decoding
 from cloud.offload.ports import Blobs
 from cloud.ports import Clock
@@ -100,18 +101,24 @@ class AuditService:
             AuditsStopped: The cloud stops; what was kept is looked at after its restart.
             VedetteError: Store or blobs failed; send it again.
         """
-        kept = await self._store.find(audit.message_id)
-        if kept is not None:
-            device, outcome = kept
-            if device != audit.device:
+        if self._stopped:
+            raise _stopping()
+        # From before it is kept: it may be looked at as soon as it is. A repeat waits for the same outcome.
+        awaited = self._awaited.setdefault(audit.message_id, asyncio.get_running_loop().create_future())
+        try:
+            kept = await self._store.find(audit.message_id)
+            if kept is None:
+                await self._keep(audit, picture)
+            elif kept[0] != audit.device:
                 raise AuditNotYours(
                     f"audit {audit.message_id} is another device's", "Give each audit an id of its own."
                 )
-            if outcome is not None:
-                return outcome
-        else:
-            await self._keep(audit, picture)
-        return await self._in_time(audit.message_id, received_at + audit.deadline_ms / 1000)
+            elif kept[1] is not None:
+                return kept[1]
+            return await self._in_time(awaited, received_at + audit.deadline_ms / 1000)
+        finally:
+            if self._awaited.get(audit.message_id) is awaited:
+                del self._awaited[audit.message_id]
 
     async def _keep(self, audit: Audit, picture: bytes) -> None:
         if self._waiting >= self._settings.max_waiting:
@@ -123,22 +130,16 @@ class AuditService:
         self._waiting += 1
         self._news.set()
 
-    async def _in_time(self, audit_id: str, deadline: float) -> AuditOutcome | None:
-        if self._stopped:
-            raise AuditsStopped("the cloud is shutting down", "Send it again in a few seconds.")
-        # A device sends one audit over one connection; a repeat that overlaps the first waits for the same outcome.
-        outcome = self._awaited.setdefault(audit_id, asyncio.get_running_loop().create_future())
+    async def _in_time(self, awaited: asyncio.Future[AuditOutcome], deadline: float) -> AuditOutcome | None:
         alarm = asyncio.create_task(self._clock.sleep(deadline - self._clock.monotonic()))
-        either: set[asyncio.Future[Any]] = {outcome, alarm}
+        either: set[asyncio.Future[Any]] = {awaited, alarm}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             alarm.cancel()
-            if not outcome.done():
-                self._awaited.pop(audit_id, None)
-        if outcome.cancelled():
-            raise AuditsStopped("the cloud is shutting down", "Send it again in a few seconds.")
-        return outcome.result() if outcome.done() else None
+        if awaited.cancelled():
+            raise _stopping()
+        return awaited.result() if awaited.done() else None
 
     # --- looked at -----------------------------------------------------------------------------------------------
 
@@ -175,8 +176,11 @@ class AuditService:
         self._failures += Counter()  # drops the zeros
         worth_it = [(a, key) for a, key in found if self._failures[a.message_id] < self._settings.attempts]
         concluded = 0
-        for audit, key in worth_it[:AT_A_TIME]:
-            concluded += await self._looked_at(audit, key)
+        try:
+            for audit, key in worth_it[:AT_A_TIME]:
+                concluded += await self._looked_at(audit, key)
+        except Overloaded:
+            return False
         return concluded > 0
 
     async def _looked_at(self, audit: Audit, key: str) -> bool:
@@ -184,6 +188,8 @@ class AuditService:
             image = await self._decoding.decode(await self._blobs.get(key))
             image = await asyncio.to_thread(enlarged, image, self._settings.view_px)
             seen = await self._judge.detect_when_idle(image, self._settings.min_score)
+        except Overloaded:
+            raise
         except VedetteError as failed:
             # A picture that is gone, or that the model fails on, must not hold up the others.
             attempts = self._settings.attempts if isinstance(failed, BlobMissing) else 1
@@ -208,6 +214,10 @@ class AuditService:
         if awaited is not None and not awaited.done():
             awaited.set_result(outcome)
         return True
+
+
+def _stopping() -> AuditsStopped:
+    return AuditsStopped("the cloud is shutting down", "Send it again in a few seconds.")
 
 
 def enlarged(image: Image, least_px: int) -> Image:
