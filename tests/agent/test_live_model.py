@@ -29,6 +29,7 @@ from agent.update.probation import STALLED_S
 from tests.agent.deliver.samples import DIGEST, WALL, ManualClock, boot, change, outbox
 from vision.detections import Detections, Image, no_detections
 from vision.errors import InferenceFailed, ModelRefused
+from wire.audits import Audit, AuditOutcome, FrameKind, LabelCounts
 from wire.codec import decode
 from wire.messages import Alert
 from wire.model import Manifest, OutputKind
@@ -434,3 +435,56 @@ def test_an_alert_names_the_model_that_judged_when_it_was_decided(tmp_path: Path
     told = [decode(Alert, queued.payload).model_digest for queued in kept.after(0, 10)]
     kept.close()
     assert told == [DIGEST, digest("new")]
+
+
+def audited(stage: Stage, model: FakeModel, frames: int, matched: int) -> None:
+    """The cloud looked at so many of its frames, and saw four objects in each."""
+    for number in range(frames):
+        audit = cloud_audit(number, model_digest=digest(model.name))
+        found = matched + number % 2
+        stage.live.audited(audit, audit_outcome(audit, LabelCounts(label="person", matched=found, shown=4, there=4)))
+
+
+def test_audits_of_both_models_are_held_against_each_other_in_probation(stage: Stage) -> None:
+    assert stage.live.audit_factor == 1.0
+    with stage.running() as worker:
+        settled(stage)
+        audited(stage, stage.old, 40, matched=3)
+        worker.submit(stage.live.switch, stage.offers()).result(10)
+        done = worker.submit(stage.live.watch, GATES.model_copy(update={"probation_frames": 10_000}), NEVER)
+        stage.show(5)
+        audited(stage, FakeModel("another", stage.clock), 40, matched=0)
+        assert not done.done(), "outcomes of a model that is neither say nothing"
+        assert stage.live.audit_factor == GATES.audit_factor
+        audited(stage, stage.new, 20, matched=0)
+        with pytest.raises(CandidateRejected, match=r"audits put its F1 at 0.12 \(on \d+ frames\)"):
+            done.result(10)
+    assert stage.live.audit_factor == 1.0
+
+
+def test_late_outcomes_of_the_model_before_still_count(stage: Stage) -> None:
+    with stage.running() as worker:
+        settled(stage)
+        worker.submit(stage.live.switch, stage.offers()).result(10)
+        done = worker.submit(stage.live.watch, GATES.model_copy(update={"probation_frames": 10_000}), NEVER)
+        audited(stage, stage.new, 20, matched=0)
+        stage.show(5)
+        assert not done.done(), "there is nothing to hold them against"
+        audited(stage, stage.old, 40, matched=3)
+        with pytest.raises(CandidateRejected, match="audits put its F1"):
+            done.result(10)
+
+
+def cloud_audit(number: int, **changes: object) -> Audit:
+    given: dict[str, object] = {
+        "message_id": f"{number:032x}", "device": "cam-1", "made_at": WALL, "boot_id": "b" * 32, "boot_seq": 1,
+        "camera": "yard", "kind": FrameKind.CONFIDENT, "probability": 0.1, "number": 1, "walked": 9,
+        "labels": ("person",), "seen_at": WALL, "deadline_ms": 1000, "model_digest": DIGEST,
+    }  # fmt: skip
+    return Audit.model_validate(given | changes)
+
+
+def audit_outcome(audit: Audit, *counts: LabelCounts) -> AuditOutcome:
+    return AuditOutcome(
+        message_id="1" * 32, device="cam-1", made_at=WALL, audit_id=audit.message_id, model="big 1", counts=counts
+    )

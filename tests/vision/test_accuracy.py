@@ -60,7 +60,9 @@ def test_objects_that_share_their_fate_tell_less() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.floats(1e-6, 1.0)), min_size=1, max_size=30
+        st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.floats(1e-6, 1.0)),
+        min_size=1,
+        max_size=30,
     )
 )
 def test_any_sample_has_sound_intervals(sample: list[tuple[int, int, int, float]]) -> None:

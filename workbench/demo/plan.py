@@ -10,6 +10,8 @@ from typing import Final
 
 TELEMETRY_EVERY_S: Final = 2
 """More often than on duty, so that the figures on the screen move."""
+AUDITED: Final = 0.01
+"""Of the frames: some ten a minute from both cameras, so that there is something to see within it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,9 @@ token_file = {_text(token_file)}
 
 [ask]
 url = {_text(http)}
+
+[audit]
+probability = {AUDITED}
 
 [telemetry]
 every_s = {TELEMETRY_EVERY_S}

@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Footage:
-    """All frames of a camera: what was there and shown, what of it matched, and with what probability each is drawn."""
+    """All frames of a camera: what was there, shown, and both, and with what probability each is drawn."""
 
     matched: Ints
     shown: Ints

@@ -142,6 +142,4 @@ def _frames(random: np.random.Generator, number: int, crowd: float, good: float)
     alike = random.choice([2, 20])
     matched = random.binomial(there, random.beta(good * alike, (1 - good) * alike, size=number))
     shown = matched + random.poisson(0.1 * crowd, size=number)
-    return [
-        Sums.of(Counts(int(m), int(s), int(t)), 0.01) for m, s, t in zip(matched, shown, there, strict=True)
-    ]
+    return [Sums.of(Counts(int(m), int(s), int(t)), 0.01) for m, s, t in zip(matched, shown, there, strict=True)]

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from cloud.deployment import Answer, Ask, Fate, Member, Phase, Policy, Wish
 from cloud.rollout.plan import budget, plan, rank
 from tests.cloud.rollout.fleets import (
-    NEW,
     OLD,
     Answering,
     Simulation,
