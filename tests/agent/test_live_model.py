@@ -452,7 +452,7 @@ def test_audits_of_both_models_are_held_against_each_other_in_probation(stage: S
         audited(stage, stage.old, 40, matched=3)
         worker.submit(stage.live.switch, stage.offers()).result(10)
         done = worker.submit(stage.live.watch, GATES.model_copy(update={"probation_frames": 10_000}), NEVER)
-        stage.show(5)
+        stage.show(12)
         audited(stage, FakeModel("another", stage.clock), 40, matched=0)
         assert not done.done(), "outcomes of a model that is neither say nothing"
         assert stage.live.audit_factor == GATES.audit_factor
@@ -468,7 +468,7 @@ def test_late_outcomes_of_the_model_before_still_count(stage: Stage) -> None:
         worker.submit(stage.live.switch, stage.offers()).result(10)
         done = worker.submit(stage.live.watch, GATES.model_copy(update={"probation_frames": 10_000}), NEVER)
         audited(stage, stage.new, 20, matched=0)
-        stage.show(5)
+        stage.show(12)
         assert not done.done(), "there is nothing to hold them against"
         audited(stage, stage.old, 40, matched=3)
         with pytest.raises(CandidateRejected, match="audits put its F1"):

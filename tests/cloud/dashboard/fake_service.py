@@ -25,6 +25,7 @@ from pydantic import BaseModel
 
 from cloud.deployment import OPEN
 from cloud.domain import TelemetryPoint
+from cloud.web.audits import AuditReport
 from cloud.web.commands import CommandPage, CommandsChanged
 from cloud.web.doorway import LOOPBACK_NAMES, Doorway
 from cloud.web.rollouts import RolloutDetail, RolloutView
@@ -59,6 +60,8 @@ class FakeService:
         """Both newest first."""
         self.asked: list[str] = []
         """Which commands and rollouts pages asked for."""
+        self.accuracy: Json | None = {"since": "2026-05-01T12:00:00Z", "level": 0.95, "estimates": [], "cameras": []}
+        """None where the service can't say."""
         self.page_size = 50
         self._port = 0
         self._app = self._routes(static)
@@ -192,6 +195,12 @@ class FakeService:
                     found = _spoken(AlertDetail, {**one, "history": self.changes.get(alert_id, [])})
                     return JSONResponse(found.model_dump(mode="json"))
             return JSONResponse({"error": "NotFound", "message": f"there is no alert {alert_id}", "mend": ""}, 404)
+
+        @app.get("/api/audits/estimates")
+        async def _accuracy() -> Response:
+            if self.accuracy is None:
+                return JSONResponse({"error": "StoreFailed", "message": "the database refused", "mend": ""}, 503)
+            return JSONResponse(_spoken(AuditReport, self.accuracy).model_dump(mode="json"))
 
         @app.get("/api/events")
         async def _stream() -> StreamingResponse:

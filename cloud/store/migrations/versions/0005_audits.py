@@ -37,9 +37,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number", name="pk_audits"),
         sa.UniqueConstraint("id", name="uq_audits_id"),
     )
-    op.create_index("ix_audits_concluded", "audits", ["concluded", "number"], unique=False)
+    op.create_index("ix_audits_concluded_number", "audits", ["concluded", "number"], unique=False)
     op.create_index("ix_audits_received_at", "audits", ["received_at"], unique=False)
-    op.create_index("ix_audits_model_digest", "audits", ["model_digest", "received_at"], unique=False)
+    op.create_index("ix_audits_model_digest_received_at", "audits", ["model_digest", "received_at"], unique=False)
     op.create_table(
         "audit_counts",
         sa.Column("audit", sa.String(length=32), nullable=False),
