@@ -96,4 +96,3 @@ def test_the_better_model_is_told_from_audits_alone(system: System) -> None:
     table = said(system)
     assert "all" in table
     assert f"{new['f1']['value']:.2f} ({new['f1']['low']:.2f}–{new['f1']['high']:.2f}" in table
-    print(table)

@@ -196,12 +196,6 @@ class FakeService:
                     return JSONResponse(found.model_dump(mode="json"))
             return JSONResponse({"error": "NotFound", "message": f"there is no alert {alert_id}", "mend": ""}, 404)
 
-        @app.get("/api/audits/estimates")
-        async def _accuracy() -> Response:
-            if self.accuracy is None:
-                return JSONResponse({"error": "StoreFailed", "message": "the database refused", "mend": ""}, 503)
-            return JSONResponse(_spoken(AuditReport, self.accuracy).model_dump(mode="json"))
-
         @app.get("/api/events")
         async def _stream() -> StreamingResponse:
             return StreamingResponse(self._events(), media_type="text/event-stream")
@@ -215,6 +209,12 @@ class FakeService:
         return app
 
     def _add_boards(self, app: FastAPI) -> None:
+        @app.get("/api/audits/estimates")
+        async def _accuracy() -> Response:
+            if self.accuracy is None:
+                return JSONResponse({"error": "StoreFailed", "message": "the database refused", "mend": ""}, 503)
+            return JSONResponse(_spoken(AuditReport, self.accuracy).model_dump(mode="json"))
+
         @app.get("/api/rollouts")
         async def _rollouts(only_open: bool = False) -> list[RolloutView]:
             self.asked.append("open rollouts" if only_open else "rollouts")

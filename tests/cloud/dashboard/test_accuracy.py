@@ -1,4 +1,4 @@
-"""The dashboard's section on accuracy in a real Chromium."""
+"""The dashboard's page on accuracy in a real Chromium."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def report(*estimates: Json, **sample: object) -> Json:
 
 
 def boards(page: Page, service: FakeService) -> Locator:
-    page.goto(service.address)
+    page.goto(f"{service.address}/#/accuracy")
+    expect(page).to_have_title("Vedette · Accuracy")
     return page.get_by_test_id("accuracy-board")
 
 
