@@ -11,6 +11,8 @@ from wire.fields import Box, Count, Digest, Label, MessageId, Name, Text, Timest
 from wire.messages import KIB, Message, Part, UpMessage
 
 MAX_SIGHTINGS: Final = 64
+LEAST_PROBABILITY: Final = 1e-9
+"""A frame a year of thirty a second: below it, one frame would outweigh all that was ever seen."""
 Point = tuple[Unit, Unit]
 Polygon = Annotated[tuple[Point, ...], Field(min_length=3, max_length=64)]
 
@@ -58,7 +60,7 @@ class Audit(UpMessage):
 
     camera: Name
     kind: FrameKind
-    probability: Annotated[float, Field(gt=0, le=1)]
+    probability: Annotated[float, Field(ge=LEAST_PROBABILITY, le=1)]
     number: Annotated[int, Field(ge=1, le=2**53)]
     walked: Annotated[int, Field(ge=1, le=2**53)]
     labels: Annotated[tuple[Label, ...], Field(max_length=128)]
