@@ -48,7 +48,7 @@ class Audit(UpMessage):
         number: Counts the frames drawn of this camera in this boot from 1; a gap is a frame that was lost.
         walked: How many frames of this camera had been dealt with in this boot by then, this one included.
         labels: What the device's rules look for: on these it is judged.
-        shown: What the tracker stood behind in this frame: what a person would be shown.
+        shown: What the device stood behind in this frame: tracked objects that its rules would look at.
         detections: What the model said, down to the lowest score that it is asked for; the highest scores first.
         left_out: Detections that did not fit in.
         masks: What stands in one of these was ignored.

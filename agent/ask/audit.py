@@ -109,7 +109,7 @@ class Said:
 
     Attributes:
         labels: What its rules look for.
-        shown: What the tracker stands behind.
+        shown: What the device stands behind: tracked objects that its rules would look at.
         detections: What the model said, highest scores first.
         left_out: Detections that are not among them.
         model_digest, model: The model that said so, its name and version.
@@ -150,9 +150,12 @@ def said_of(
 ) -> Said:
     """What the device says of a frame that it judged.
 
+    It stands behind a tracked object that was seen in this frame with a score worth a question: the tracker follows
+    weaker ones too, to keep an object that was strong before, but nobody is shown what only they say.
+
     Args:
         detections: Without what stands in a mask; highest scores first.
-        tracks: As the tracker reported them for this frame, those coasting included.
+        tracks: As the tracker reported them for this frame.
         labels: What the rules look for.
         model: The one that judged it.
     """
@@ -161,7 +164,8 @@ def said_of(
         _sighting(detections.label(row), float(detections.scores[row]), tuple(detections.boxes[row].tolist()))
         for row in range(min(len(detections), MAX_SIGHTINGS))
     ]
-    shown = sorted((_sighting(track.label, track.score, track.box) for track in tracks), key=lambda one: -one.score)
+    behind = [track for track in tracks if track.seen_now and track.score >= model.uncertain[0]]
+    shown = sorted((_sighting(track.label, track.score, track.box) for track in behind), key=lambda one: -one.score)
     return Said(
         kind=_kind((one.score for one in sightings if one.label in looked_for), model.uncertain),
         labels=looked_for,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -143,6 +144,11 @@ def test_everything_that_the_device_said_goes_along() -> None:
     assert found.detections == (Sighting("bird", 0.9, BOX), Sighting("person", 0.25, BOX))
     assert found.shown == (Sighting("person", 0.8, BOX), Sighting("person", 0.7, (0.0, 0.2, 0.3, 1.0)))
     assert (found.left_out, found.model_digest, found.model) == (0, DIGEST, "tiny 1")
+
+
+def test_what_the_tracker_only_keeps_in_mind_is_not_shown() -> None:
+    unseen = replace(track(), seen_now=False)
+    assert said(detections(), unseen, track(score=0.29), track(score=0.3)).shown == (Sighting("person", 0.3, BOX),)
 
 
 def message(found: Said, **changes: object) -> Audit:
