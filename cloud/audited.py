@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from vision.accuracy import Sums
+from vision.estimates import Sums
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from agent.pipeline import Inbox, NewModel
 from agent.update.ports import Candidate
 from agent.update.probation import Spell, Standard, harm, is_over, standard_of
 from agent.update.trial import Trial
-from vision.accuracy import Counts, Sums
+from vision.estimates import Counts, Sums
 from vision.detections import Detections, Detector
 from vision.errors import InferenceFailed, VisionError
 from wire.audits import Audit, AuditOutcome

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from vision.accuracy import Sums, drop
+from vision.estimates import Sums, drop
 from wire.updates import Gates
 
 REMEMBERED_FRAMES: Final = 3000

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from typing import Final
 
 from agent.domain import Box
-from vision.accuracy import pairs
+from vision.estimates import pairs
 from vision.detections import Detections
 from wire.updates import Gates, TrialFigures
 

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from cloud.audit.estimate import drop_between
 from cloud.audited import Audited
 from cloud.ports import Clock
-from vision.accuracy import Drop
+from vision.estimates import Drop
 from wire.fields import Timestamp
 
 LEVEL: Final = 0.995

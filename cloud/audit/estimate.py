@@ -1,7 +1,7 @@
 """From sums over audited frames to what a person, or a rollout, is told. Pure.
 
 The reference is what the cloud's model says, not the truth: a device that sees what the cloud misses counts as wrong.
-How the figures are estimated, and what their intervals promise, is said in `vision.accuracy` and in `docs/audit.md`.
+How the figures are estimated, and what their intervals promise, is said in `vision.estimates` and in `docs/audit.md`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cloud.audited import Audited
-from vision.accuracy import Drop, Estimate, Sums, drop, f1, precision, recall
+from vision.estimates import Drop, Estimate, Sums, drop, f1, precision, recall
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def drop_between(
     """How F1 over all labels changed from one model to the other, over the cameras on which both were audited.
 
     The models are named by digest. None where either has fewer than `enough_frames` with something in them; for
-    `level` see `vision.accuracy.drop`.
+    `level` see `vision.estimates.drop`.
     """
     by_camera: dict[tuple[str | None, str | None], dict[str, Sums]] = defaultdict(dict)
     for one in audited:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vision.accuracy import Counts, pairs
+from vision.estimates import Counts, pairs
 from vision.detections import Detections
 from wire.audits import MAX_SIGHTINGS, Audit, LabelCounts, Sighting
 from wire.fields import Label

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from vision.accuracy import Counts
+from vision.estimates import Counts
 from vision.detections import Detections, Image
 from wire.audits import Audit, AuditOutcome
 

@@ -22,7 +22,7 @@ from typing import Final
 
 from cloud.deployment import ALLOWED, Ask, Fate, Member, Order, Phase, Policy, Rollout, Tally, Wish
 from cloud.rollout.judge import judged
-from vision.accuracy import Drop
+from vision.estimates import Drop
 from wire.updates import ModelRef
 
 # A device that lies about the version it saw must not drive its counter to the end of what a message can say.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from vision.accuracy import Drop
+from vision.estimates import Drop
 from wire.messages import Message
 from wire.topics import Channel
 from wire.updates import GroupRelease, ModelRef

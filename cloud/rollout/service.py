@@ -21,7 +21,7 @@ from cloud.ports import Clock
 from cloud.rollout.plan import plan
 from cloud.rollout.ports import AuditedAccuracy, GroupSigner, Publisher
 from cloud.store.rollouts import RolloutStore, Standing
-from vision.accuracy import Drop
+from vision.estimates import Drop
 from wire.topics import Channel
 from wire.updates import Desired, Gates, GroupRelease, ModelRef
 

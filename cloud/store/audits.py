@@ -14,7 +14,7 @@ from cloud.errors import NotFound
 from cloud.ports import Clock
 from cloud.store.database import Database
 from cloud.store.schema import audit_counts, audits
-from vision.accuracy import Counts, Sums
+from vision.estimates import Counts, Sums
 from wire.audits import Audit, AuditOutcome
 from wire.codec import encode
 

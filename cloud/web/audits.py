@@ -26,7 +26,7 @@ from cloud.web.questions import (
     bearer_token,
     jpeg_body,
 )
-from vision.accuracy import Estimate
+from vision.estimates import Estimate
 from wire import codec
 from wire.audits import AUDIT_HEADER, AUDITS_PATH, Audit, AuditOutcome
 from wire.errors import MessageInvalid

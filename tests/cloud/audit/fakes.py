@@ -10,7 +10,7 @@ import numpy as np
 from cloud.errors import StoreFailed
 from cloud.infer.errors import Overloaded
 from tests.cloud.offload.fakes import BOUND_S, BOX, LABELS, ManualClock, hex_id
-from vision.accuracy import Counts
+from vision.estimates import Counts
 from vision.detections import Detections, Image
 from wire.audits import Audit, AuditOutcome, FrameKind, Sighting
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vision.accuracy import Sums
+from vision.estimates import Sums
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -8,7 +8,7 @@ from agent.decide.masks import MaskFilter
 from agent.decide.settings import MaskSettings
 from cloud.audit.match import compare, ignored
 from tests.cloud.audit.fakes import AWAY, BOX, audit, seen
-from vision.accuracy import Counts
+from vision.estimates import Counts
 from wire.audits import LabelCounts, Sighting
 
 SHIFTED = (0.3, 0.25, 0.8, 0.75)

@@ -22,7 +22,7 @@ from cloud.store.database import open_database
 from cloud.web.audits import AuditReport, estimates_router
 from tests.cloud.audit.test_store import NEW, OLD, add
 from tests.cloud.offload.fakes import hex_id
-from vision.accuracy import Counts
+from vision.estimates import Counts
 
 
 async def fill(store: AuditStore) -> None:

@@ -12,7 +12,7 @@ from cloud.audit.settings import AuditSettings
 from cloud.offload.pictures import Decoding
 from tests.cloud.audit.fakes import OVERLOADED, Keeper, PatientJudge, TellingClock, audit
 from tests.cloud.offload.fakes import BOUND_S, Blobs, hex_id, jpeg
-from vision.accuracy import Counts
+from vision.estimates import Counts
 from vision.errors import InferenceFailed, PictureUnreadable
 
 PICTURE = jpeg()

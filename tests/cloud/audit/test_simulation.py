@@ -11,7 +11,7 @@ import pytest
 from agent.update.probation import AUDIT_LEVEL, ENOUGH_AUDITS
 from cloud.audit.accuracy import ENOUGH_FRAMES, LEVEL
 from tests.cloud.audit.fleets import Footage, footage
-from vision.accuracy import Counts, Estimate, Sums, drop, f1, precision, recall, total
+from vision.estimates import Counts, Estimate, Sums, drop, f1, precision, recall, total
 
 FLEETS, CAMERAS = 1000, 2
 FIGURES = {"recall": recall, "precision": precision, "f1": f1}

@@ -18,7 +18,7 @@ from cloud.store.database import open_database, sqlite_url
 from tests.cloud.audit.fakes import AT, audit
 from tests.cloud.offload.fakes import hex_id
 from tests.cloud.samples import ManualClock
-from vision.accuracy import Counts, Sums, total
+from vision.estimates import Counts, Sums, total
 from wire.audits import AuditOutcome, LabelCounts
 
 OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64

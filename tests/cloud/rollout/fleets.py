@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from cloud.deployment import Answer, Ask, Fate, Member, Order, Phase, Policy, Rollout, Wish
 from cloud.rollout.plan import Decision, budget, in_scope, plan
 from tests.cloud.samples import NOW, new_id
-from vision.accuracy import Drop
+from vision.estimates import Drop
 from wire.updates import ModelRef, UpdateState
 
 

@@ -25,7 +25,7 @@ from tests.cloud.rollout.fleets import (
     vanishes,
 )
 from tests.cloud.samples import NOW
-from vision.accuracy import Drop
+from vision.estimates import Drop
 from wire.updates import UpdateState, Window
 
 

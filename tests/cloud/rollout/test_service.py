@@ -24,7 +24,7 @@ from cloud.store.rollouts import RolloutStore
 from tests.cloud.rollout.fleets import NEW, OLD, ref
 from tests.cloud.rollout.signers import FakeLink, FakeSigner, Release
 from tests.cloud.samples import BOOT, ManualClock, new_id, status
-from vision.accuracy import Drop
+from vision.estimates import Drop
 from wire.messages import UpMessage
 from wire.updates import Desired, ModelRef, Reported, UpdateState
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.update.probation import ENOUGH_AUDITS, audited_harm, harm, standard_of
 from tests.agent.update.probation.test_probation import GATES, spell
-from vision.accuracy import Counts, Sums, total
+from vision.estimates import Counts, Sums, total
 
 
 def audits(frames: int, matched: int, *, of: int = 4) -> Sums:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision.accuracy import Counts, Sums, drop, f1, pairs, precision, recall, total
+from vision.estimates import Counts, Sums, drop, f1, pairs, precision, recall, total
 
 
 def frames(*counts: tuple[int, int, int], probability: float = 0.01) -> Sums:
