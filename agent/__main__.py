@@ -1,4 +1,4 @@
-"""The command line of a device: `vedette-agent run | check | detect | bench`.
+"""The command line of a device: `vedette-agent run | check | enroll | renew | detect | bench`.
 
 Exit codes: 0 done; 1 something failed, the message says what and what to do; 2 the command line is wrong;
 75 a `restart` command ended `run`, start it again; 78 the configuration is wrong (EX_CONFIG); 130 interrupted.
@@ -14,10 +14,12 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from agent.adapters.identity_folder import IdentityFolder
 from agent.app.bench import bench
 from agent.app.check import check
 from agent.app.detect import detect
@@ -30,7 +32,9 @@ from agent.config import load_config
 from agent.detect.settings import DetectSettings
 from agent.errors import ConfigInvalid
 from wire.errors import VedetteError
+from wire.identity import MAX_CLAIM_CHARACTERS
 
+MAX_CLAIM_LINE: Final = 2 * MAX_CLAIM_CHARACTERS
 EX_FAILED: Final = 1
 EX_CONFIG: Final = 78
 EX_INTERRUPTED: Final = 130
@@ -114,6 +118,34 @@ def _bench(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _enroll(chosen: argparse.Namespace) -> int:
+    # Making keys takes memory that `run`, which shares this module, should not pay.
+    from agent.app.enrol import enroll  # noqa: PLC0415
+
+    # Not as an argument: whoever lists this machine's processes would read the secret.
+    if sys.stdin.isatty():
+        sys.stderr.write("Paste the claim, then press Enter: ")
+    enrolled = enroll(sys.stdin.readline(MAX_CLAIM_LINE), IdentityFolder(chosen.identity), _now)
+    sys.stdout.write(
+        f"{enrolled.device} is enrolled with {enrolled.http}; its certificate is good until"
+        f" {enrolled.expires_at:%Y-%m-%d %H:%M} UTC, and renewed by itself before.\n"
+        f'In the agent\'s configuration: identity = "{chosen.identity}"\n'
+    )
+    return 0
+
+
+def _renew(chosen: argparse.Namespace) -> int:
+    from agent.app.enrol import renew  # noqa: PLC0415 - as above
+
+    enrolled = renew(IdentityFolder(chosen.identity), _now)
+    sys.stdout.write(f"{enrolled.device}: certificate good until {enrolled.expires_at:%Y-%m-%d %H:%M} UTC\n")
+    return 0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def _model(chosen: argparse.Namespace) -> DetectSettings:
     values: dict[str, object] = {"model": chosen.model, "threads": chosen.threads}
     if chosen.delegate:
@@ -143,6 +175,17 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--config", type=Path, required=True, metavar="FILE", help="the agent's TOML file")
     one.add_argument("--json", action="store_true", help="for programs")
 
+    one = _command(
+        commands,
+        "enroll",
+        _enroll,
+        "get this device its certificate: reads the claim that `vedette device enroll` printed from standard input",
+    )
+    _identity_option(one)
+
+    one = _command(commands, "renew", _renew, "get the next certificate now; `run` does so by itself in time")
+    _identity_option(one)
+
     one = _command(commands, "detect", _detect, "run the detector alone over a video or a folder of pictures")
     one.add_argument("--source", required=True, type=_recorded, help="a video file or a folder of pictures")
     one.add_argument("--jsonl", type=Path, metavar="OUT", help="where the lines go (standard output)")
@@ -165,6 +208,16 @@ def _command(
     parser = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog=EPILOG)
     parser.set_defaults(command=command)
     return parser
+
+
+def _identity_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--identity",
+        type=Path,
+        default=Path("identity"),
+        metavar="DIR",
+        help="where key and certificate lie (identity)",
+    )
 
 
 def _model_options(parser: argparse.ArgumentParser) -> None:

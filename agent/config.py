@@ -23,6 +23,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from agent.adapters.enrolled import enrolled_values
 from agent.ask.audit import AuditRate, AuditSettings
 from agent.ask.settings import AskSettings
 from agent.capture.settings import CameraSettings
@@ -63,6 +64,8 @@ class Config(BaseSettings):
 
     Attributes:
         device: The id under which the device was enrolled.
+        identity: The folder that `vedette-agent enroll` made. It says the device, and the addresses and certificates
+            of `link` and `ask`, where they are left out; `[ask]` may then be empty, and without it nothing is asked.
         data_dir: Where alerts and questions wait until they are delivered; made where it is missing.
         log_level: Below it nothing is logged.
         ask: Without it the cloud is not asked, and no picture leaves.
@@ -77,6 +80,7 @@ class Config(BaseSettings):
     )
 
     device: DeviceId
+    identity: Path | None = None
     data_dir: Path
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     model: DetectSettings = DetectSettings()
@@ -143,6 +147,7 @@ def check_config(values: Mapping[str, Any], source: str) -> Config:
     Raises:
         ConfigInvalid: As `load_config`.
     """
+    values = enrolled_values(values, os.environ)
     lines = [
         f"{_key((key,))}: unknown key; {_mend(key, Config, ())}" for key in values if key not in Config.model_fields
     ]

@@ -94,23 +94,27 @@ class AlertChange:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A question about the object of one alert.
+    """A question about an object.
 
     Attributes:
         id: The question's own id.
+        alert_id: The alert that the answer decides; None where it decides none.
+        track: None where the tracker does not follow the object.
         deadline_s: Counted from `asked_at`; then the fallback applies, and a later answer amends.
+        model_digest: Of the model that found it; None for the one that judges frames.
     """
 
     id: str
-    alert_id: str
+    alert_id: str | None
     camera: str
-    track: int
+    track: int | None
     label: str
     score: float
     box: Box
     reason: AskReason
     asked_at: float
     deadline_s: float
+    model_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ class Answer:
     """What came back to an `Ask`, in time or late."""
 
     question_id: str
-    alert_id: str
+    alert_id: str | None
     decision: Decision
     label: str | None
     score: float | None

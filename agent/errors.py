@@ -14,10 +14,12 @@ AgentError
 │   ├── OutboxCorrupt        the file is no database; it is set aside, and a new one begun
 │   ├── LinkLost             the broker can't be reached, or went away
 │   └── LinkRefused          the broker refused the name, password, client id or a publish
-└── AskError
-├── AskUnreachable       the cloud can't be reached
-├── AskRefused           the cloud refused the question, for good
-└── AnswerInvalid        the answer breaks its contract
+├── AskError
+│   ├── AskUnreachable       the cloud can't be reached
+│   ├── AskRefused           the cloud refused the question, for good
+│   └── AnswerInvalid        the answer breaks its contract
+└── EnrolmentFailed          no certificate could be had; says why
+    └── AuthorityMismatch    the service shows another authority than the claim names
 """
 
 from __future__ import annotations
@@ -101,6 +103,14 @@ class AnswerInvalid(AskError):
     """The cloud's answer breaks its contract."""
 
 
+class EnrolmentFailed(AgentError):
+    """No certificate could be had; what was there before stays."""
+
+
+class AuthorityMismatch(EnrolmentFailed):
+    """The service shows another authority than the claim names."""
+
+
 class UpdateError(AgentError):
     """A model update could not be done; the old model goes on."""
 
@@ -151,6 +161,10 @@ class CandidateRejected(UpdateError):
 
 class JudgeStuck(UpdateError):
     """The judging thread does not come back from the model that it runs; only a restart gets rid of that one."""
+
+
+class NoModelOpens(UpdateError):
+    """In a swap neither the candidate nor the model before could be opened; the next start opens what it can."""
 
 
 class ModelStoreBroken(UpdateError):

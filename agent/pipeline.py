@@ -25,6 +25,7 @@ from agent.deliver.faults import Faults
 from agent.deliver.stream_cost import StreamCost
 from agent.detect.motion import MotionGate
 from agent.domain import AlertChange, Answer, Ask, Clock, Frame, Track
+from agent.errors import NoModelOpens
 from agent.track.tracker import Tracker
 from vision.detections import Detections, Detector
 from vision.errors import InferenceFailed
@@ -61,8 +62,8 @@ class AlertOutbox(Protocol):
 class Asker(Protocol):
     """Where questions and pictures leave; never blocks on the network."""
 
-    def submit(self, ask: Ask, frame: Frame) -> object:
-        """Ask about an object of the frame."""
+    def submit(self, ask: Ask, frame: Frame) -> bool:
+        """Ask about an object of the frame; whether it was taken."""
 
     def submit_picture(self, change: AlertChange, frame: Frame) -> object:
         """Send the picture of an alert."""
@@ -94,6 +95,31 @@ class NewModel:
     adopted: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SwapModel:
+    """A model that replaces the present one where memory does not hold both.
+
+    Attributes:
+        swap: Called between two frames, by the judging thread: closes the present model and returns the one to go on
+            with. Frames that come meanwhile are dropped, except for the newest of each camera.
+    """
+
+    swap: Callable[[], NewModel]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Aside:
+    """A question that decides no alert; asked within the limits that the rules' own questions have.
+
+    Attributes:
+        asked: Told by the judging thread whether it was.
+    """
+
+    ask: Ask
+    frame: Frame
+    asked: Callable[[bool], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Mute:
     """No new alerts of this rule, on this camera (None: of any, on any), for so long."""
@@ -103,7 +129,7 @@ class Mute:
     for_s: float
 
 
-Event = Answer | NewRules | NewModel | Mute
+Event = Answer | Aside | NewRules | NewModel | SwapModel | Mute
 
 
 class Onlooker(Protocol):
@@ -267,6 +293,7 @@ class Pipeline:
 
         Raises:
             InferenceFailed: The model failed on many frames in a row.
+            NoModelOpens: A swap left it without any model.
         """
         try:
             while not self._stopping:
@@ -276,7 +303,7 @@ class Pipeline:
                     self.judge(frame)
                 elif should_end():
                     break
-        except InferenceFailed:
+        except (InferenceFailed, NoModelOpens):
             self._end("the model failed")
             raise
         self._end("the agent stopped")
@@ -378,8 +405,12 @@ class Pipeline:
                         self._lanes[camera].masks = event.masks[camera]
                 case Mute():
                     self._rules.mute(event.rule, event.camera, now + event.for_s)
+                case Aside():
+                    event.asked(self._ask_aside(event, now))
                 case NewModel() if awaited:
                     self._adopt(event, now)
+                case SwapModel() if awaited:
+                    self._swap(event, done)
             if awaited:
                 done.set_result(None)
         self._deliver(self._rules.tick(now), None)
@@ -391,6 +422,23 @@ class Pipeline:
         self._failures_in_a_row = 0
         self._spared_until = now + TAKE_BACK_S
         model.adopted()
+
+    def _swap(self, event: SwapModel, done: Future[None]) -> None:
+        try:
+            model = event.swap()
+        except NoModelOpens as lost:
+            done.set_exception(lost)
+            raise
+        self._adopt(model, self._clock.monotonic())
+
+    def _ask_aside(self, aside: Aside, now: float) -> bool:
+        ask, lane = aside.ask, self._lanes[aside.ask.camera]
+        if self._asker is None or lane.masks.hides(ask.box):
+            return False
+        if not self._rules.take_aside(ask.camera, ask.label, ask.box, now, self._clock.wall()):
+            return False
+        self.tally.asks += 1
+        return self._asker.submit(ask, aside.frame)
 
     def _sample_cost(self, lane: Lane, frame: Frame) -> None:
         if lane.stream_cost is not None:

@@ -1,116 +1,49 @@
-"""Average precision of detections on a labelled video.
-
-Labels are in MOT15's form: `frame,id,x,y,width,height,confidence,…`, frames from 1, pixels. Rows with confidence 0
-mark what is neither right nor wrong to find. The measure is PASCAL VOC's AP with all points, at IoU ≥ .5.
-"""
+"""Average precision of `detect --jsonl` lines on a labelled video; the measure is that of `vision.accuracy`."""
 
 from __future__ import annotations
 
-import csv
 import json
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-IOU: Final = 0.5
-Floats = npt.NDArray[np.float64]
+from cloud.registry.evaluation.document import Kind
+from cloud.registry.evaluation.labels import RawBox
+from cloud.registry.evaluation.mot import read_mot
+from vision.accuracy import Accuracy, Floats, Tally, Truth
 
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """The labels of one frame: float64 (N, 4) x1 y1 x2 y2 in pixels, and whether each counts."""
-
-    boxes: Floats
-    counts: npt.NDArray[np.bool_]
+Found = tuple[Floats, Floats]
+"""Scores (N,), and boxes (N, 4), x1 y1 x2 y2 in pixels."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """How good detections are.
-
-    Attributes:
-        ap50: Average precision.
-        best_f1: The best F1 over all thresholds, and the score at which it is reached.
-    """
-
-    ap50: float
-    best_f1: float
-    best_score: float
-    labelled: int
-    frames: int
+def read_truths(path: Path) -> dict[int, Truth]:
+    """MOT's labels by the clip's own frame index."""
+    return {frame: _truth(boxes) for frame, boxes in (read_mot(path).frames or {}).items()}
 
 
-def read_mot(path: Path) -> dict[int, Truth]:
-    """Labels by the clip's own frame index, which is one less than MOT's."""
-    rows: dict[int, list[tuple[list[float], bool]]] = defaultdict(list)
-    with path.open(newline="") as file:
-        for row in csv.reader(file):
-            x, y, w, h = map(float, row[2:6])
-            rows[int(row[0]) - 1].append(([x, y, x + w, y + h], float(row[6]) > 0))
-    return {
-        frame: Truth(np.array([box for box, _ in found]), np.array([counts for _, counts in found]))
-        for frame, found in rows.items()
-    }
-
-
-def read_detections(path: Path, label: str, width: int, height: int) -> dict[int, list[tuple[float, Floats]]]:
-    """`detect --jsonl` lines as (score, box in pixels) by frame."""
+def read_detections(path: Path, label: str, width: int, height: int) -> dict[int, Found]:
+    """What was found of one label, by frame."""
     scale = np.array([width, height, width, height], float)
-    found: dict[int, list[tuple[float, Floats]]] = {}
+    found: dict[int, Found] = {}
     for line in path.read_text("utf-8").splitlines():
         frame = json.loads(line)
-        found[frame["frame"]] = [
-            (d["score"], np.array(d["box"]) * scale) for d in frame["detections"] if d["label"] == label
-        ]
+        own = [each for each in frame["detections"] if each["label"] == label]
+        boxes = np.array([each["box"] for each in own], float).reshape(-1, 4) * scale
+        found[frame["frame"]] = np.array([each["score"] for each in own], float), boxes
     return found
 
 
 def average_precision(
-    truths: dict[int, Truth], detections: dict[int, list[tuple[float, Floats]]], frames: Sequence[int]
+    truths: Mapping[int, Truth], detections: Mapping[int, Found], frames: Sequence[int]
 ) -> Accuracy:
-    """AP over the given frames; a detection may claim one label, the best that is free."""
-    outcomes: list[tuple[float, bool]] = []
-    labelled = 0
+    """AP over the given frames; one without labels shows nothing."""
+    tally = Tally()
     for frame in frames:
-        truth = truths.get(frame)
-        if truth is None:
-            outcomes += [(score, False) for score, _ in detections.get(frame, [])]
-            continue
-        labelled += int(truth.counts.sum())
-        taken = np.zeros(len(truth.boxes), bool)
-        for score, box in sorted(detections.get(frame, []), key=lambda found: -found[0]):
-            overlap = np.where(taken, 0.0, _iou(box, truth.boxes))
-            best = int(overlap.argmax())
-            if overlap[best] < IOU:
-                outcomes.append((score, False))
-                continue
-            taken[best] = True
-            if truth.counts[best]:
-                outcomes.append((score, True))
-    return _summary(outcomes, labelled, len(frames))
+        tally.add(truths.get(frame, _truth(())), *detections.get(frame, (np.zeros(0), np.zeros((0, 4)))))
+    return tally.accuracy()
 
 
-def _iou(box: Floats, boxes: Floats) -> Floats:
-    inner = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    shared = np.clip(inner, 0, None).prod(axis=1)
-    area = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    return np.asarray(shared / np.maximum(area - shared, 1e-9))
-
-
-def _summary(outcomes: list[tuple[float, bool]], labelled: int, frames: int) -> Accuracy:
-    if not outcomes or not labelled:
-        return Accuracy(0.0, 0.0, 0.0, labelled, frames)
-    outcomes.sort(key=lambda outcome: -outcome[0])
-    right = np.cumsum([ok for _, ok in outcomes])
-    recall = right / labelled
-    precision = right / np.arange(1, len(outcomes) + 1)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    ap = float(np.sum(np.diff(recall, prepend=0.0) * envelope))
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
-    best = int(f1.argmax())
-    return Accuracy(ap, float(f1[best]), outcomes[best][0], labelled, frames)
+def _truth(boxes: Sequence[RawBox]) -> Truth:
+    corners = np.array([box.corners for box in boxes], float).reshape(-1, 4)
+    return Truth(corners, np.array([box.kind is Kind.OBJECT for box in boxes], np.bool_), np.zeros((0, 4)))

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from bench.accuracy import Accuracy, average_precision, read_detections, read_mot
+from bench.accuracy import average_precision, read_detections, read_truths
 from bench.figures import Figure, Goal, Section
+from vision.accuracy import Accuracy
 
 LABELLED: Final = "vtest.avi"
 FRAMES: Final = 795
@@ -38,7 +39,7 @@ def measured(clip: Path, model: str, labels: Path) -> Accuracy:
         command = [sys.executable, "-m", "agent", "detect", "--source", str(clip), "--model", model, "--threads", "2"]
         subprocess.run([*command, "--jsonl", str(out)], check=True)
         detections = read_detections(out, "person", *SIZE)
-    return average_precision(read_mot(labels), detections, range(FRAMES))
+    return average_precision(read_truths(labels), detections, range(FRAMES))
 
 
 def accuracy(clip: Path, models: tuple[str, ...], say: Callable[[str], None]) -> Section:

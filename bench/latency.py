@@ -147,7 +147,8 @@ def _read(database: sqlite3.Connection, acked_at: dict[str, datetime], run: Run)
     for answer, question in database.execute(sql):
         verdict = Verdict.model_validate_json(answer)
         run.verdicts.append(verdict.took_ms)
-        asked[verdict.alert_id] = Question.model_validate_json(question).seen_at
+        if verdict.alert_id is not None:
+            asked[verdict.alert_id] = Question.model_validate_json(question).seen_at
     for alert, _ in stored:
         if alert.decided_by is DecidedBy.CLOUD and alert.id in asked:
             run.amended.append(_ms(asked.pop(alert.id), alert.made_at))

@@ -7,9 +7,10 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -25,9 +26,11 @@ from cloud.audit.service import AuditService
 from cloud.bus import Bus, OffloadWitness
 from cloud.command.service import CommandService
 from cloud.config import Settings
+from cloud.doors import Doors, open_doors, service_hosts
 from cloud.errors import BrokerFailed, PortTaken
 from cloud.fleet.enrolment import Enrolment
 from cloud.fleet.revocation import RevocationWatch
+from cloud.identity.renewing import ServiceCertificates
 from cloud.infer.default import open_default_detector
 from cloud.infer.worker import InferWorker
 from cloud.ingest.counters import Counters
@@ -50,6 +53,8 @@ from cloud.store.rollouts import RolloutStore
 from cloud.web.api import read_router
 from cloud.web.audits import audits_router, estimates_router
 from cloud.web.commands import commands_router
+from cloud.web.device_door import DeviceDoor
+from cloud.web.enrolments import enrolments_router
 from cloud.web.events import Feed
 from cloud.web.health import health_router
 from cloud.web.questions import questions_router
@@ -65,15 +70,17 @@ _CANCEL_AGAIN_S: Final = 0.5
 _PORT_ATTEMPTS: Final = 3
 
 
+_Background = tuple[str, Callable[[], Coroutine[Any, Any, None]]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """What the open service consists of."""
 
     addresses: Addresses
-    http_socket: socket.socket
-    server: HttpServer
+    servers: tuple[tuple[HttpServer, socket.socket], ...]
     feed: Feed
-    background: tuple[tuple[str, Callable[[], Coroutine[Any, Any, None]]], ...]
+    background: tuple[_Background, ...]
     link: MqttLink
 
 
@@ -90,7 +97,10 @@ async def serve(settings: Settings, *, on_ready: Callable[[Addresses], None], st
     with data.held():
         async with _opened(settings, data) as parts, asyncio.TaskGroup() as group:
             tasks = [group.create_task(work(), name=name) for name, work in parts.background]
-            http = group.create_task(parts.server.serve(sockets=[parts.http_socket]), name="http")
+            http = [
+                group.create_task(server.serve(sockets=[on]), name=f"http-{number}")
+                for number, (server, on) in enumerate(parts.servers)
+            ]
             await _link_established(parts.link)
             with data.announced(parts.addresses):
                 on_ready(parts.addresses)
@@ -98,8 +108,9 @@ async def serve(settings: Settings, *, on_ready: Callable[[Addresses], None], st
                 await stop.wait()
                 log.info("stopping")
                 parts.feed.close()
-                parts.server.stop()
-                await http
+                for server, _ in parts.servers:
+                    server.stop()
+                await asyncio.wait(http)
             await _end(tasks)
 
 
@@ -157,29 +168,33 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
         devices, alerts, batches = DeviceStore(database), AlertStore(database), BatchStore(database)
         blobs = LocalBlobs(data.blobs)
         enrolment = Enrolment(devices, clock)
+        doors = await asyncio.to_thread(open_doors, settings, data, database, enrolment, clock)
         passwords, key = BrokerSecrets(), AccountKey()
-        where, broker = await _broker(stack, settings, data, passwords, key, counters, clock)
+        where, broker = await _broker(stack, settings, data, doors, passwords, key, counters, clock)
         callout = await stack.enter_async_context(
             open_callout(
                 port=where.client_port,
                 passwords=passwords,
                 signer=key,
-                tokens=enrolment,
+                credentials=doors.credentials,
                 counter=counters,
                 clock=clock,
             )
         )
-        link = MqttLink(LinkSettings(_reachable(where.mqtt_host), where.mqtt_port, passwords.cloud), counters, clock)
+        link = MqttLink(
+            LinkSettings(_reachable(where.mqtt_host), where.mqtt_port, passwords.cloud, doors.link_tls),
+            counters,
+            clock,
+        )
         ingest = IngestService(link=link, store=batches, bus=bus, counter=counters, clock=clock)
         registry = Registry(data.registry, clock)
         renewing = Renewing(registry, clock)
         rollouts = RolloutStore(database)
         feed = Feed(bus=bus, alerts=alerts, devices=devices, rollouts=rollouts, clock=clock)
+        checks = _checks(database, broker, callout, link, ingest) | {"repository": renewing.working}
         routers = [
             read_router(alerts=alerts, devices=devices, pictures=blobs, feed=feed, clock=clock),
-            health_router(
-                _checks(database, broker, callout, link, ingest) | {"repository": renewing.working}, counters.snapshot
-            ),
+            health_router(checks, counters.snapshot),
             repository_router(registry.folder.repository),
         ]
         audits = AuditStore(database, clock)
@@ -204,11 +219,27 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
                 enrolment=enrolment,
                 clock=clock,
             )
-        server = HttpServer(make_application(routers, allowed_hosts=frozenset(settings.allowed_hosts)))
+        application = make_application(routers, allowed_hosts=frozenset(settings.allowed_hosts))
+        servers = [(HttpServer(application), http_socket)]
+        certificates: tuple[_Background, ...] = ()
+        if doors.identities is not None and doors.files is not None:
+            door_socket = stack.enter_context(listening(settings.device_host, settings.device_port))
+            routers.append(enrolments_router(identities=doors.identities, clock=clock))
+            door = HttpServer(
+                DeviceDoor(
+                    make_application(routers, allowed_hosts=frozenset(service_hosts(settings))), doors.identities
+                ),
+                doors.files,
+            )
+            servers.append((door, door_socket))
+            if doors.certify is not None:
+                renewed = partial(_read_again, door, broker)
+                keeping = ServiceCertificates(doors.certify, renewed, clock)
+                checks["certificates"] = keeping.working
+                certificates = (("certificates", keeping.run),)
         yield _Parts(
-            addresses=_addresses(http_socket, where),
-            http_socket=http_socket,
-            server=server,
+            addresses=_addresses(servers, where, settings),
+            servers=tuple(servers),
             feed=feed,
             link=link,
             background=(
@@ -221,6 +252,7 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
                 ("thinning", lambda: thin_for_ever(batches, clock)),
                 ("events", feed.run),
                 ("renewing", renewing.run),
+                *certificates,
             ),
         )
 
@@ -229,19 +261,21 @@ async def _broker(
     stack: AsyncExitStack,
     settings: Settings,
     data: DataDir,
+    doors: Doors,
     passwords: BrokerSecrets,
     key: AccountKey,
     counters: Counters,
     clock: SystemClock,
 ) -> tuple[BrokerSettings, Broker]:
-    if settings.mqtt_port != 0:
-        _check_free(settings.mqtt_host, settings.mqtt_port)
+    if settings.broker_port != 0:
+        _check_free(settings.mqtt_host, settings.broker_port)
     for attempt in range(_PORT_ATTEMPTS):
         where = BrokerSettings(
             mqtt_host=settings.mqtt_host,
-            mqtt_port=settings.mqtt_port or _free_port(settings.mqtt_host),
+            mqtt_port=settings.broker_port or _free_port(settings.mqtt_host),
             client_port=_free_port("127.0.0.1"),
             folder=data.broker,
+            tls=doors.broker_tls,
         )
         try:
             return where, await stack.enter_async_context(open_broker(where, passwords, key.issuer, counters, clock))
@@ -341,15 +375,24 @@ async def _link_established(link: MqttLink) -> None:
         ) from None
 
 
-def _addresses(http_socket: socket.socket, where: BrokerSettings) -> Addresses:
-    host, port = http_socket.getsockname()[:2]
-    http = f"http://{_in_url(_reachable(host))}:{port}"
+def _addresses(
+    servers: Sequence[tuple[HttpServer, socket.socket]], where: BrokerSettings, settings: Settings
+) -> Addresses:
+    http, *door = (f"{_in_url(_reachable(on.getsockname()[0]))}:{on.getsockname()[1]}" for _, on in servers)
+    told = service_hosts(settings)[0] if settings.tls else _reachable(where.mqtt_host)
+    scheme = "mqtts" if settings.tls else "mqtt"
     return Addresses(
-        http=http,
-        mqtt=f"mqtt://{_in_url(_reachable(where.mqtt_host))}:{where.mqtt_port}",
-        dashboard=f"{http}/",
+        http=f"http://{http}",
+        mqtt=f"{scheme}://{_in_url(told)}:{where.mqtt_port}",
+        dashboard=f"http://{http}/",
         pid=os.getpid(),
+        devices=f"https://{_in_url(told)}:{door[0].rpartition(':')[2]}" if door else f"http://{http}",
     )
+
+
+def _read_again(door: HttpServer, broker: Broker) -> None:
+    door.renew()
+    broker.read_again()
 
 
 def _reachable(host: str) -> str:

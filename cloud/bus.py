@@ -113,8 +113,12 @@ class OffloadWitness:
 
     def asked(self, question: Question, picture_key: str) -> None:  # noqa: ARG002 - the port's signature
         """A question was stored."""
-        self._bus.publish(Change(Kind.ALERT, question.alert_id))
+        self._alert_changed(question)
 
     def decided(self, question: Question, verdict: Verdict) -> None:  # noqa: ARG002 - the port's signature
         """A verdict was stored."""
-        self._bus.publish(Change(Kind.ALERT, question.alert_id))
+        self._alert_changed(question)
+
+    def _alert_changed(self, question: Question) -> None:
+        if question.alert_id is not None:
+            self._bus.publish(Change(Kind.ALERT, question.alert_id))

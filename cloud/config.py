@@ -18,12 +18,15 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from cloud.audit.settings import AuditSettings
 from cloud.errors import BindRefused, SettingsInvalid
+from cloud.identity.settings import IdentitySettings
 from cloud.infer.default import InferSettings
 from cloud.log import LogFormat, LogLevel
 from cloud.offload.settings import OffloadSettings
 from cloud.web.questions import DoorSettings
 
 MAX_CONFIG_BYTES: Final = 1 << 20
+MQTT_PORT: Final = 1883
+MQTTS_PORT: Final = 8883
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -38,8 +41,11 @@ class Settings(BaseSettings):
 
     Attributes:
         data_dir: Database, pictures, the broker's sessions.
-        http_host, http_port, mqtt_host, mqtt_port: Where it listens; port 0 is any free one, told in `serve.json`.
-        allow_plaintext: Listen beyond this machine although nothing is encrypted yet.
+        http_host, http_port: Where the dashboard and the API are; port 0 is any free one, told in `serve.json`.
+        mqtt_host, mqtt_port: Where devices connect; without a port 1883, or 8883 with `tls`.
+        tls: Serve devices over TLS, and know them by certificates; else by tokens, in plain text.
+        device_host, device_port: Where devices call over HTTPS, with `tls`; without it they use the HTTP port.
+        allow_plaintext: Listen beyond this machine where nothing is encrypted.
         allowed_hosts: Names beside loopback's under which browsers may call the service.
         log_level: Below it nothing is logged.
         log_format: `auto` is text on a terminal and JSON otherwise.
@@ -54,7 +60,10 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: Port = 8080
     mqtt_host: str = "127.0.0.1"
-    mqtt_port: Port = 1883
+    mqtt_port: Port | None = None
+    tls: bool = False
+    device_host: str = "127.0.0.1"
+    device_port: Port = 8443
     allow_plaintext: bool = False
     allowed_hosts: Annotated[tuple[str, ...], Field(max_length=64)] = ()
     log_level: LogLevel = "info"
@@ -64,6 +73,7 @@ class Settings(BaseSettings):
     infer: InferSettings = InferSettings()
     audit: AuditSettings = AuditSettings()
     door: DoorSettings = DoorSettings()
+    identity: IdentitySettings = IdentitySettings()
 
     @classmethod
     def settings_customise_sources(
@@ -77,19 +87,27 @@ class Settings(BaseSettings):
         """What it is made with, only: `load_settings` puts the sources together, since it knows one more."""
         return (init_settings,)
 
+    @property
+    def broker_port(self) -> int:
+        """`mqtt_port`, or what is usual."""
+        if self.mqtt_port is not None:
+            return self.mqtt_port
+        return MQTTS_PORT if self.tls else MQTT_PORT
+
     def check_binds(self) -> Self:
         """Refuse to be heard beyond this machine by accident.
 
         Raises:
             BindRefused: An address is not loopback, and that was not allowed.
         """
-        for key in ("http_host", "mqtt_host"):
+        for key in ("http_host",) if self.tls else ("http_host", "mqtt_host"):
             host = getattr(self, key)
             if not self.allow_plaintext and not _is_loopback(host):
                 raise BindRefused(
                     f"{key} = {host!r} can be reached from other machines, and neither tokens nor pictures are"
                     " encrypted on the way",
-                    "Put a TLS proxy in front and listen on 127.0.0.1, or set `allow_plaintext = true`"
+                    "Set `tls = true` for devices; put a TLS proxy in front of the dashboard, or"
+                    " set `allow_plaintext = true`"
                     " where you trust the whole network.",
                 )
         return self

@@ -29,26 +29,21 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
     Raises:
         PictureUnreadable: It is no JPEG, or its header is broken.
     """
-    if data[:2] != _START:
-        raise PictureUnreadable("the picture is no JPEG", _MEND)
-    at = 2
-    while at + 4 <= len(data):
-        if data[at] != _PAD:
-            break
-        marker = data[at + 1]
-        if marker == _PAD:
-            at += 1
-            continue
-        if marker in _STANDALONE:
-            at += 2
-            continue
-        if marker in {_END, _SCAN}:
-            break
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker in _FRAMES:
-            return _frame_size(data[at + 4 : at + 4 + _FRAME.size])
-        at += 2 + max(length, 2)
-    raise PictureUnreadable("the JPEG's header says no size", _MEND)
+    at = _segment(data, _FRAMES)
+    if at is None:
+        raise PictureUnreadable("the JPEG's header says no size", _MEND)
+    return _frame_size(data[at : at + _FRAME.size])
+
+
+def is_cut_off(data: bytes) -> bool:
+    """Whether a JPEG ends before its picture does; decoders fill the rest with grey and say nothing.
+
+    Raises:
+        PictureUnreadable: It is no JPEG.
+    """
+    scan = _segment(data, frozenset({_SCAN}))
+    # Inside a scan 0xFF is always followed by 0 or a restart marker: this end can't be the data's own.
+    return scan is None or data.find(bytes((_PAD, _END)), scan) < 0
 
 
 def decode_jpeg(data: bytes, max_pixels: int = MAX_PICTURE_PIXELS) -> Image:
@@ -86,6 +81,29 @@ def encode_jpeg(image: Image, quality: int = 80) -> bytes:
     if not written:
         raise PictureUnreadable("the picture can't be written as JPEG")
     return data.tobytes()
+
+
+def _segment(data: bytes, wanted: frozenset[int]) -> int | None:
+    """Where the content of the first segment of these kinds begins; None where pixels or the end come first."""
+    if data[:2] != _START:
+        raise PictureUnreadable("the picture is no JPEG", _MEND)
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != _PAD:
+            break
+        marker = data[at + 1]
+        if marker == _PAD:
+            at += 1
+            continue
+        if marker in _STANDALONE:
+            at += 2
+            continue
+        if marker in wanted:
+            return at + 4
+        if marker in {_END, _SCAN}:
+            break
+        at += 2 + max(int.from_bytes(data[at + 2 : at + 4], "big"), 2)
+    return None
 
 
 def _frame_size(frame: bytes) -> tuple[int, int]:

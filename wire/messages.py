@@ -232,6 +232,8 @@ class AskReason(StrEnum):
     """Why a picture leaves the device."""
 
     UNCERTAIN = "uncertain"
+    DISAGREEMENT = "disagreement"
+    """Of the current model and one on trial: one finds the object, the other doesn't."""
 
 
 class Question(UpMessage):
@@ -240,7 +242,8 @@ class Question(UpMessage):
     The body shows `region` of the frame. `message_id` is the question's id: asking twice gets the same answer.
 
     Attributes:
-        alert_id: The alert that the answer decides.
+        alert_id: The alert that the answer decides; None where it decides none.
+        track: The tracker's number of the object; None where it follows none.
         box: Where the object is, in shares of the full frame, not of the picture.
         region: Which part of the full frame the picture shows.
         deadline_ms: How long the device waits for the answer in the response; later it goes to `down/verdicts`.
@@ -248,9 +251,9 @@ class Question(UpMessage):
 
     MAX_BYTES: ClassVar[int] = 4 * KIB
 
-    alert_id: MessageId
+    alert_id: MessageId | None = None
     camera: Name
-    track: Count
+    track: Count | None = None
     label: Label
     score: Unit
     box: Box
@@ -259,6 +262,13 @@ class Question(UpMessage):
     seen_at: Timestamp
     deadline_ms: Annotated[int, Field(ge=1, le=600_000)]
     model_digest: Digest
+
+    @model_validator(mode="after")
+    def _decides_what_its_reason_says(self) -> Self:
+        if self.alert_id is None and self.reason is AskReason.UNCERTAIN:
+            msg = "a question about an uncertain object names the alert that it decides"
+            raise ValueError(msg)
+        return self
 
 
 class Decision(StrEnum):
@@ -272,6 +282,7 @@ class Verdict(Message):
     """The answer to a question: in the response when in time, on `down/verdicts` when late.
 
     Attributes:
+        alert_id: The question's; None where it decides no alert.
         label, score, box: What the cloud saw there, box in shares of the full frame; None where it saw nothing.
         model: Name and version of what decided.
         late: It missed the question's deadline.
@@ -280,7 +291,7 @@ class Verdict(Message):
     MAX_BYTES: ClassVar[int] = 4 * KIB
 
     question_id: MessageId
-    alert_id: MessageId
+    alert_id: MessageId | None = None
     decision: Decision
     label: Label | None = None
     score: Unit | None = None

@@ -7,6 +7,7 @@ from typing import Any, Final
 from wire.audits import Audit, AuditOutcome
 from wire.channels import ON_CHANNEL
 from wire.commands import Command, Response
+from wire.identity import Certified, Claim, Enrolment, Renewal
 from wire.messages import Acks, Alert, Message, Pending, Question, Refusal, Status, Telemetry, Verdict
 from wire.model import Manifest
 from wire.protocol import HISTORY, PROTOCOL
@@ -30,6 +31,10 @@ KINDS: Final = (
     GroupRelease,
     Command,
     Response,
+    Claim,
+    Enrolment,
+    Renewal,
+    Certified,
 )
 
 SAID: Final[dict[Channel, str]] = {

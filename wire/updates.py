@@ -69,6 +69,8 @@ class Gates(Part):
         shadow_cpu_share: Of one core, for the trial.
         min_agreement: F1 of the candidate's detections against the current model's, at IoU ≥ .5.
         min_detection_ratio, max_detection_ratio: Detections a frame, candidate ÷ current.
+        ask_disagreements: At most so many questions to the cloud in a trial, about objects that one model finds and
+            the other doesn't; what it answers counts for the one that is right.
         probation_frames, probation_s: Both must be over before the model is committed.
         max_error_share: Of frames on which the model failed, in probation.
         max_accuracy_drop: Of the audited F1, against the model before, in probation; where enough was audited.
@@ -83,6 +85,7 @@ class Gates(Part):
     min_agreement: Unit = 0.3
     min_detection_ratio: Annotated[float, Field(ge=0, le=1000)] = 0.3
     max_detection_ratio: Annotated[float, Field(gt=0, le=1000)] = 4.0
+    ask_disagreements: Annotated[int, Field(ge=0, le=1000)] = 0
     probation_frames: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     probation_s: Annotated[float, Field(ge=0, le=30 * 86_400)] = 20.0
     max_error_share: Unit = 0.02
@@ -127,7 +130,12 @@ class Desired(Message):
 
 
 class TrialFigures(Part):
-    """What the trial on live frames showed; see `Gates`."""
+    """What the trial on live frames showed; see `Gates`.
+
+    Attributes:
+        asked: Questions to the cloud about objects that one model found and the other didn't.
+        candidate_right, current_right: How often the cloud's answer was on whose side; the rest was not answered.
+    """
 
     frames: Count
     agreement: Unit
@@ -135,6 +143,9 @@ class TrialFigures(Part):
     detections_current: Annotated[float, Field(ge=0)]
     latency_candidate_ms: Annotated[float, Field(ge=0)]
     latency_current_ms: Annotated[float, Field(ge=0)]
+    asked: Count = 0
+    candidate_right: Count = 0
+    current_right: Count = 0
 
 
 class Reported(UpMessage):

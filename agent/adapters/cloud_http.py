@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 
 from agent.adapters.lean_httpx import httpx
+from agent.adapters.tls import RenewedContext
 from agent.ask.questions import header_value
 from agent.ask.settings import AskSettings
 from agent.deliver.ledger import Ledger, Why, http_request_size
@@ -65,8 +66,10 @@ class CloudHttp:
         self._url = settings.url
         self._token = token
         self._ledger = ledger
+        self._tls = _tls(settings)
         self._client = httpx.AsyncClient(
-            verify=_tls_context(settings),
+            # A context that is never used, and far cheaper than loading the system's roots.
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if self._tls is None else self._tls.context,
             # What the environment says about proxies is meant for programs of people, not for a service.
             trust_env=False,
             follow_redirects=False,
@@ -216,12 +219,7 @@ def _check(fits: bool) -> None:  # noqa: FBT001 - an assertion by another name
         raise TryAgain(AnswerInvalid("the cloud answered another question than ours"))
 
 
-def _tls_context(settings: AskSettings) -> ssl.SSLContext:
+def _tls(settings: AskSettings) -> RenewedContext | None:
     if settings.url.startswith("http://"):
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, and far cheaper than loading the system's roots
-    try:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    except OSError as refused:
-        raise ConfigInvalid(
-            f"ask.ca_file: {settings.ca_file} can't be used ({refused})", "Check that it is a PEM file."
-        ) from refused
+        return None
+    return RenewedContext("ask", settings.ca_file, settings.cert_file, settings.key_file)

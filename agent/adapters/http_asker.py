@@ -221,7 +221,7 @@ class HttpAsker:
             boot_seq=self._boot.next_seq(),
             made_at=moment.wall,
             seen_at=moment.wall_at(frame.at),
-            model_digest=self._boot.model_digest,
+            model_digest=ask.model_digest or self._boot.model_digest,
         )
 
     def _audit_message(self, audit: FrameAudit) -> Audit:

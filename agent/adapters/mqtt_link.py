@@ -19,6 +19,7 @@ import aiomqtt
 
 from agent.adapters.mqtt_connection import Credentials, MqttConnection
 from agent.adapters.mqtt_talk import Condition, Hearing, Voice, status_bytes
+from agent.adapters.tls import client_context
 from agent.adapters.wakeup import Wakeup
 from agent.command.ports import Desk
 from agent.deliver.faults import Faults
@@ -355,12 +356,4 @@ async def _set_within(event: asyncio.Event, timeout_s: float) -> None:
 
 
 def _tls_context(settings: LinkSettings) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
-        if settings.cert_file is not None:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
-    except OSError as refused:
-        raise ConfigInvalid(
-            f"link: ca_file, cert_file or key_file can't be used ({refused})", "Check that they are PEM files."
-        ) from refused
-    return context
+    return client_context("link", settings.ca_file, settings.cert_file, settings.key_file)

@@ -1,9 +1,12 @@
-"""Handing back memory that only starting needed.
+"""Handing back memory that only starting, or a model that was closed, needed.
 
 Importing numpy, OpenCV and a runtime, and packing a model's weights, reads far more of their files than running
 needs: about 25 MiB of 125 stay resident until the kernel is short of memory. On a device whose memory is shared with
 others it is better given back at once. Only clean pages of files are: program code and read-only shared mappings,
 which the kernel reads again from its cache if they are wanted after all. What was ever written to is left alone.
+
+A closed model's weights are freed, but stay with the C library in case they are wanted again: 50 MiB of 87 written
+ones after NanoDet-g was closed.
 """
 
 from __future__ import annotations
@@ -32,6 +35,14 @@ def hand_back(maps: Path = MAPS) -> int:
         libc.madvise(start, end - start, mmap.MADV_DONTNEED) == 0
         for start, end in clean_mappings(maps.read_text("utf-8", "surrogateescape"))
     )
+
+
+def trim() -> None:
+    """Give what was freed back to the system, where the C library is one that keeps it."""
+    gc.collect()
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
 
 
 def clean_mappings(maps: str) -> Iterator[tuple[int, int]]:

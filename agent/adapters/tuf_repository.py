@@ -68,7 +68,7 @@ class TufRepository:
         clock: Clock,
         faults: Faults,
         ledger: Ledger,
-        ca_file: Path | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
         """Read the root of trust; nothing is fetched yet.
@@ -80,19 +80,21 @@ class TufRepository:
             clock: Holds the wall clock against expiry.
             faults: Told what was mended silently.
             ledger: Counts the bytes of requests.
-            ca_file: Certificates to trust instead of the system's.
+            tls: Makes the context of each session anew, since certificates are renewed; None for plain HTTP.
             wait: Keeps downloads below the highest rate; the `wait` of an event that is set when the agent stops
                 lets it stop at once.
 
         Raises:
-            ConfigInvalid: `root_file` or `ca_file` can't be used.
+            ConfigInvalid: `root_file`, or what `tls` reads, can't be used.
         """
         self._settings = settings
         self._url = url.rstrip("/")
         self._root = _pinned_root(settings)
         self._metadata = folder / "metadata"
         self._store = TrustStore(folder / "floors.json", faults)
-        self._tls = _tls_context(url, ca_file)
+        self._tls = tls
+        if tls is not None:
+            tls()
         self._clock = clock
         self._ledger = ledger
         self._wait = wait
@@ -132,7 +134,7 @@ class TufRepository:
             clock=self._clock,
             wait=self._wait,
             spend=lambda size: self._ledger.spend(Why.UPDATES, size),
-            tls=self._tls,
+            tls=None if self._tls is None else self._tls(),
         )
         try:
             with _our_errors(self._url), named_errors(self._metadata):
@@ -318,17 +320,6 @@ def _pinned_root(settings: TrustSettings) -> bytes:
     except (exceptions.RepositoryError, ValueError, AttributeError) as refused:
         raise ConfigInvalid(f"root_file: {settings.root_file} is no signed root ({refused})", mend) from refused
     return data
-
-
-def _tls_context(url: str, ca_file: Path | None) -> ssl.SSLContext | None:
-    if url.startswith("http://"):
-        return None
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except OSError as refused:
-        raise ConfigInvalid(
-            f"ca_file: {ca_file} can't be used ({refused})", "Check that it is a PEM file."
-        ) from refused
 
 
 def _holds(part: Path, model: TargetFile) -> bool:

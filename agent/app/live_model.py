@@ -1,43 +1,49 @@
 """The model that judges frames, as the update worker sees it. Implements `agent.update.ports.LiveModel`.
 
 It looks on while the pipeline judges: that gives the latencies and counts by which a successor is judged, and the
-frames for a trial. A trial runs in a thread of its own, on one frame at a time and within its share of a core; while
-it is busy or resting, frames pass it by. The judging thread never waits for any of this.
+frames for a trial (`agent.app.live_trial`). The judging thread never waits for any of this.
+
+A model is switched to between two frames. Where memory holds both, it was opened before that. Where it doesn't, the
+judging thread closes the one and opens the other; the cameras go on, and the newest frame of each waits.
 """
 
 from __future__ import annotations
 
-import os
+import logging
 import threading
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from concurrent.futures import Future
+from dataclasses import replace
 from typing import Final, Protocol
 
 import numpy as np
 
+from agent.adapters.resident import trim
+from agent.app.asides import Asides, AsideSettings
+from agent.app.live_trial import LOOK_S, MEND, LiveTrial
 from agent.detect.settings import DetectSettings
-from agent.domain import Clock, Frame
-from agent.errors import CandidateRejected, JudgeStuck
-from agent.pipeline import Inbox, NewModel
-from agent.update.ports import Candidate
+from agent.domain import Answer, Clock, Frame
+from agent.errors import CandidateRejected, JudgeStuck, NoModelOpens
+from agent.pipeline import Inbox, NewModel, SwapModel
+from agent.update.disputes import Side
+from agent.update.ports import Candidate, Handover
 from agent.update.probation import Spell, Standard, harm, is_over, standard_of
+from agent.update.swap import Swap, manner
 from agent.update.trial import Trial
-from vision.estimates import Counts, Sums
 from vision.detections import Detections, Detector
 from vision.errors import InferenceFailed, VisionError
+from vision.estimates import Counts, Sums
+from vision.manifest import MANIFEST_NAME, load_manifest
 from wire.audits import Audit, AuditOutcome
 from wire.model import Manifest
 from wire.updates import Gates, TrialFigures
 
-LOOK_S: Final = 0.25
-"""How long a waiting thread goes without looking whether it is still wanted."""
-STUCK_S: Final = 60.0
-"""No inference that a proof let pass takes as long; one that does has hung."""
+log: Final = logging.getLogger(__name__)
+
 SWITCH_S: Final = 30.0
 """The judging thread takes a model up between two frames, so within one inference."""
-NICENESS: Final = 5
-"""Of the trial's thread: where it competes with the judge, it gets a third of what the judge gets."""
-MEND: Final = "Publish a release that does better, or set the rollout's gates."
+OPEN_S: Final = 120.0
+"""For two models to be opened in a swap, each of which was seen to open; one that hangs is left to a restart."""
 
 
 class Model(Detector, Protocol):
@@ -56,39 +62,13 @@ def judging_floor(low_score: float, manifest: Manifest) -> float:
     return max(low_score, manifest.min_score)
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    """A frame that the current model has judged."""
-
-    frame: Frame
-    detections: Detections
-    inference_s: float
-
-
-@dataclass(slots=True)
-class _Tray:
-    """Where the judging thread lays a frame for the trial, if one is wanted."""
-
-    due_at: float
-    sample: _Sample | None = None
-    busy_since: float | None = None
-    closed: bool = False
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """How a trial's thread ended."""
-
-    done: threading.Event = field(default_factory=threading.Event)
-    failure: VisionError | None = None
-
-
 class PipelineLiveModel:
     """See the module.
 
     Args:
         inbox: The pipeline's.
         model: The one that the pipeline begins with.
+        source: Where that one lies, to be opened again.
         settings: How models are opened here; its `model` is not used.
         low_score: The lowest score that the tracker wants to hear of.
         labels: What the rules look for, as they stand.
@@ -96,6 +76,9 @@ class PipelineLiveModel:
         adopted: Told by the judging thread when another model judges from the next frame on.
         clock: The agent's clock.
         open_model: Opens a model.
+        swap: Whether two models may be open at once.
+        memory_left: What could still be taken, in MiB; None where nobody knows.
+        asides: How a trial's questions are asked.
     """
 
     def __init__(
@@ -103,6 +86,7 @@ class PipelineLiveModel:
         *,
         inbox: Inbox,
         model: Model,
+        source: Candidate,
         settings: DetectSettings,
         low_score: float,
         labels: Callable[[], Collection[str]],
@@ -110,6 +94,9 @@ class PipelineLiveModel:
         adopted: Callable[[Model], None],
         clock: Clock,
         open_model: Callable[[DetectSettings], Model],
+        swap: Swap,
+        memory_left: Callable[[], float | None],
+        asides: AsideSettings,
     ) -> None:
         self._inbox = inbox
         self._settings = settings
@@ -119,8 +106,15 @@ class PipelineLiveModel:
         self._on_adopted = adopted
         self._clock = clock
         self._open_model = open_model
+        self._swap = swap
+        self._memory_left = memory_left
+        self._aside_settings = asides
         self._news = threading.Condition()
-        self._tray: _Tray | None = None
+        self._trial: LiveTrial | None = None
+        self._asides: Asides | None = None
+        self._source = source
+        self._handover: Handover | None = None
+        self._last_judged_at: float | None = None
         self._model = model
         self._counted = self._counted_classes(model)
         self._spell = self._new_spell()
@@ -143,9 +137,9 @@ class PipelineLiveModel:
         with self._news:
             self._walked()
             self._spell.saw(objects, 1000.0 * inference_s)
-            tray = self._tray
-            if tray is not None and tray.sample is None and self._clock.monotonic() >= tray.due_at:
-                tray.sample = _Sample(frame, detections, inference_s)
+            self._time_handover(self._clock.monotonic())
+            if self._trial is not None:
+                self._trial.offer(frame, detections, inference_s)
             self._news.notify_all()
 
     def failed(self, failure: InferenceFailed) -> None:
@@ -163,10 +157,17 @@ class PipelineLiveModel:
     def _walked(self) -> None:
         self._spell.walked(self._clock.monotonic(), self._captured())
 
-    def _adopted(self, model: Model) -> None:
+    def _time_handover(self, now: float) -> None:
+        before, self._last_judged_at = self._last_judged_at, now
+        if self._handover is not None and self._handover.gap_ms is None and before is not None:
+            self._handover = replace(self._handover, gap_ms=1000.0 * (now - before))
+            log.info("model %s %s", self._model.manifest.name, self._handover)
+
+    def _adopted(self, model: Model, source: Candidate, *, in_place: bool) -> None:
         with self._news:
             self._before_digest = self._model.manifest.digest
-            self._model = model
+            self._model, self._source = model, source
+            self._handover = Handover(in_place)
             self._counted = self._counted_classes(model)
             self._before, self._spell = self._spell, self._new_spell()
         self._on_adopted(model)
@@ -194,6 +195,28 @@ class PipelineLiveModel:
         with self._news:
             return self._spell.latency_ms()
 
+    def heard(self, answer: Answer) -> bool:
+        """Take in an answer of the cloud; whether it was to a question of the trial. From any thread."""
+        asides = self._asides
+        return asides is not None and asides.heard(answer)
+
+    def handover(self) -> Handover | None:
+        """See `LiveModel`."""
+        with self._news:
+            return self._handover
+
+    def why_untried(self, candidate: Candidate, needed_mib: float | None) -> str | None:
+        """See `LiveModel`."""
+        found = manner(self._swap, self._memory_left(), needed_mib)
+        if not found.in_place:
+            return None
+        try:
+            manifest = load_manifest(candidate.folder / MANIFEST_NAME)
+        except VisionError as refused:
+            raise CandidateRejected(f"its manifest can't be read: {refused.what}", MEND) from None
+        self._check_labels(manifest.labels)
+        return f"no trial on live frames: {found.why}"
+
     def trial(self, candidate: Candidate, gates: Gates, cancelled: Callable[[], bool]) -> TrialFigures:
         """See `LiveModel`; when cancelled, what was seen so far is returned unjudged."""
         current = self._model.manifest
@@ -201,59 +224,99 @@ class PipelineLiveModel:
         if gates.shadow_frames == 0:
             return _trial_of(gates, current, current, labels).figures()
         model = self._opened(candidate)
-        if missing := sorted((labels & set(self._model.labels)) - set(model.labels)):
-            model.close()
-            raise CandidateRejected(f"it does not know what rules look for: {', '.join(missing)}", MEND)
-        trial = _trial_of(gates, current, model.manifest, labels)
-        outcome, tray = _Outcome(), _Tray(due_at=self._clock.monotonic())
         try:
-            with self._news:
-                self._tray = tray
-            runs = threading.Thread(
-                target=self._run_trial, args=(model, trial, gates, tray, outcome), name="trial", daemon=True
-            )
-            runs.start()
-            wanted = self._await_trial(tray, outcome, cancelled)
+            self._check_labels(model.labels)
+        except CandidateRejected:
+            model.close()
+            raise
+        try:
+            return self._tried(model, gates, current, labels, cancelled)
+        finally:
+            trim()
+
+    def _tried(
+        self, model: Model, gates: Gates, current: Manifest, labels: Collection[str], cancelled: Callable[[], bool]
+    ) -> TrialFigures:
+        trial = _trial_of(gates, current, model.manifest, labels)
+        digests = {Side.CURRENT: current.digest, Side.CANDIDATE: model.manifest.digest}
+        asides = Asides(self._inbox, self._clock, self._aside_settings, self._news, digests)
+        live = LiveTrial(
+            model,
+            model.close,
+            judging_floor(self._low_score, model.manifest),
+            trial,
+            cpu_share=gates.shadow_cpu_share,
+            asides=asides,
+            news=self._news,
+            clock=self._clock,
+        )
+        with self._news:
+            self._trial, self._asides = live, asides
+        try:
+            wanted = live.conduct(cancelled)
         finally:
             with self._news:
-                self._tray = None
-                tray.closed = True
-                self._news.notify_all()
-        runs.join()
-        model.close()
-        if outcome.failure is not None:
-            raise CandidateRejected(f"it failed on a live frame: {outcome.failure.what}", MEND)
+                self._trial, self._asides = None, None
         if wanted and (reason := trial.verdict() if trial.over else "it broke off") is not None:
             raise CandidateRejected(f"in the trial on live frames {reason}", MEND)
         return trial.figures()
 
-    def switch(self, candidate: Candidate) -> None:
+    def switch(self, candidate: Candidate, needed_mib: float | None) -> None:
         """See `LiveModel`.
 
         Raises:
             CandidateRejected: It could not be opened; the current model goes on.
-            JudgeStuck: The judging thread does not come back from the current model, or has ended.
+            NoModelOpens: Nor could the current one be opened again; the judging thread has ended.
+            JudgeStuck: The judging thread does not come back from a model, or has ended.
         """
+        found = manner(self._swap, self._memory_left(), needed_mib)
+        log.info("switching to %s %s: %s", candidate.ref.name, candidate.ref.version, found.why)
+        if found.in_place:
+            self._switch_in_place(candidate)
+        else:
+            self._switch_beside(candidate)
+
+    def _switch_beside(self, candidate: Candidate) -> None:
         model = self._opened(candidate)
         old = self._model
-        done = self._inbox.put(
-            NewModel(
-                model,
-                judging_floor(self._low_score, model.manifest),
-                model.manifest.uncertain,
-                lambda: self._adopted(model),
-            )
-        )
+        done = self._inbox.put(self._taking_over(model, candidate, in_place=False))
         try:
-            done.result(SWITCH_S)
-        except TimeoutError:
-            if done.cancel():
-                model.close()
-                raise JudgeStuck(
-                    f"no frame was finished within {SWITCH_S:g} s, so the model can't be switched",
-                    "Restart the agent.",
-                ) from None
+            _await_switch(done)
+        except JudgeStuck:
+            model.close()
+            raise
         old.close()
+        trim()
+
+    def _switch_in_place(self, candidate: Candidate) -> None:
+        refusals: list[CandidateRejected] = []
+
+        def swap() -> NewModel:
+            old, source = self._model, self._source
+            old.close()
+            trim()
+            try:
+                return self._taking_over(self._opened(candidate), candidate, in_place=True)
+            except CandidateRejected as refused:
+                refusals.append(refused)
+            try:
+                return self._taking_over(self._opened(source), source, in_place=True)
+            except CandidateRejected as lost:
+                what = f"{refusals[0].what}; nor can the model before: {lost.what}"
+                log.critical("no model can be opened any more: %s", what)
+                raise NoModelOpens(what, "Free memory; the next start opens the model before.") from lost
+
+        _await_switch(self._inbox.put(SwapModel(swap)))
+        for refused in refusals:
+            raise refused
+
+    def _taking_over(self, model: Model, source: Candidate, *, in_place: bool) -> NewModel:
+        return NewModel(
+            model,
+            judging_floor(self._low_score, model.manifest),
+            model.manifest.uncertain,
+            lambda: self._adopted(model, source, in_place=in_place),
+        )
 
     def watch(self, gates: Gates, cancelled: Callable[[], bool]) -> None:
         """See `LiveModel`; when cancelled, returns before the probation is over."""
@@ -277,49 +340,6 @@ class PipelineLiveModel:
     def _standard(self, gates: Gates) -> Standard | None:
         return standard_of(self._before, gates.probation_frames) if self._before is not None else None
 
-    # --- the trial --------------------------------------------------------------------------------------------
-
-    def _await_trial(self, tray: _Tray, outcome: _Outcome, cancelled: Callable[[], bool]) -> bool:
-        """Whether the trial came to its end; False where it was cancelled.
-
-        Raises:
-            CandidateRejected: It hung; its thread is left behind.
-        """
-        while not outcome.done.wait(LOOK_S):
-            if cancelled():
-                return False
-            with self._news:
-                busy_since = tray.busy_since
-            if busy_since is not None and self._clock.monotonic() - busy_since > STUCK_S:
-                raise CandidateRejected(f"it hung on a live frame for {STUCK_S:g} s", MEND)
-        return True
-
-    def _run_trial(self, model: Model, trial: Trial, gates: Gates, tray: _Tray, outcome: _Outcome) -> None:
-        try:
-            # On Linux this is the thread's own; the judge keeps its priority.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-            while not trial.over and (sample := self._next_sample(tray)) is not None:
-                began = self._clock.monotonic()
-                found = model.detect(sample.frame.image, judging_floor(self._low_score, model.manifest))
-                spent = self._clock.monotonic() - began
-                trial.add(sample.detections, sample.inference_s, found, spent)
-                with self._news:
-                    tray.sample, tray.busy_since = None, None
-                    tray.due_at = self._clock.monotonic() + spent * (1.0 / gates.shadow_cpu_share - 1.0)
-        except VisionError as failed:
-            outcome.failure = failed
-        finally:
-            outcome.done.set()
-
-    def _next_sample(self, tray: _Tray) -> _Sample | None:
-        """Waits for a frame that both may judge; None once the trial is not wanted any more."""
-        with self._news:
-            self._news.wait_for(lambda: tray.closed or tray.sample is not None)
-            if tray.closed:
-                return None
-            tray.busy_since = self._clock.monotonic()
-            return tray.sample
-
     # --- models -----------------------------------------------------------------------------------------------
 
     def _opened(self, candidate: Candidate) -> Model:
@@ -334,6 +354,15 @@ class PipelineLiveModel:
             )
         return model
 
+    def _check_labels(self, labels: Collection[str]) -> None:
+        """What rules look for and the current model knows, another one must know too.
+
+        Raises:
+            CandidateRejected: It does not.
+        """
+        if missing := sorted((set(self._labels()) & set(self._model.labels)) - set(labels)):
+            raise CandidateRejected(f"it does not know what rules look for: {', '.join(missing)}", MEND)
+
     def _counted_classes(self, model: Model) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Whether a rule looks for the class of each index: bool (C,)."""
         labels = frozenset(self._labels())
@@ -342,6 +371,26 @@ class PipelineLiveModel:
     def _new_spell(self) -> Spell:
         now = self._clock.monotonic()
         return Spell(began_at=now, walked_at=now, captured_by_then=self._captured())
+
+
+def _await_switch(done: Future[None]) -> None:
+    """Waits until the judging thread has taken the model up; withdraws it where it never does.
+
+    Raises:
+        JudgeStuck: It does not, or does not come back from opening it.
+        NoModelOpens: See `PipelineLiveModel.switch`.
+    """
+    try:
+        done.result(SWITCH_S)
+    except TimeoutError:
+        if done.cancel():
+            raise JudgeStuck(
+                f"no frame was finished within {SWITCH_S:g} s, so the model can't be switched", "Restart the agent."
+            ) from None
+    try:
+        done.result(OPEN_S)
+    except TimeoutError:
+        raise JudgeStuck(f"a model was not opened within {OPEN_S:g} s", "Restart the agent.") from None
 
 
 def _trial_of(gates: Gates, current: Manifest, candidate: Manifest, labels: Collection[str]) -> Trial:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -118,8 +118,8 @@ async def _live(agent: Agent, stopping: asyncio.Event, *, until_end: bool) -> No
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(live(agent.link.run(link_stop)), name="link")
-            if agent.asker is not None:
-                tasks.create_task(live(agent.asker.run(ask_stop)), name="asker")
+            for name, part in _speaking(agent, stopping, ask_stop):
+                tasks.create_task(live(part), name=name)
             judging = tasks.create_task(live(asyncio.to_thread(agent.pipeline.run, over)), name="judge")
             tasks.create_task(agent.desk.run(ask_stop), name="desk")
             settled = tasks.create_task(_settle(), name="settle")
@@ -148,6 +148,16 @@ async def _live(agent: Agent, stopping: asyncio.Event, *, until_end: bool) -> No
     logging.getLogger().removeHandler(agent.tail)
     if failures:
         raise failures[0]
+
+
+def _speaking(
+    agent: Agent, stopping: asyncio.Event, ask_stop: asyncio.Event
+) -> Iterator[tuple[str, Awaitable[None]]]:
+    """What an agent with a cloud has beside its link."""
+    if agent.asker is not None:
+        yield "asker", agent.asker.run(ask_stop)
+    if agent.renewal is not None:
+        yield "renewal", agent.renewal.run(stopping)
 
 
 async def _settle() -> None:

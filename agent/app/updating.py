@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from pydantic import JsonValue
 
 from agent.adapters.model_store import ModelStore
 from agent.adapters.prover import ProcessProver
+from agent.adapters.tls import client_context
 from agent.adapters.update_record_file import UpdateRecordFile
+from agent.ask.settings import AskSettings
 from agent.command.arguments import UpdateModelArguments
 from agent.command.errors import CommandRefused
 from agent.command.ports import Progress, Result
@@ -50,7 +53,7 @@ class Opened:
     """The model that the agent starts with, and where it came from."""
 
     detector: ModelDetector
-    ref: ModelRef
+    source: Candidate
     store: ModelStore
     records: UpdateRecordFile
     record: UpdateRecord
@@ -74,10 +77,10 @@ def open_startup_model(config: Config, data_dir: Path, faults: Faults) -> Opened
         except VisionError as broken:
             faults.note(broken)
             continue
-        return Opened(detector, candidate.ref, store, records, found.record)
+        return Opened(detector, candidate, store, records, found.record)
     last = found.models[-1]
     detector = open_configured(config.model.model_copy(update={"model": str(last.folder)}))
-    return Opened(detector, last.ref, store, records, found.record)
+    return Opened(detector, last, store, records, found.record)
 
 
 def update_worker(
@@ -110,7 +113,7 @@ def update_worker(
         clock=clock,
         faults=faults,
         ledger=ledger,
-        ca_file=config.ask.ca_file,
+        tls=_tls(config.ask),
         wait=ended.wait,
     )
     parts = UpdateParts(
@@ -125,7 +128,13 @@ def update_worker(
         stuck=_end_now,
         chance=random.random,
     )
-    return UpdateWorker(parts, config.updates, opened.record, opened.ref)
+    return UpdateWorker(parts, config.updates, opened.record, opened.source.ref)
+
+
+def _tls(ask: AskSettings) -> Callable[[], ssl.SSLContext] | None:
+    if ask.url.startswith("http://"):
+        return None
+    return lambda: client_context("ask", ask.ca_file, ask.cert_file, ask.key_file)
 
 
 def _end_now(stuck: JudgeStuck) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import secrets
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import IO, Final
 
@@ -14,12 +15,15 @@ from agent.adapters.command_journal import SqliteJournal
 from agent.adapters.crops import encode_jpeg
 from agent.adapters.data_dir import held, made
 from agent.adapters.http_asker import AskCounts, HttpAsker
+from agent.adapters.memory_left import memory_left_mib
 from agent.adapters.mqtt_link import MqttLink
 from agent.adapters.opencv_source import open_source
+from agent.adapters.renewal import CertificateRenewal
 from agent.adapters.sqlite_outbox import SqliteOutbox
 from agent.adapters.sqlite_uploads import SqliteUploads
 from agent.adapters.system_clock import SystemClock
 from agent.adapters.token import token_source
+from agent.app.asides import AsideSettings
 from agent.app.auditing import FrameAuditor
 from agent.app.board import StatusBoard
 from agent.app.control import AgentControl, SnapshotUpload
@@ -43,7 +47,7 @@ from agent.deliver.messages import Boot
 from agent.deliver.stream_cost import StreamCost
 from agent.detect.detector import model_status, open_configured
 from agent.detect.motion import MotionGate
-from agent.domain import Clock
+from agent.domain import Answer, Clock
 from agent.pipeline import Inbox, Lane, NewRules, Pipeline
 from agent.track.tracker import Tracker
 from agent.update.worker import UpdateWorker
@@ -77,6 +81,7 @@ class Agent:
     control: AgentControl
     tail: LogTail
     worker: UpdateWorker | None
+    renewal: CertificateRenewal | None
 
 
 class ModelSlot:
@@ -137,7 +142,7 @@ def assemble(config: Config, version: str) -> Agent:
             boot=boot,
             uploads=uploads,
             token=password,
-            on_answer=inbox.put,
+            on_answer=lambda answer: on_answer(answer),  # noqa: PLW0108 - it is made below
             clock=clock,
             faults=faults,
             ledger=ledger,
@@ -154,6 +159,7 @@ def assemble(config: Config, version: str) -> Agent:
     live = PipelineLiveModel(
         inbox=inbox,
         model=detector,
+        source=opened.source,
         settings=config.model,
         low_score=config.tracking.low_score,
         labels=lambda: rules.labels,
@@ -161,7 +167,14 @@ def assemble(config: Config, version: str) -> Agent:
         adopted=adopted,
         clock=clock,
         open_model=open_configured,
+        swap=config.updates.swap,
+        memory_left=memory_left_mib,
+        asides=AsideSettings(lambda: secrets.token_hex(16), config.asking.deadline_s),
     )
+
+    def on_answer(answer: Answer) -> Future[None] | None:
+        return None if live.heard(answer) else inbox.put(answer)
+
     pipeline = Pipeline(
         frames=frames,
         inbox=inbox,
@@ -224,7 +237,7 @@ def assemble(config: Config, version: str) -> Agent:
         outbox=outbox,
         figures=figures,
         password=password,
-        on_answer=inbox.put,
+        on_answer=on_answer,
         clock=clock,
         faults=faults,
         ledger=ledger,
@@ -251,6 +264,7 @@ def assemble(config: Config, version: str) -> Agent:
         control,
         tail,
         worker,
+        None if config.identity is None else CertificateRenewal(config.identity, clock=clock, faults=faults),
     )
 
 

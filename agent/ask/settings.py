@@ -14,11 +14,13 @@ from agent.settings import Settings
 class AskSettings(Settings):
     """Where questions and pictures go, and what may leave.
 
-    The token is the link's; how long an answer is waited for is said in the table `asking`.
+    The token is the link's, where there is no certificate; how long an answer is waited for is said in the table
+    `asking`.
 
     Attributes:
         url: The cloud's base URL, `https://host[:port]`, or `http://…` on a network that is trusted.
         ca_file: Certificates to trust instead of the system's.
+        cert_file, key_file: The device's own certificate, where the cloud asks for one.
         connect_timeout_s: For reaching the cloud.
         retry_timeout_s: For a question or picture sent later, when no rule waits for it any more.
         give_up_after_s: A question or picture older than this is dropped, and counted.
@@ -35,6 +37,8 @@ class AskSettings(Settings):
 
     url: str
     ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
     connect_timeout_s: Annotated[float, Field(gt=0, le=120)] = 5.0
     retry_timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
     give_up_after_s: Annotated[float, Field(gt=0)] = 3_600.0
@@ -63,6 +67,12 @@ class AskSettings(Settings):
 
     @model_validator(mode="after")
     def _bounds_fit(self) -> Self:
+        if self.url.startswith("http://") and (self.ca_file or self.cert_file):
+            msg = "ca_file and cert_file need an https:// url"
+            raise ValueError(msg)
+        if self.key_file is not None and self.cert_file is None:
+            msg = "key_file needs a cert_file"
+            raise ValueError(msg)
         if self.min_crop_px > self.max_crop_px:
             msg = "min_crop_px must not be over max_crop_px"
             raise ValueError(msg)

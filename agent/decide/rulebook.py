@@ -29,7 +29,7 @@ from agent.decide.settings import (
     ZoneSettings,
 )
 from agent.decide.zones import Polygon, contains, ground_point
-from agent.domain import AlertChange, Answer, Ask, Track
+from agent.domain import AlertChange, Answer, Ask, Box, Track
 from wire.messages import AlertEvent, AlertState, AskReason, DecidedBy, Decision
 
 MAX_LIVE: Final = 500
@@ -137,7 +137,7 @@ class RuleBook:
             for track in tracks:
                 if not track.seen_now or track.label not in rule.labels:
                     continue
-                zone = _zone(rule, zones, track)
+                zone = _zone(rule, zones, track.box)
                 if rule.zones and zone is None:
                     continue
                 sightings = seen.get(track.id)
@@ -158,8 +158,8 @@ class RuleBook:
 
     def answer(self, answer: Answer, now: float) -> tuple[AlertChange, ...]:
         """Take in a verdict, in time or late; one that changes nothing or is about nothing known is only counted."""
-        alert = self._live.get(answer.alert_id)
-        if alert is None:
+        alert = None if answer.alert_id is None else self._live.get(answer.alert_id)
+        if alert is None and answer.alert_id is not None:
             alert = self._remembered.get(answer.alert_id, (0.0, None))[1]
         if alert is None:
             self.counts["answers_unknown"] += 1
@@ -257,6 +257,16 @@ class RuleBook:
                 alert.answered_by = record.decided_by
             changes += self._leave(alert, now, "the agent was restarted")
         return tuple(changes)
+
+    def take_aside(self, camera: str, label: str, box: Box, now: float, local: datetime) -> bool:
+        """Whether a question that decides no alert may be asked about this object; if so, it counts as asked.
+
+        It is held to what the rules' own questions are held to: the number a minute, and nothing that no rule looks
+        for just there and then, or of which a rule's pictures must not leave.
+        """
+        return any(self._concerns(rule, camera, label, box, local) for rule in self._rules.values()) and (
+            self._under_limit(now)
+        )
 
     # --- one track before one rule --------------------------------------------------------------------------------
 
@@ -372,7 +382,19 @@ class RuleBook:
     # --- questions and answers ------------------------------------------------------------------------------------
 
     def _may_ask(self, rule: RuleSettings, now: float) -> bool:
-        if rule.picture is PicturePolicy.NEVER or self._asking is None:
+        return rule.picture is not PicturePolicy.NEVER and self._under_limit(now)
+
+    def _concerns(self, rule: RuleSettings, camera: str, label: str, box: Box, local: datetime) -> bool:
+        return (
+            rule.picture is not PicturePolicy.NEVER
+            and label in rule.labels
+            and (not rule.cameras or camera in rule.cameras)
+            and (not rule.zones or _zone(rule, self._zones.get(camera, {}), box) is not None)
+            and applies(rule.schedule, local)
+        )
+
+    def _under_limit(self, now: float) -> bool:
+        if self._asking is None:
             return False
         while self._asked_at and now - self._asked_at[0] >= MINUTE_S:
             self._asked_at.popleft()
@@ -512,9 +534,9 @@ def _place(told: AlertChange) -> Place:
     return (told.rule, told.camera, told.zone, told.label)
 
 
-def _zone(rule: RuleSettings, zones: Mapping[str, Polygon], track: Track) -> str | None:
+def _zone(rule: RuleSettings, zones: Mapping[str, Polygon], box: Box) -> str | None:
     """The first of the rule's zones in which the object stands."""
     if not rule.zones:
         return None
-    point = ground_point(track.box)
+    point = ground_point(box)
     return next((name for name in rule.zones if name in zones and contains(zones[name], point)), None)

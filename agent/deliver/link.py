@@ -43,7 +43,7 @@ class LinkSettings(Settings):
         token_file: Holds the device's password; read again at each connection.
         token_env: The environment variable that holds it where there is no file.
         ca_file: Certificates to trust instead of the system's.
-        cert_file, key_file: The device's own certificate, where the broker asks for one.
+        cert_file, key_file: The device's own certificate, where the broker asks for one; its file may hold the key.
     """
 
     url: str = "mqtt://127.0.0.1:1883"
@@ -69,8 +69,8 @@ class LinkSettings(Settings):
 
     @model_validator(mode="after")
     def _pairs_fit(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            msg = "cert_file and key_file belong together: give both or none"
+        if self.key_file is not None and self.cert_file is None:
+            msg = "key_file needs a cert_file"
             raise ValueError(msg)
         if self.reconnect_min_s > self.reconnect_max_s:
             msg = "reconnect_min_s must not be over reconnect_max_s"

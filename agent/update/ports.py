@@ -63,11 +63,42 @@ class Prover(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """How the model that judges took over from the one before.
+
+    Attributes:
+        in_place: That one was closed first.
+        gap_ms: From its last answer to the first of the new one; None while there is none.
+    """
+
+    in_place: bool
+    gap_ms: float | None = None
+
+    def __str__(self) -> str:
+        """In words."""
+        how = "in place" if self.in_place else "beside the model before"
+        if self.gap_ms is None:
+            return f"opened {how}"
+        return f"opened {how}; {self.gap_ms:.0f} ms from the last answer of that one to its first"
+
+
 class LiveModel(Protocol):
     """The model that judges frames, and trials beside it. All calls may come from any thread."""
 
     def latency_ms(self) -> float | None:
         """Median inference time of the current model lately; None before it judged anything."""
+
+    def why_untried(self, candidate: Candidate, needed_mib: float | None) -> str | None:
+        """Why the candidate can't run beside the current model, in words; None where it can.
+
+        Args:
+            candidate: To be tried.
+            needed_mib: What its proof measured.
+
+        Raises:
+            CandidateRejected: That is seen without running it.
+        """
 
     def trial(self, candidate: Candidate, gates: Gates, cancelled: Callable[[], bool]) -> TrialFigures:
         """Run the candidate beside the current model on live frames, and wait for the result.
@@ -76,12 +107,20 @@ class LiveModel(Protocol):
             CandidateRejected: It failed a gate, or to run at all.
         """
 
-    def switch(self, candidate: Candidate) -> None:
-        """Let the candidate judge from the next frame on; no frame is lost.
+    def switch(self, candidate: Candidate, needed_mib: float | None) -> None:
+        """Let the candidate judge from the next frame on. No frame is lost, unless memory does not hold both.
+
+        Args:
+            candidate: To be opened.
+            needed_mib: What its proof measured; None where it was not proven since the start.
 
         Raises:
             CandidateRejected: It could not be opened; the current model goes on.
+            NoModelOpens: Nor could the current one be opened again; the agent ends.
         """
+
+    def handover(self) -> Handover | None:
+        """How the latest switch went; None before the first."""
 
     def watch(self, gates: Gates, cancelled: Callable[[], bool]) -> None:
         """Wait until the probation of the model that judges now is over.

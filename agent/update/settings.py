@@ -7,12 +7,16 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from agent.settings import Settings
+from agent.update.swap import Swap
 
 
 class UpdateSettings(Settings):
     """Bounds of an update, none of which the cloud can change.
 
     Attributes:
+        swap: How a model takes over: "beside" opens it while the current one goes on judging; "in-place" closes the
+            current one first, so that there are never two in memory, and leaves out the trial on live frames; "auto"
+            does so where the memory that is available is less than what the proof measured, with a margin.
         max_attempts: Crashes and failed downloads of one update; after them it is `failed`.
         max_crashes: Ends of the agent in probation that are forgiven, since they may be power cuts; one more brings
             the model before back.
@@ -24,6 +28,7 @@ class UpdateSettings(Settings):
         max_model_mib: Room that must be there on top of it before a download begins.
     """
 
+    swap: Swap = Swap.AUTO
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
     max_crashes: Annotated[int, Field(ge=0, le=10)] = 1
     max_restore_attempts: Annotated[int, Field(ge=1, le=100)] = 5

@@ -3,16 +3,20 @@
 The two models score differently, so each is asked only for what it calls worth a question or better (the lower end of
 its manifest's `uncertain`), and only for labels that a rule asks about. A quiet scene proves little: the trial then
 goes on for longer, and what it still has not seen is not held against the candidate.
+
+Agreement says how alike the two are, not which is right. Where the rollout lets the cloud be asked about what one
+finds and the other doesn't, its answers decide (`agent.update.disputes`): a candidate that is clearly wrong more
+often is refused however much it agrees, and one that is clearly right more often need not agree.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
-from agent.domain import Box
-from vision.estimates import pairs
+from agent.boxes import overlap
+from agent.update.disputes import MIN_IOU, Dispute, Object, Sample, Side, clearly_more
 from vision.detections import Detections
 from wire.updates import Gates, TrialFigures
 
@@ -21,13 +25,11 @@ ENOUGH_OBJECTS: Final = 10
 PATIENCE: Final = 4
 """In a quiet scene the trial lasts for as many times its frames."""
 
-Object = tuple[str, Box]
-
 
 def objects_in(detections: Detections, floor: float, labels: Collection[str]) -> list[Object]:
-    """Label and box of each detection that counts, highest score first."""
+    """Each detection that counts, highest score first."""
     return [
-        (label, (float(box[0]), float(box[1]), float(box[2]), float(box[3])))
+        Object(label, (float(box[0]), float(box[1]), float(box[2]), float(box[3])), float(score))
         for index, (box, score) in enumerate(zip(detections.boxes, detections.scores, strict=True))
         if score >= floor and (label := detections.label(index)) in labels
     ]
@@ -35,7 +37,18 @@ def objects_in(detections: Detections, floor: float, labels: Collection[str]) ->
 
 def matches(some: list[Object], others: list[Object]) -> int:
     """How many pairs of the same label overlap at an IoU of .5 or more, each object in one pair at most."""
-    return len(pairs(some, others))
+    pairs = [
+        (shared, i, j)
+        for i, one in enumerate(some)
+        for j, other in enumerate(others)
+        if one.label == other.label and (shared := overlap(one.box, other.box)) >= MIN_IOU
+    ]
+    left, right = set(range(len(some))), set(range(len(others)))
+    for _, i, j in sorted(pairs, reverse=True):
+        if i in left and j in right:
+            left.remove(i)
+            right.remove(j)
+    return len(some) - len(left)
 
 
 class Trial:
@@ -58,9 +71,14 @@ class Trial:
         self._candidate = 0
         self._current_ms: list[float] = []
         self._candidate_ms: list[float] = []
+        self._sample = Sample(gates.ask_disagreements, gates.shadow_frames)
+        self._asked = 0
+        self._right = dict.fromkeys(Side, 0)
 
-    def add(self, current: Detections, current_s: float, candidate: Detections, candidate_s: float) -> None:
-        """Take in one frame, judged by both."""
+    def add(
+        self, camera: str, current: Detections, current_s: float, candidate: Detections, candidate_s: float
+    ) -> list[Dispute]:
+        """Take in one frame, judged by both; what the cloud is to be asked about it."""
         seen = objects_in(current, self._floors[0], self._labels)
         found = objects_in(candidate, self._floors[1], self._labels)
         self._matched += matches(seen, found)
@@ -68,6 +86,14 @@ class Trial:
         self._candidate += len(found)
         self._current_ms.append(1000.0 * current_s)
         self._candidate_ms.append(1000.0 * candidate_s)
+        return self._sample.of(camera, seen, found)
+
+    def settle(self, asked: Iterable[tuple[Dispute, bool | None]]) -> None:
+        """Take in what was asked, each with whether the cloud saw the object there too; None where it did not say."""
+        for dispute, there in asked:
+            self._asked += 1
+            if there is not None:
+                self._right[dispute.side if there else dispute.side.other] += 1
 
     @property
     def over(self) -> bool:
@@ -85,6 +111,9 @@ class Trial:
             detections_current=round(self._current / max(1, frames), 4),
             latency_candidate_ms=round(statistics.median(self._candidate_ms or [0.0]), 3),
             latency_current_ms=round(statistics.median(self._current_ms or [0.0]), 3),
+            asked=self._asked,
+            candidate_right=self._right[Side.CANDIDATE],
+            current_right=self._right[Side.CURRENT],
         )
 
     def verdict(self) -> str | None:
@@ -95,6 +124,9 @@ class Trial:
                 f"it takes {figures.latency_candidate_ms:.0f} ms a frame beside {figures.latency_current_ms:.0f} ms "
                 f"of the current model, more than {gates.max_latency_ratio:g} times as long"
             )
+        right, wrong = figures.candidate_right, figures.current_right
+        if clearly_more(wrong, right):
+            return f"the cloud found it right in {right} of {right + wrong} disagreements with the current model"
         told = (
             f"it finds {figures.detections_candidate:.2f} objects a frame where the current model finds "
             f"{figures.detections_current:.2f}"
@@ -105,7 +137,7 @@ class Trial:
             return None
         if self._candidate < gates.min_detection_ratio * self._current:
             return f"{told}, less than {gates.min_detection_ratio:g} of them"
-        if figures.agreement < gates.min_agreement:
+        if figures.agreement < gates.min_agreement and not clearly_more(right, wrong):
             return f"it agrees with the current model by {figures.agreement:.2f}, less than {gates.min_agreement:g}"
         return None
 

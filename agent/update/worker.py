@@ -17,6 +17,7 @@ from agent.errors import (
     CandidateRejected,
     JudgeStuck,
     ModelStoreBroken,
+    NoModelOpens,
     NoRoom,
     ReleaseNotAllowed,
     ReleaseTooOld,
@@ -29,7 +30,7 @@ from agent.update.boot import back, refuges
 from agent.update.inbox import Inbox
 from agent.update.journal import Journal, UpdateParts
 from agent.update.machine import BEFORE_SWITCH, RESTING, TABLE, Event, move
-from agent.update.ports import Candidate
+from agent.update.ports import Candidate, Proof
 from agent.update.record import ReportedFacts, UpdateRecord, admitted
 from agent.update.schedule import backoff_s, opens_in_s
 from agent.update.settings import UpdateSettings
@@ -155,6 +156,9 @@ class UpdateWorker:
         except JudgeStuck as stuck:
             self._parts.note(stuck)
             self._parts.stuck(stuck)
+        except NoModelOpens as lost:
+            # The judging thread has ended over it, and ends the agent.
+            self._parts.note(lost)
 
     def _work(self) -> None:
         self._journal.tell()
@@ -277,6 +281,8 @@ class UpdateWorker:
             ref = self._admit(desired, desired.model)
             if ref is not None:
                 self._walk(desired, ref)
+        except (JudgeStuck, NoModelOpens):
+            raise
         except UpdateError as refused:
             self._went_wrong(refused)
 
@@ -329,16 +335,18 @@ class UpdateWorker:
             return
         candidate = self._verified(ref, candidate)
         self._journal.enter_kept(Event.VERIFIED)
-        self._parts.prover.prove(candidate, desired.gates, self._parts.live.latency_ms())
+        live = self._parts.live
+        proof = self._parts.prover.prove(candidate, desired.gates, live.latency_ms())
         if self._interrupted():
             return
-        if desired.gates.shadow_frames:
+        untried = live.why_untried(candidate, proof.memory_mib) if desired.gates.shadow_frames else None
+        if desired.gates.shadow_frames and untried is None:
             self._journal.enter_kept(Event.PROVEN)
-            trial = self._parts.live.trial(candidate, desired.gates, self._interrupted)
+            trial = live.trial(candidate, desired.gates, self._interrupted)
             if self._interrupted():
                 return
             self._journal.note(trial=trial)
-        self._install(ref)
+        self._install(ref, proof, untried or "")
 
     def _fetched(self, ref: ModelRef) -> Candidate | None:
         """The release where it is stored already; otherwise it is downloaded, and None."""
@@ -384,10 +392,10 @@ class UpdateWorker:
 
     # --- the switch and after -------------------------------------------------------------------------------
 
-    def _install(self, ref: ModelRef) -> None:
+    def _install(self, ref: ModelRef, proof: Proof, untried: str) -> None:
         before = self._journal.running
         models = self._parts.models
-        self._journal.enter_kept(Event.INSTALL, "", previous=before)
+        self._journal.enter_kept(Event.INSTALL, untried, previous=before)
         candidate = models.adopt(ref)
         try:
             models.point(ref, before)
@@ -399,14 +407,19 @@ class UpdateWorker:
             self._journal.enter(Event.HARM, f"{refused.name}: {refused.what}", harm=False)
             return
         try:
-            self._parts.live.switch(candidate)
+            self._parts.live.switch(candidate, proof.memory_mib)
         except CandidateRejected as rejected:
             self._parts.note(rejected)
             self._journal.enter(Event.HARM, f"it could not be switched to: {rejected.what}", harm=True)
             return
+        except (JudgeStuck, NoModelOpens) as lost:
+            # Only a restart helps, and it shall find the model before. Whose fault it was nobody knows: more likely
+            # that of the model that hangs, or of a device that is out of memory, than the candidate's.
+            self._journal.enter(Event.HARM, f"{lost.name}: {lost.what}", harm=False)
+            raise
         self._journal.running = ref
         self._journal.stop_counting()
-        self._journal.enter(Event.SWITCHED, "")
+        self._journal.enter(Event.SWITCHED, untried)
 
     def _probation(self) -> None:
         record = self._journal.record
@@ -422,7 +435,9 @@ class UpdateWorker:
             return
         if self._probation_cancelled():
             return
-        self._journal.enter(Event.PASSED, "")
+        handover = self._parts.live.handover()
+        told = ([] if handover is None else [str(handover)]) + [self._journal.record.reason]
+        self._journal.enter(Event.PASSED, "; ".join(filter(None, told)))
         self._collect()
 
     def _restore(self) -> None:
@@ -454,7 +469,7 @@ class UpdateWorker:
             if refuge.ref.digest == self._journal.running.digest:
                 return refuge.ref
             try:
-                self._parts.live.switch(refuge)
+                self._parts.live.switch(refuge, None)
             except CandidateRejected as rejected:
                 self._parts.note(rejected)
                 continue

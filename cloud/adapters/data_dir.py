@@ -19,12 +19,17 @@ SERVE_FILE: Final = "serve.json"
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where a running service is to be found; written to `serve.json`."""
+    """Where a running service is to be found; written to `serve.json`.
+
+    Attributes:
+        devices: Where devices call over HTTP or, with `tls`, HTTPS.
+    """
 
     http: str
     mqtt: str
     dashboard: str
     pid: int
+    devices: str
 
     def to_json(self) -> str:
         """One line."""
@@ -56,6 +61,11 @@ class DataDir:
     def registry(self) -> Path:
         """Releases, online keys, and the signed repository."""
         return self.root / "registry"
+
+    @property
+    def identity(self) -> Path:
+        """The authority, and the certificates under which the service is served."""
+        return self.root / "identity"
 
     def make(self) -> None:
         """Make it, for its owner's eyes only.
@@ -100,7 +110,7 @@ class DataDir:
         """What `serve.json` says; None where there is none that can be read."""
         try:
             said = json.loads((self.root / SERVE_FILE).read_text("utf-8"))
-            return Addresses(said["http"], said["mqtt"], said["dashboard"], said["pid"])
+            return Addresses(said["http"], said["mqtt"], said["dashboard"], said["pid"], said["devices"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -9,7 +9,8 @@ import asyncio
 import logging
 import random
 import socket
-from collections.abc import Sequence
+import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,11 +45,16 @@ UP: Final = tuple(channel for channel in Channel if channel.direction is Directi
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """How the cloud reaches its broker."""
+    """How the cloud reaches its broker.
+
+    Attributes:
+        tls: Makes the context of the next connection, from files that may have been renewed; None for plain text.
+    """
 
     host: str
     port: int
     password: str
+    tls: Callable[[], ssl.SSLContext] | None = None
 
 
 class _BoundedQueue(asyncio.Queue[aiomqtt.Message]):
@@ -194,6 +200,7 @@ class MqttLink:
             timeout=CONNECT_WITHIN_S,
             queue_type=_BoundedQueue,
             socket_options=(NO_DELAY,),
+            tls_context=None if self._settings.tls is None else await asyncio.to_thread(self._settings.tls),
         )
         client.pending_calls_threshold = MAX_UNACKED  # It only warns, and a batch acks many devices at once.
         # Before connecting: a session that is taken up again delivers at once.

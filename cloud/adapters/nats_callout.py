@@ -8,17 +8,21 @@ import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Protocol
 
 import nats
 import nats.errors
 import nkeys
+from cryptography import x509
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 
 from cloud.adapters.nats_claims import Connecting, Signer, admit, read_request, refuse
 from cloud.adapters.nats_config import AUTH_USER, SYSTEM_USER, BrokerSecrets
 from cloud.errors import CloudError, LinkLost, LinkRefused
+from cloud.identity.errors import CertificateRefused
 from cloud.ingest.ports import Counter
 from cloud.ports import Clock
 
@@ -33,11 +37,66 @@ _RECONNECT_S: Final = 0.1
 _MAX_REMEMBERED: Final = 100_000
 
 
+class Credentials(Protocol):
+    """Whom what a connection shows makes it."""
+
+    async def holder(self, who: Connecting) -> Holder | None:
+        """The device; None if nobody's, or revoked."""
+
+
 class TokenCheck(Protocol):
     """Who holds a token."""
 
     async def device_of(self, token: str) -> str | None:
         """The device whose token this is; None if nobody's, or revoked."""
+
+
+class CertificateCheck(Protocol):
+    """Whose a certificate is."""
+
+    async def bearer(self, certificate: x509.Certificate) -> tuple[str, datetime]:
+        """The device, and until when.
+
+        Raises:
+            CertificateRefused: Nobody who is welcome.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who is let in, and until when; None is as long as usual."""
+
+    device: str
+    until: datetime | None = None
+
+
+class TokenCredentials:
+    """The password is the device's token."""
+
+    def __init__(self, tokens: TokenCheck) -> None:
+        self._tokens = tokens
+
+    async def holder(self, who: Connecting) -> Holder | None:
+        """See `Credentials`."""
+        device = await self._tokens.device_of(who.password) if who.password else None
+        return None if device is None else Holder(device)
+
+
+class CertificateCredentials:
+    """TLS verified the device's certificate; a password counts for nothing."""
+
+    def __init__(self, certificates: CertificateCheck) -> None:
+        self._certificates = certificates
+
+    async def holder(self, who: Connecting) -> Holder | None:
+        """See `Credentials`."""
+        if who.certificate is None:
+            return None
+        try:
+            device, until = await self._certificates.bearer(x509.load_pem_x509_certificate(who.certificate.encode()))
+        except (CertificateRefused, ValueError):
+            return None
+        return Holder(device, until)
 
 
 class AccountKey:
@@ -65,14 +124,14 @@ class Callout:
         *,
         auth: NatsClient,
         system: NatsClient,
-        tokens: TokenCheck,
+        credentials: Credentials,
         signer: Signer,
         counter: Counter,
         clock: Clock,
     ) -> None:
         self._auth = auth
         self._system = system
-        self._tokens = tokens
+        self._credentials = credentials
         self._signer = signer
         self._counter = counter
         self._clock = clock
@@ -95,7 +154,7 @@ class Callout:
                 answer = await self._decide(who)
         except (TimeoutError, CloudError) as failed:
             self._counter.count("auth.failed")
-            log.error("a device was refused because its token could not be checked: %s", failed)  # noqa: TRY400
+            log.error("a device was refused because it could not be checked: %s", failed)  # noqa: TRY400
             answer = refuse(who, "try again", self._signer, self._now())
         await message.respond(answer)
 
@@ -119,11 +178,12 @@ class Callout:
         log.info("connection closed", extra={"device": device})
 
     async def _decide(self, who: Connecting) -> bytes:
-        device = await self._tokens.device_of(who.password) if who.password else None
-        if device is None:
-            return self._refused(who, "unknown", "no such token")
+        holder = await self._credentials.holder(who)
+        if holder is None:
+            return self._refused(who, "unknown", "it shows nothing that makes it a device which is welcome")
+        device = holder.device
         if who.user != device:
-            return self._refused(who, "user", "the user name is not the token's device")
+            return self._refused(who, "user", "the user name is not the device that it shows to be")
         if who.client_id != device:
             return self._refused(who, "client_id", "the client id is not the device's")
         self._inside[device] = (who.server, who.connection)
@@ -131,7 +191,8 @@ class Callout:
         if len(self._inside) > _MAX_REMEMBERED:
             self._inside.popitem(last=False)
         self._counter.count("auth.admitted")
-        return admit(who, device, self._signer, self._now())
+        until = None if holder.until is None else int(holder.until.timestamp())
+        return admit(who, device, self._signer, self._now(), until)
 
     def _refused(self, who: Connecting, kind: str, why: str) -> bytes:
         self._counter.count(f"auth.refused.{kind}")
@@ -148,7 +209,7 @@ async def open_callout(
     port: int,
     passwords: BrokerSecrets,
     signer: Signer,
-    tokens: TokenCheck,
+    credentials: Credentials,
     counter: Counter,
     clock: Clock,
 ) -> AsyncIterator[Callout]:
@@ -161,7 +222,9 @@ async def open_callout(
         _connected(port, AUTH_USER, passwords.auth) as auth,
         _connected(port, SYSTEM_USER, passwords.system) as system,
     ):
-        callout = Callout(auth=auth, system=system, tokens=tokens, signer=signer, counter=counter, clock=clock)
+        callout = Callout(
+            auth=auth, system=system, credentials=credentials, signer=signer, counter=counter, clock=clock
+        )
         await auth.subscribe(_SUBJECT, cb=callout.answer)
         await auth.flush()
         yield callout

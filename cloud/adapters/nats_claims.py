@@ -1,7 +1,8 @@
 """What the broker asks about a connection, and what it is told: signed claims, in the form that NATS wants. Pure.
 
-The broker sends the connection's user name, password and MQTT client id as a JWT. A device gets in when it is one
-and the same in all three: its user name is its client id is its device id, and the password is that device's token.
+The broker sends the connection's user name, password, MQTT client id and, over TLS, its verified certificate in a
+JWT. A device gets in when it is one and the same in all: its user name is its client id is its device id, and so is
+the name in its certificate or, where nothing is encrypted, whose token the password is.
 The answer is a JWT with the device's permissions, signed with a key that only this process holds.
 """
 
@@ -50,6 +51,10 @@ class _Options(_Part):
     password: str = Field(default="", alias="pass", repr=False)
 
 
+class _Tls(_Part):
+    verified_chains: tuple[tuple[str, ...], ...] = ()
+
+
 class _Server(_Part):
     id: str
 
@@ -59,6 +64,7 @@ class _Asked(_Part):
     server_id: _Server
     client_info: _Client
     connect_opts: _Options
+    client_tls: _Tls | None = None
 
 
 class _Claims(_Part):
@@ -72,6 +78,7 @@ class Connecting:
     Attributes:
         connection: The broker's number of the connection.
         user_key: Names the connection in the answer.
+        certificate: The leaf of the chain that TLS verified, PEM; None where there was none.
     """
 
     user: str
@@ -80,6 +87,7 @@ class Connecting:
     connection: int
     server: str
     user_key: str
+    certificate: str | None = None
 
     def __repr__(self) -> str:
         return f"Connecting(user={self.user!r}, client_id={self.client_id!r})"
@@ -106,16 +114,21 @@ def read_request(token: bytes) -> Connecting:
         connection=asked.client_info.id,
         server=asked.server_id.id,
         user_key=asked.user_nkey,
+        certificate=_leaf(asked.client_tls),
     )
 
 
-def admit(who: Connecting, device: str, signer: Signer, now: int) -> bytes:
-    """The answer that lets `device` in, to its own topics."""
+def _leaf(tls: _Tls | None) -> str | None:
+    return tls.verified_chains[0][0] if tls and tls.verified_chains and tls.verified_chains[0] else None
+
+
+def admit(who: Connecting, device: str, signer: Signer, now: int, until: int | None = None) -> bytes:
+    """The answer that lets `device` in, to its own topics, and not beyond `until`."""
     user = {
         "sub": who.user_key,
         "aud": DEVICES_ACCOUNT,
         "name": device,
-        "exp": now + LIFETIME_S,
+        "exp": now + LIFETIME_S if until is None else min(now + LIFETIME_S, until),
         "nats": {
             "type": "user",
             "version": 2,

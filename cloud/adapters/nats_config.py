@@ -42,18 +42,29 @@ class BrokerSecrets:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokerTls:
+    """Files in PEM; the broker reads them again on SIGHUP."""
+
+    ca_file: Path
+    cert_file: Path
+    key_file: Path
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerSettings:
     """Where the broker listens and keeps its sessions.
 
     Attributes:
         client_port: For the cloud's own connections, on loopback only.
         folder: Below it sessions, retained messages and the configuration.
+        tls: What MQTT is served under, and whose certificates are believed; None for plain text.
     """
 
     mqtt_host: str
     mqtt_port: int
     client_port: int
     folder: Path
+    tls: BrokerTls | None = None
 
 
 def render(settings: BrokerSettings, passwords: BrokerSecrets, issuer: str) -> str:
@@ -73,7 +84,7 @@ jetstream {{ store_dir: {json.dumps(str(settings.folder / "sessions"))}, max_fil
 mqtt {{
   host: {json.dumps(settings.mqtt_host)}, port: {settings.mqtt_port}
   max_ack_pending: {MAX_UNACKED}, ack_wait: "{_ACK_WAIT_S}s"
-}}
+{_tls(settings.tls)}}}
 accounts {{
   DEVICES: {{ jetstream: enabled, users: [ {{
     user: {CLIENT_ID}, password: {passwords.cloud},
@@ -88,3 +99,11 @@ authorization {{
   auth_callout {{ issuer: {issuer}, account: AUTH, auth_users: [ {AUTH_USER}, {SYSTEM_USER}, {CLIENT_ID} ] }}
 }}
 """
+
+
+def _tls(tls: BrokerTls | None) -> str:
+    if tls is None:
+        return ""
+    files = {"cert_file": tls.cert_file, "key_file": tls.key_file, "ca_file": tls.ca_file}
+    spelt = ", ".join(f"{name}: {json.dumps(str(path))}" for name, path in files.items())
+    return f'  tls {{ {spelt}, verify: true, min_version: "1.2", timeout: {AUTH_TIMEOUT_S} }}\n'

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import shutil
+import signal
 import sys
 from collections import deque
 from collections.abc import AsyncIterator
@@ -93,6 +94,11 @@ class Broker:
                 log.warning("the broker runs again")
             except BrokerFailed as failed:
                 log.error("%s", failed)  # noqa: TRY400 - an error of ours, its trace says nothing more
+
+    def read_again(self) -> None:
+        """Have it read its configuration again, and with it its certificates; connections stay."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGHUP)
 
     async def stop(self) -> None:
         """End it."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vision.estimates import Counts, pairs
 from vision.detections import Detections
+from vision.estimates import Counts, pairs
 from wire.audits import MAX_SIGHTINGS, Audit, LabelCounts, Sighting
 from wire.fields import Label
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from vision.estimates import Counts
 from vision.detections import Detections, Image
+from vision.estimates import Counts
 from wire.audits import Audit, AuditOutcome
 
 

@@ -18,25 +18,33 @@ from rich.table import Table
 
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import DataDir
-from cloud.cli.telling import output, told
+from cloud.cli.evaluation import accuracies, evalset_app, evaluate, evaluated, lines, summary
+from cloud.cli.evaluation import document as evaluation_document
+from cloud.cli.telling import errors, output, told
 from cloud.config import load_settings
 from cloud.registry import ceremony
-from cloud.registry.errors import KeyUnusable
+from cloud.registry.errors import EvaluationFailed, KeyUnusable
+from cloud.registry.evaluation.results import Evaluation
+from cloud.registry.evaluation.shelf import DEFAULT_SET, EvaluationSets
 from cloud.registry.keys import KeyFolder
 from cloud.registry.layout import RegistryFolder
 from cloud.registry.service import Registry, Release
 from cloud.registry.signing import sign_release
 from cloud.registry.staging import Overrides, read_labels, stage
+from vision.errors import VisionError
+from wire.model import Manifest
 from wire.updates import ModelRef
 
 KEYS_VARIABLE: Final = "VEDETTE_KEYS_PASSPHRASE"
 _MIN_PASSPHRASE: Final = 12
 
 model_app: Final = typer.Typer(
-    help="Models: import, sign, publish, list, show; and their keys.", no_args_is_help=True
+    help="Models: import, evaluate, sign, publish, list, show; and their keys.", no_args_is_help=True
 )
 keys_app: Final = typer.Typer(help="The keys that vouch for models.", no_args_is_help=True)
 model_app.add_typer(keys_app, name="keys")
+model_app.add_typer(evalset_app, name="evalset")
+model_app.command()(evaluate)
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
 DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
@@ -57,18 +65,29 @@ def import_(
     version: Annotated[str | None, typer.Option(help="Needed where there is no manifest.")] = None,
     licence: Annotated[str | None, typer.Option(help="Instead of the one in its manifest.")] = None,
     labels: Annotated[Path | None, typer.Option(help="A text file, one label a line.")] = None,
+    *,
+    evaluation: Annotated[
+        bool, typer.Option("--evaluate/--no-evaluate", help="On the evaluation set `default`, where there is one.")
+    ] = True,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """Take a model in: read it, run it once in a process of its own, and stage it for signing."""
     with told():
         overrides = Overrides(name, version, licence, None if labels is None else read_labels(labels))
-        manifest = stage(_folder(config, data_dir), source, overrides)
+        registry = _registry(config, data_dir)
+        manifest = stage(registry.folder, source, overrides)
+        found = _on_import(registry, manifest) if evaluation else None
         if as_json:
-            typer.echo(json.dumps({"name": manifest.name, "version": manifest.version, "digest": manifest.digest}))
+            told_so = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
+            extra = {} if found is None else {"evaluation": evaluation_document(found)}
+            typer.echo(json.dumps(told_so | extra))
             return
         output.print(f"{manifest.name} {manifest.version} is staged: {manifest.digest}, {manifest.size} bytes.")
+        if found is not None:
+            for heading, value in lines(found):
+                output.print(f"{heading}: {value}")
         output.print(f"Next: vedette model sign {manifest.name} {manifest.version} --keys DIR")
 
 
@@ -124,13 +143,15 @@ def list_(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
 ) -> None:
-    """Every release, and how far it is."""
+    """Every release, how far it is, and how accurate on each evaluation set."""
     with told():
-        releases = _registry(config, data_dir).releases()
+        registry = _registry(config, data_dir)
+        releases = registry.releases()
+        found = accuracies(registry, releases)
         if as_json:
-            typer.echo(json.dumps([_document(each) for each in releases]))
+            typer.echo(json.dumps([_document(each, found[_key(each)]) for each in releases]))
         elif releases:
-            output.print(_table(releases))
+            output.print(_table(releases, found))
         else:
             output.print("There is no model yet: vedette model import FILE")
 
@@ -145,11 +166,14 @@ def show(
 ) -> None:
     """What is known of one release."""
     with told():
-        release = _registry(config, data_dir).release(name, version)
+        registry = _registry(config, data_dir)
+        release = registry.release(name, version)
+        found = accuracies(registry, [release])[_key(release)]
         if as_json:
-            typer.echo(json.dumps(_document(release) | {"manifest": release.manifest.model_dump(mode="json")}))
+            manifest = release.manifest.model_dump(mode="json")
+            typer.echo(json.dumps(_document(release, found) | {"manifest": manifest}))
         else:
-            output.print(_details(release))
+            output.print(_details(release, found))
 
 
 @keys_app.command()
@@ -251,12 +275,29 @@ def _tell_ref(ref: ModelRef, done: str, *, as_json: bool) -> None:
         output.print(f"{ref.name} {ref.version} is {done} as release {ref.number}: {ref.digest}")
 
 
-def _document(release: Release) -> dict[str, object]:
+def _on_import(registry: Registry, manifest: Manifest) -> Evaluation | None:
+    """A model that fails here stays staged: a person decides what that means."""
+    if not any(each.name == DEFAULT_SET for each in EvaluationSets(registry.folder).all()):
+        return None
+    try:
+        return evaluated(registry, manifest.name, manifest.version, DEFAULT_SET)
+    except (EvaluationFailed, VisionError) as failed:
+        errors.print(f"not evaluated: {failed.what}", style="yellow")
+        errors.print(failed.mend)
+        return None
+
+
+def _key(release: Release) -> tuple[str, str]:
+    return release.ref.name, release.ref.version
+
+
+def _document(release: Release, evaluations: list[Evaluation]) -> dict[str, object]:
     return release.ref.model_dump(mode="json") | {
         "state": _state(release),
         "imported_at": release.imported_at.isoformat(),
         "size": release.size,
         "licence": release.licence,
+        "evaluations": [evaluation_document(each) for each in evaluations],
     }
 
 
@@ -264,17 +305,17 @@ def _state(release: Release) -> str:
     return "published" if release.published else "signed" if release.signed else "staged"
 
 
-def _table(releases: list[Release]) -> Table:
+def _table(releases: list[Release], found: dict[tuple[str, str], list[Evaluation]]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading in ("model", "version", "release", "state", "size", "licence", "digest"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("model", "version", "release", "state", "mAP50", "size", "licence", "digest"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "mAP50")
     for each in releases:
-        row = (each.ref.name, each.ref.version, _number(each), _state(each), _size(each), each.licence)
-        table.add_row(*row, each.ref.digest[:19])
+        row = (each.ref.name, each.ref.version, _number(each), _state(each), summary(found[_key(each)]))
+        table.add_row(*row, _size(each), each.licence, each.ref.digest[:19])
     return table
 
 
-def _details(release: Release) -> Table:
+def _details(release: Release, evaluations: list[Evaluation]) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     manifest = release.manifest
     rows = {
@@ -290,7 +331,7 @@ def _details(release: Release) -> Table:
         "licence": release.licence,
         "source": manifest.provenance.source,
     }
-    for name, value in rows.items():
+    for name, value in [*rows.items(), *(line for each in evaluations for line in lines(each))]:
         table.add_row(name, value)
     return table
 

@@ -84,6 +84,9 @@ def start(
     max_load_s: Annotated[float, typer.Option(help="To the first answer.")] = _GATES.max_load_s,
     max_latency_ratio: Annotated[float, typer.Option(help="Against before.")] = _GATES.max_latency_ratio,
     max_memory_mib: Annotated[float, typer.Option(help="Of the proving process.")] = _GATES.max_memory_mib,
+    ask_disagreements: Annotated[
+        int, typer.Option(help="Questions to the cloud in a device's trial, on what the two models disagree about.")
+    ] = _GATES.ask_disagreements,
     probation_frames: Annotated[int, typer.Option(help="Before it is committed.")] = _GATES.probation_frames,
     probation: Annotated[str, typer.Option(help="Before it is committed.")] = f"{_GATES.probation_s:g}s",
     max_error_share: Annotated[float, typer.Option(help="Of frames, in probation.")] = _GATES.max_error_share,
@@ -103,6 +106,7 @@ def start(
             "max_load_s": max_load_s,
             "max_latency_ratio": max_latency_ratio,
             "max_memory_mib": max_memory_mib,
+            "ask_disagreements": ask_disagreements,
             "probation_frames": probation_frames,
             "probation_s": read.seconds(probation, "--probation"),
             "max_error_share": max_error_share,

@@ -8,12 +8,37 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from cloud.adapters.data_dir import Addresses, DataDir
-from cloud.config import Settings
+from cloud.config import MQTT_PORT, MQTTS_PORT, Settings
+from cloud.doors import service_hosts
 from cloud.registry.layout import RegistryFolder
+from wire.identity import Claim
 
 ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
-DEFAULT_MQTT_PORT: Final[int] = Settings.model_fields["mqtt_port"].default
 DEFAULT_HTTP_PORT: Final[int] = Settings.model_fields["http_port"].default
+DEFAULT_DEVICE_PORT: Final[int] = Settings.model_fields["device_port"].default
+
+
+def device_addresses(settings: Settings, running: Addresses | None) -> tuple[str, str]:
+    """Where devices find HTTPS and MQTT: of the running service, or else by its settings."""
+    if running:
+        return running.devices, running.mqtt
+    host = service_hosts(settings)[0]
+    return _url("https", host, settings.device_port or DEFAULT_DEVICE_PORT), _url(
+        "mqtts", host, settings.broker_port or MQTTS_PORT
+    )
+
+
+def claim_text(claim: Claim) -> str:
+    """What an operator hands over: a command to paste on the device. The claim goes in by standard input."""
+    return f"""\
+On the device, before {claim.expires_at:%Y-%m-%d %H:%M} UTC, and once:
+
+vedette-agent enroll <<'CLAIM'
+{claim.spell()}
+CLAIM
+
+The key and certificate come into the folder `identity`; name it in the agent's settings: identity = "identity".
+Whoever has this claim can become {claim.device}: hand it over as you would a password."""
 
 
 def agent_snippet(device: str, settings: Settings, running: Addresses | None) -> str:
@@ -21,7 +46,7 @@ def agent_snippet(device: str, settings: Settings, running: Addresses | None) ->
 
     It names the addresses of the running service, or else those of its settings.
     """
-    mqtt = running.mqtt if running else _url("mqtt", settings.mqtt_host, settings.mqtt_port or DEFAULT_MQTT_PORT)
+    mqtt = running.mqtt if running else _url("mqtt", settings.mqtt_host, settings.broker_port or MQTT_PORT)
     http = running.http if running else _url("http", settings.http_host, settings.http_port or DEFAULT_HTTP_PORT)
     return f"""\
 # Save this as agent.toml, and the token beside it in the file `token`. Then:

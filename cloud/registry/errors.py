@@ -3,7 +3,7 @@
 RegistryError
 ├── RegistryMissing       no repository here yet
 ├── RegistryBroken        its files don't verify, or can't be read
-├── RegistryUnwritable    the disk refused; what was published stays as it was
+├── RegistryUnwritable    the disk refused a write or a read; what was published stays as it was
 ├── CeremonyRefused       keys or a repository are there already
 ├── KeyMissing            a key that is needed is in none of the folders
 ├── KeyUnusable           a key file can't be read with that passphrase
@@ -15,7 +15,16 @@ RegistryError
 ├── GroupExists           the group has its key
 ├── SourceRefused         what was to be imported is no release
 ├── TrialFailed           the model crashed, or took too long, in the process that tried it
-└── MlflowFailed          MLflow is not installed, or refused
+├── MlflowFailed          MLflow is not installed, or refused
+├── EvaluationSetRefused  an evaluation set is none: it labels nothing, or is too large
+│   ├── LabelsUnreadable  the labels are neither COCO's JSON nor MOT's lines
+│   ├── PictureAbsent     labels for a picture that is not there
+│   ├── PictureTorn       a picture that is cut off, or none
+│   ├── BoxOutside        a box that is not in its picture
+│   └── ClassUnknown      a box of a class that the labels don't name
+├── EvaluationSetExists   the name is another set's
+├── EvaluationSetUnknown  no such set
+└── EvaluationFailed      the model crashed, hung, or knows none of the set's labels
 """
 
 from __future__ import annotations
@@ -85,3 +94,39 @@ class TrialFailed(RegistryError):
 
 class MlflowFailed(RegistryError):
     """MLflow is not installed, or refused."""
+
+
+class EvaluationSetRefused(RegistryError):
+    """What was to be an evaluation set is none."""
+
+
+class LabelsUnreadable(EvaluationSetRefused):
+    """The labels are neither COCO's JSON nor MOT's lines."""
+
+
+class PictureAbsent(EvaluationSetRefused):
+    """There are labels for a picture that is not there."""
+
+
+class PictureTorn(EvaluationSetRefused):
+    """A picture is cut off, or is none."""
+
+
+class BoxOutside(EvaluationSetRefused):
+    """A box is not in its picture."""
+
+
+class ClassUnknown(EvaluationSetRefused):
+    """A box is of a class that the labels don't name."""
+
+
+class EvaluationSetExists(RegistryError):
+    """The name is another set's."""
+
+
+class EvaluationSetUnknown(RegistryError):
+    """There is no such evaluation set."""
+
+
+class EvaluationFailed(RegistryError):
+    """The model could not be run over the set."""

@@ -2,6 +2,9 @@
 
 A change is written to `pending/`, synced, and committed by renaming that folder to `committing/`. Then each file is
 moved into place, in order. Whoever comes next under the lock finishes a `committing/` and drops a `pending/`.
+
+What takes long is made in a scratch folder outside the lock, and renamed into place under it. A scratch folder whose
+maker died is known by its own lock, which the kernel let go, and is deleted by the next one that makes such a folder.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from cloud.registry.errors import RegistryBroken, RegistryUnwritable
 _PENDING: Final = "pending"
 _COMMITTING: Final = "committing"
 _PLAN: Final = "plan.json"
+_SCRATCH: Final = ".scratch-"
 
 NewFile = tuple[str, bytes | Path]
 """Where it goes, relative to the registry's folder, and its bytes, or a file on the disk that holds them."""
@@ -80,22 +84,59 @@ def told_as_ours(path: Path) -> Iterator[None]:
         yield
     except OSError as refused:
         raise RegistryUnwritable(
-            f"the registry can't write {refused.filename or path}: {refused.strerror}",
-            "Look at the disk's space and rights; what was published stays as it was.",
+            f"the disk refused {refused.filename or path}: {refused.strerror}",
+            "Look at the disk's space, health and rights, then do the same again. What was published is unharmed.",
         ) from None
 
 
 @contextmanager
 def alone_in(root: Path) -> Iterator[None]:
-    """Keep every other writer out, thread or process, with the leftovers of a crash cleared away."""
+    """Keep every other writer out, thread or process, with the leftovers of a crash cleared away.
+
+    Raises:
+        RegistryUnwritable: The disk refused, also in what is done inside.
+    """
     with told_as_ours(root):
         make_folders(root)
-        lock = (root / "lock").open("w")
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with told_as_ours(root):
+        with (root / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             _recover(root)
-        yield
+            yield
+
+
+@contextmanager
+def scratch_folder(root: Path) -> Iterator[Path]:
+    """A folder on the registry's disk, gone afterwards unless it was renamed; those of the dead go first.
+
+    Raises:
+        RegistryUnwritable: The disk refused.
+    """
+    with alone_in(root):
+        for left in root.glob(f"{_SCRATCH}*"):
+            _drop_if_dead(left)
+        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=root))
+        held = os.open(scratch, os.O_RDONLY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(held)
+
+
+def _drop_if_dead(scratch: Path) -> None:
+    try:
+        held = os.open(scratch, os.O_RDONLY)
+    except FileNotFoundError:  # Its maker has just come to an end.
+        return
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    else:
+        shutil.rmtree(scratch)
+    finally:
+        os.close(held)
 
 
 def commit(root: Path, files: Sequence[NewFile]) -> None:

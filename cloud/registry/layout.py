@@ -64,6 +64,15 @@ class RegistryFolder:
         """The online keys; never in a bundle."""
         return self.root / "keys"
 
+    @property
+    def evaluation_sets(self) -> Path:
+        """The labelled pictures that models are held against, a folder for each set."""
+        return self.root / "evaluation" / "sets"
+
+    def evaluations(self, name: str, version: str) -> Path:
+        """What the release came to on each evaluation set."""
+        return self.root / "evaluation" / "results" / name / version
+
     def staged(self, name: str, version: str) -> Path:
         """The release's `model.tflite` and `manifest.json` before it is published."""
         return self.root / "staged" / name / version

@@ -99,15 +99,17 @@ class Registry:
 
         Raises:
             RegistryBroken: The metadata does not verify.
+            RegistryUnwritable: The disk refused.
         """
-        view = View(self.folder) if self.exists else None
-        found = {} if view is None else self._published(view)
-        for file in self.folder.root.glob(f"staged/*/*/{MANIFEST_FILE}"):
-            key = (file.parent.parent.name, file.parent.name)
-            if key not in found:
-                signed = None if view is None else signed_release(self.folder, view, *key)
-                number = 0 if signed is None else signed.number
-                found[key] = self._release(load_manifest(file), number, file, signed=signed is not None)
+        with told_as_ours(self.folder.root):
+            view = View(self.folder) if self.exists else None
+            found = {} if view is None else self._published(view)
+            for file in self.folder.root.glob(f"staged/*/*/{MANIFEST_FILE}"):
+                key = (file.parent.parent.name, file.parent.name)
+                if key not in found:
+                    signed = None if view is None else signed_release(self.folder, view, *key)
+                    number = 0 if signed is None else signed.number
+                    found[key] = self._release(load_manifest(file), number, file, signed=signed is not None)
         return sorted(found.values(), key=lambda each: (each.ref.name, each.ref.number or 2**31, each.ref.version))
 
     def release(self, name: str, version: str) -> Release:
@@ -120,6 +122,21 @@ class Registry:
             if (each.ref.name, each.ref.version) == (name, version):
                 return each
         raise ReleaseUnknown(f"there is no release {name} {version}", "See what there is: vedette model list")
+
+    def files_of(self, name: str, version: str) -> dict[str, Path]:
+        """Where a release's files lie, published or staged, by the file's name in a model's folder.
+
+        Raises:
+            ReleaseUnknown: There is none.
+        """
+        view = View(self.folder) if self.exists else None
+        found: dict[str, Path] = {}
+        for file, path in targets_of(name, version).items():
+            entry = None if view is None else view.target(path)
+            found[file] = self.folder.staged(name, version) / file if entry is None else self._target_file(entry)
+        if not all(file.is_file() for file in found.values()):
+            raise ReleaseUnknown(f"there is no release {name} {version}", "See what there is: vedette model list")
+        return found
 
     def export(self, name: str, version: str, bundle: Path) -> None:
         """Copy a staged release and the public metadata for the machine with the offline keys.
@@ -135,7 +152,7 @@ class Registry:
         if bundle.exists() and any(bundle.iterdir()):
             raise ReleaseExists(f"{bundle} is not empty", "Name a folder that is new.")
         into = RegistryFolder(bundle)
-        with alone_in(self.folder.root), told_as_ours(bundle):
+        with alone_in(self.folder.root):
             shutil.copytree(self.folder.metadata, into.metadata, dirs_exist_ok=True)
             shutil.copytree(staged, into.staged(name, version))
 
@@ -294,7 +311,10 @@ class Registry:
             entry.verify_length_and_hashes(data)
             return GroupRelease.model_validate_json(data)
         except (OSError, ValueError, RepositoryError) as refused:
-            raise RegistryBroken(f"{file} is not the document that was signed: {refused}") from None
+            raise RegistryBroken(
+                f"{file} is not the document that was signed: {refused}",
+                "Look at the disk; else restore the registry's folder from a backup.",
+            ) from None
 
     def _published(self, view: View) -> dict[tuple[str, str], Release]:
         found: dict[tuple[str, str], Release] = {}
@@ -342,11 +362,10 @@ class Registry:
         current = {f"{each.version}.{name}" for name, each in meta.items()}
         current.add(f"{view.snapshot.signed.version}.snapshot.json")
         old = (now - _KEEP_OLD).timestamp()
-        with told_as_ours(self.folder.metadata):
-            for file in self.folder.metadata.glob("[1-9]*.json"):
-                keep = file.name in current or file.name.endswith(".root.json")
-                if not keep and file.stat().st_mtime < old:
-                    file.unlink()
+        for file in self.folder.metadata.glob("[1-9]*.json"):
+            keep = file.name in current or file.name.endswith(".root.json")
+            if not keep and file.stat().st_mtime < old:
+                file.unlink()
 
 
 def _check_grown(before: Targets, after: Targets, added: frozenset[str]) -> None:

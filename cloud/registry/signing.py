@@ -12,7 +12,7 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from cloud.registry.ceremony import PINNED_ROOT
 from cloud.registry.errors import KeyUnusable, RegistryBroken, ReleaseExists, ReleaseUnknown
-from cloud.registry.files import replace_durably
+from cloud.registry.files import replace_durably, told_as_ours
 from cloud.registry.keys import KeyFolder, Ledger, signers_for
 from cloud.registry.layout import RELEASES, RegistryFolder
 from cloud.registry.metadata import COMPACT, View, expiry, parsed, sign
@@ -58,39 +58,41 @@ def sign_release(
         ReleaseUnknown, ReleaseExists: Nothing is staged under the name; it is published already.
         RegistryBroken: The copy is not what it should be.
         KeyMissing, KeyUnusable: The key, or the folder's own records, can't be used.
+        RegistryUnwritable: The disk refused; what is signed by then may be signed again.
         ManifestInvalid: The staged files don't fit each other.
     """
-    view = View(folder, _pinned(offline[0].folder))  # 1
-    staged = folder.staged(name, version)
-    if not (staged / MANIFEST_FILE).is_file():
-        raise ReleaseUnknown(
-            f"no {name} {version} is staged in {folder.root}", "Import it: vedette model import FILE"
-        )
-    listed = {role: view.role(role).signed for role in view.bins().get_roles()}  # 2
-    manifest = load_manifest(staged / MANIFEST_FILE)
-    check_file(manifest, staged / MODEL_FILE)  # 3
-    paths = targets_of(name, version)
-    if (manifest.name, manifest.version) != (name, version):
-        raise RegistryBroken(f"what is staged as {name} {version} calls itself otherwise", "Import it again.")
-    if any(path in signed.targets for path in paths.values() for signed in listed.values()):
-        raise ReleaseExists(f"{name} {version} is published already", "Give the release another version.")
-    ledger = Ledger.open(offline[0].folder)
-    number = max([ledger.numbers.get(name, 0), *_numbers(name, listed.values())]) + 1  # 4
-    signers = signers_for(view.role("targets").signed.get_delegated_role(RELEASES), RELEASES, offline)
-    changed: dict[str, Targets] = {}
-    for file, path in paths.items():
-        role = view.bins().get_role_for_target(path)
-        changed[role] = listed[role]
-        listed[role].targets[path] = _target(path, staged / file, number)
-    for role, signed in changed.items():
-        signed.version = max(signed.version, ledger.versions.get(role, 0)) + 1
-        signed.expires = expiry(role, now)
-        ledger.versions[role] = signed.version
-    ledger.numbers[name] = number
-    ledger.save()  # 5
-    for role, signed in changed.items():
-        replace_durably(folder.signed(name, version) / f"{role}.json", sign(signed, signers).to_bytes(COMPACT))
-    return ModelRef(name=name, version=version, digest=manifest.digest, number=number)
+    with told_as_ours(folder.root):
+        view = View(folder, _pinned(offline[0].folder))  # 1
+        staged = folder.staged(name, version)
+        if not (staged / MANIFEST_FILE).is_file():
+            raise ReleaseUnknown(
+                f"no {name} {version} is staged in {folder.root}", "Import it: vedette model import FILE"
+            )
+        listed = {role: view.role(role).signed for role in view.bins().get_roles()}  # 2
+        manifest = load_manifest(staged / MANIFEST_FILE)
+        check_file(manifest, staged / MODEL_FILE)  # 3
+        paths = targets_of(name, version)
+        if (manifest.name, manifest.version) != (name, version):
+            raise RegistryBroken(f"what is staged as {name} {version} calls itself otherwise", "Import it again.")
+        if any(path in signed.targets for path in paths.values() for signed in listed.values()):
+            raise ReleaseExists(f"{name} {version} is published already", "Give the release another version.")
+        ledger = Ledger.open(offline[0].folder)
+        number = max([ledger.numbers.get(name, 0), *_numbers(name, listed.values())]) + 1  # 4
+        signers = signers_for(view.role("targets").signed.get_delegated_role(RELEASES), RELEASES, offline)
+        changed: dict[str, Targets] = {}
+        for file, path in paths.items():
+            role = view.bins().get_role_for_target(path)
+            changed[role] = listed[role]
+            listed[role].targets[path] = _target(path, staged / file, number)
+        for role, signed in changed.items():
+            signed.version = max(signed.version, ledger.versions.get(role, 0)) + 1
+            signed.expires = expiry(role, now)
+            ledger.versions[role] = signed.version
+        ledger.numbers[name] = number
+        ledger.save()  # 5
+        for role, signed in changed.items():
+            replace_durably(folder.signed(name, version) / f"{role}.json", sign(signed, signers).to_bytes(COMPACT))
+        return ModelRef(name=name, version=version, digest=manifest.digest, number=number)
 
 
 def signed_release(folder: RegistryFolder, view: View, name: str, version: str) -> SignedRelease | None:

@@ -16,7 +16,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from cloud.registry.errors import MlflowFailed, ReleaseExists, SourceRefused
-from cloud.registry.files import alone_in, make_folders, sync_folder, told_as_ours
+from cloud.registry.files import alone_in, make_folders, scratch_folder, sync_folder, told_as_ours
 from cloud.registry.layout import RegistryFolder
 from cloud.registry.signing import MANIFEST_FILE, MODEL_FILE
 from cloud.registry.trial import try_model
@@ -77,17 +77,15 @@ def stage(folder: RegistryFolder, source: str, overrides: Overrides) -> Manifest
         ReleaseExists: The name and version are another file's.
         RegistryUnwritable: The disk refused.
     """
-    with told_as_ours(folder.root):
-        make_folders(folder.root)
-    with _found(source) as file, _scratch(folder) as scratch:
+    with _found(source) as file, scratch_folder(folder.root) as scratch:
         given = _copy(file, scratch)
         read = try_model(scratch)
         data = _manifest_bytes(read, given, overrides)
         manifest = parse_manifest(data)
-        check_file(manifest, scratch / MODEL_FILE)
         with told_as_ours(scratch):
             (scratch / MANIFEST_FILE).write_bytes(data)
             _sync(scratch)
+            check_file(manifest, scratch / MODEL_FILE)
         with alone_in(folder.root):
             _settle(scratch, folder, manifest)
         return manifest
@@ -102,10 +100,9 @@ def _settle(scratch: Path, folder: RegistryFolder, manifest: Manifest) -> None:
             f"{manifest.name} {manifest.version} is staged with other bytes",
             f"Give this one another --version, or delete {place}.",
         )
-    with told_as_ours(place):
-        make_folders(place.parent)
-        scratch.rename(place)
-        sync_folder(place.parent)
+    make_folders(place.parent)
+    scratch.rename(place)
+    sync_folder(place.parent)
 
 
 def _manifest_bytes(read: Manifest, given: bytes | None, overrides: Overrides) -> bytes:
@@ -128,7 +125,13 @@ def _manifest_bytes(read: Manifest, given: bytes | None, overrides: Overrides) -
 @contextmanager
 def _found(source: str) -> Iterator[Path]:
     if not source.startswith(_MLFLOW):
-        yield _tflite(model_file(find_model(source)))
+        try:
+            found = _tflite(model_file(find_model(source)))
+        except OSError as refused:
+            raise SourceRefused(
+                f"{source} can't be read: {refused.strerror}", "Look at its disk and its rights."
+            ) from None
+        yield found
         return
     with tempfile.TemporaryDirectory(prefix="vedette-mlflow-") as downloads:
         yield _from_mlflow(source.removeprefix(_MLFLOW), Path(downloads))
@@ -160,17 +163,6 @@ def _from_mlflow(uri: str, downloads: Path) -> Path:
     if len(found) != 1:
         raise MlflowFailed(f"{uri} holds {len(found)} .tflite files", "Name the artifact itself in the URI.")
     return _tflite(found[0])
-
-
-@contextmanager
-def _scratch(folder: RegistryFolder) -> Iterator[Path]:
-    """A folder on the registry's disk, gone afterwards unless it was renamed."""
-    with told_as_ours(folder.root):
-        scratch = Path(tempfile.mkdtemp(prefix=".import-", dir=folder.root))
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _copy(file: Path, scratch: Path) -> bytes | None:

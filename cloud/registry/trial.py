@@ -7,14 +7,13 @@ or the error that refused it.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
+from cloud.registry.confinement import confine, crash, refusal, refused_as
 from cloud.registry.errors import TrialFailed
-from vision import errors
 from vision.detector import open_detector
 from vision.errors import VisionError
 from vision.manifest import parse_manifest
@@ -22,8 +21,6 @@ from wire.model import Manifest
 
 TRIAL_S: Final = 60.0
 """The larger of our own models opens and answers in a second; a Raspberry-class server takes ten times that."""
-_MAX_ADDRESS_BYTES: Final = 6 << 30
-_MAX_REASON: Final = 300
 
 
 def try_model(folder: Path, *, timeout_s: float = TRIAL_S) -> Manifest:
@@ -40,33 +37,18 @@ def try_model(folder: Path, *, timeout_s: float = TRIAL_S) -> Manifest:
         raise TrialFailed(f"the model took longer than {timeout_s:g} s to try", "Release a smaller model.") from None
     if ended.returncode == 0:
         return parse_manifest(ended.stdout, "the trial's answer")
-    raise _refusal(ended.stdout) or TrialFailed(_crash(ended), "Export the model again; a device would crash too.")
-
-
-def _refusal(said: bytes) -> VisionError | None:
-    try:
-        refusal = json.loads(said)
-        kind = getattr(errors, str(refusal["error"]))
-        return kind(str(refusal["what"]), str(refusal["mend"])) if issubclass(kind, VisionError) else None
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return None
-
-
-def _crash(ended: subprocess.CompletedProcess[bytes]) -> str:
-    if ended.returncode < 0:
-        return f"the model crashed the process that tried it (signal {-ended.returncode})"
-    last = (ended.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"])[-1]
-    return f"the process that tried the model failed: {last[:_MAX_REASON]}"
+    raise refused_as(ended.stdout) or TrialFailed(
+        crash(ended.returncode, ended.stderr), "Export the model again; a device would crash too."
+    )
 
 
 def main(folder: Path) -> int:
     """The child's part."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MAX_ADDRESS_BYTES, _MAX_ADDRESS_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    confine()
     try:
         detector = open_detector(folder)
     except VisionError as refused:
-        sys.stdout.write(json.dumps({"error": refused.name, "what": refused.what, "mend": refused.mend}))
+        sys.stdout.write(json.dumps(refusal(refused)))
         return 1
     sys.stdout.write(detector.manifest.model_dump_json())
     detector.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
@@ -10,6 +12,9 @@ from cloud.store.database import Database
 from cloud.store.schema import pictures, questions, verdicts
 from wire.codec import encode
 from wire.messages import Question, Verdict
+
+NO_ALERT: Final = ""
+"""In the column of a question that decides no alert; no alert has this id."""
 
 
 class QuestionStore:
@@ -32,7 +37,7 @@ class QuestionStore:
             {
                 "id": question.message_id,
                 "device": question.device,
-                "alert_id": question.alert_id,
+                "alert_id": question.alert_id or NO_ALERT,
                 "picture_key": picture_key,
                 "picture_bytes": picture_bytes,
                 "message": encode(question).decode(),
@@ -46,7 +51,7 @@ class QuestionStore:
             {
                 "question_id": verdict.question_id,
                 "device": verdict.device,
-                "alert_id": verdict.alert_id,
+                "alert_id": verdict.alert_id or NO_ALERT,
                 "late": verdict.late,
                 "message": encode(verdict).decode(),
             },

@@ -275,3 +275,26 @@ desired: Final = Table(
     Column("published", Boolean, nullable=False),
     Index(None, "published"),
 )
+
+claims: Final = Table(
+    "claims",
+    metadata,
+    Column("secret_sha256", String(64), primary_key=True),
+    Column("device", _Device, nullable=False),
+    Column("made_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("used_at", UtcTime),
+    Column("used_key", String(64)),
+    Index(None, "device"),
+)
+
+certificates: Final = Table(
+    "certificates",
+    metadata,
+    Column("serial", String(40), primary_key=True),
+    Column("device", _Device, nullable=False),
+    Column("issued_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("revoked_at", UtcTime),
+    Index(None, "device"),
+)

@@ -21,10 +21,9 @@ from cloud.web.questions import (
     DeviceMismatch,
     DoorSettings,
     RefusingRoute,
-    TokenRefused,
     TooManyRequests,
-    bearer_token,
     jpeg_body,
+    speaker,
 )
 from vision.estimates import Estimate
 from wire import codec
@@ -114,16 +113,12 @@ def audits_router(
     async def take(request: Request) -> Response:
         """A whole frame, drawn at random, with what the device said of it; answered with what the cloud says."""
         received_at = clock.monotonic()
-        device = await tokens.device_of(bearer_token(request))
-        if device is None:
-            raise TokenRefused(
-                "the token is not that of a device known here", "Enrol the device, or renew its token."
-            )
+        device = await speaker(request, tokens)
         if (wait_s := rate.wait_s(device, clock.monotonic())) > 0:
             raise TooManyRequests(wait_s)
         audit = _audit(request)
         if audit.device != device:
-            raise DeviceMismatch(f"the token is {device}'s, the audit {audit.device}'s", "Use the device's own.")
+            raise DeviceMismatch(f"{device} asks, the audit is {audit.device}'s", "Use the device's own identity.")
         picture = await jpeg_body(request, settings.body_timeout_s)
         outcome = await service.take(audit, picture, received_at)
         if outcome is not None:

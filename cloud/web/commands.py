@@ -18,10 +18,9 @@ from cloud.store.commands import CommandRecord, CommandStore, State
 from cloud.web.questions import (
     DoorSettings,
     RefusingRoute,
-    TokenRefused,
     TooManyRequests,
-    bearer_token,
     jpeg_body,
+    speaker,
 )
 from wire.commands import SNAPSHOTS_PATH, CommandName, Outcome
 from wire.fields import DEVICE_ID_PATTERN, ID_PATTERN
@@ -136,11 +135,7 @@ def commands_router(
     @router.put(SNAPSHOTS_PATH + "/{command_id}", status_code=204)
     async def keep_snapshot(command_id: HexId, request: Request) -> Response:
         """From the device that was asked, and while it is asked."""
-        device = await tokens.device_of(bearer_token(request))
-        if device is None:
-            raise TokenRefused(
-                "the token is not that of a device known here", "Enrol the device, or renew its token."
-            )
+        device = await speaker(request, tokens)
         if (wait_s := rate.wait_s(device, clock.monotonic())) > 0:
             raise TooManyRequests(wait_s)
         command = await commands.find(command_id)

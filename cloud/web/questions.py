@@ -25,6 +25,7 @@ from starlette.requests import ClientDisconnect
 
 from cloud.audit.errors import AuditNotYours
 from cloud.errors import BlobMissing, NotFound
+from cloud.identity.errors import ClaimRefused, SigningRefused
 from cloud.infer.errors import Overloaded
 from cloud.offload.errors import OffloadStopped, QuestionNotYours, TooManyQuestions
 from cloud.offload.pictures import AlertPictures
@@ -32,6 +33,7 @@ from cloud.offload.ports import TokenCheck
 from cloud.offload.rate import RateLimit
 from cloud.offload.service import OffloadService
 from cloud.ports import Clock
+from cloud.web.device_door import STATE
 from vision.errors import PictureUnreadable
 from wire import codec
 from wire.errors import MessageInvalid, VedetteError, WireError
@@ -90,10 +92,14 @@ class BodyTooSlow(RequestRefused):
     status = 408
 
 
-class PictureTooLarge(RequestRefused):
+class BodyTooLarge(RequestRefused):
     """The body is over the limit."""
 
     status = 413
+
+
+class PictureTooLarge(BodyTooLarge):
+    """The body is a picture over the limit."""
 
 
 class NotJpeg(RequestRefused):
@@ -115,6 +121,8 @@ class TooManyRequests(RequestRefused):
 # Errors of the layers below, as HTTP says them; any other `VedetteError` is our own trouble, 503: ask again.
 _STATUS: Final[tuple[tuple[type[VedetteError], int], ...]] = (
     (WireError, 400),
+    (SigningRefused, 400),
+    (ClaimRefused, 403),
     (QuestionNotYours, 409),
     (AuditNotYours, 409),
     (NotFound, 404),
@@ -140,12 +148,8 @@ def questions_router(
     rate = RateLimit(per_s=settings.requests_per_s, burst=settings.burst)
 
     async def admitted(request: Request) -> str:
-        """The device whose token the request carries, if it may ask now."""
-        device = await tokens.device_of(bearer_token(request))
-        if device is None:
-            raise TokenRefused(
-                "the token is not that of a device known here", "Enrol the device, or renew its token."
-            )
+        """The device that makes the request, if it may ask now."""
+        device = await speaker(request, tokens)
         wait_s = rate.wait_s(device, clock.monotonic())
         if wait_s > 0:
             raise TooManyRequests(wait_s)
@@ -158,7 +162,7 @@ def questions_router(
         question = _question(request)
         if question.device != device:
             raise DeviceMismatch(
-                f"the token is {device}'s, the question {question.device}'s", "Use the device's own."
+                f"the request is {device}'s, the question {question.device}'s", "Use the device's own identity."
             )
         picture = await jpeg_body(request, settings.body_timeout_s)
         verdict = await service.answer(question, picture, received_at)
@@ -226,6 +230,19 @@ def _json(status: int, body: bytes, headers: dict[str, str] | None = None) -> Re
     return Response(body, status, headers, "application/json")
 
 
+async def speaker(request: Request, tokens: TokenCheck) -> str:
+    """The device that makes the request: the one that the TLS door let in, else the one whose token it carries.
+
+    Raises:
+        TokenRefused: Nobody known.
+    """
+    certified: str | None = getattr(request.state, STATE, None)
+    device = certified or await tokens.device_of(bearer_token(request))
+    if device is None:
+        raise TokenRefused("the token is not that of a device known here", "Enrol the device, or renew its token.")
+    return device
+
+
 def bearer_token(request: Request) -> str:
     """The token that the request carries.
 
@@ -250,18 +267,33 @@ async def jpeg_body(request: Request, timeout_s: float) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "image/jpeg":
         raise NotJpeg("the body is not said to be image/jpeg", "Send a JPEG, and `Content-Type: image/jpeg`.")
-    too_large = PictureTooLarge(f"the picture is over the limit of {MAX_PICTURE_BYTES} bytes", "Send a smaller one.")
-    if _said_length(request) > MAX_PICTURE_BYTES:
+    try:
+        return await small_body(request, MAX_PICTURE_BYTES, timeout_s)
+    except BodyTooLarge:
+        raise PictureTooLarge(
+            f"the picture is over the limit of {MAX_PICTURE_BYTES} bytes", "Send a smaller one."
+        ) from None
+
+
+async def small_body(request: Request, limit: int, timeout_s: float) -> bytes:
+    """The body, of which no more than `limit` bytes are read.
+
+    Raises:
+        BodyTooLarge: It is larger, or says so.
+        BodyTooSlow: It did not arrive in time.
+    """
+    too_large = BodyTooLarge(f"the body is over the limit of {limit} bytes", "Send a smaller one.")
+    if _said_length(request) > limit:
         raise too_large
     body = bytearray()
     try:
         async with asyncio.timeout(timeout_s):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > MAX_PICTURE_BYTES:
+                if len(body) > limit:
                     raise too_large
     except TimeoutError:
-        raise BodyTooSlow(f"the picture took longer than {timeout_s:g} s to arrive", "Ask again.") from None
+        raise BodyTooSlow(f"the body took longer than {timeout_s:g} s to arrive", "Ask again.") from None
     return bytes(body)
 
 

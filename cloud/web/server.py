@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request
@@ -16,8 +17,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from cloud.errors import BlobMissing, DeviceUnknown, NotFound, PortTaken
+from cloud.web.device_door import CertificateProtocol
 from cloud.web.doorway import LOOPBACK_NAMES, Doorway
 from wire.errors import VedetteError
 from wire.messages import Refusal
@@ -76,10 +79,43 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         yield taken
 
 
-class HttpServer(uvicorn.Server):
-    """Serves on a socket until told to stop; signals are the composition root's business."""
+class ServerTls(Protocol):
+    """Files in PEM."""
 
-    def __init__(self, application: FastAPI) -> None:
+    @property
+    def ca_file(self) -> Path:
+        """Whose certificates are verified."""
+
+    @property
+    def cert_file(self) -> Path:
+        """The service's own."""
+
+    @property
+    def key_file(self) -> Path:
+        """Its key."""
+
+
+class HttpServer(uvicorn.Server):
+    """Serves on a socket until told to stop; signals are the composition root's business.
+
+    Args:
+        application: What is served.
+        tls: Under which certificate, and whose certificates are verified where one is shown; None for plain text.
+    """
+
+    def __init__(self, application: ASGIApp, tls: ServerTls | None = None) -> None:
+        self._tls = tls
+        encrypted: dict[str, Any] = (
+            {}
+            if tls is None
+            else {
+                "ssl_certfile": tls.cert_file,
+                "ssl_keyfile": tls.key_file,
+                "ssl_ca_certs": str(tls.ca_file),
+                "ssl_cert_reqs": ssl.CERT_OPTIONAL,
+                "http": CertificateProtocol,
+            }
+        )
         super().__init__(
             uvicorn.Config(
                 application,
@@ -90,8 +126,14 @@ class HttpServer(uvicorn.Server):
                 proxy_headers=False,
                 timeout_graceful_shutdown=_GRACE_S,
                 h11_max_incomplete_event_size=32 * 1024,
+                **encrypted,
             )
         )
+
+    def renew(self) -> None:
+        """Read the certificate again: connections from now on are under the new one."""
+        if self._tls is not None and self.config.ssl is not None:
+            self.config.ssl.load_cert_chain(self._tls.cert_file, self._tls.key_file)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -13,25 +13,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.app.asides import AsideSettings
 from agent.app.live_model import Model, PipelineLiveModel, judging_floor
+from agent.capture.slots import FrameSlots
 from agent.decide.masks import MaskFilter
 from agent.decide.rulebook import RuleBook
-from agent.decide.settings import AskPolicySettings, RuleSettings
+from agent.decide.settings import AskPolicySettings, MaskSettings, RuleSettings
 from agent.deliver.faults import Faults
 from agent.detect.settings import DetectSettings
-from agent.domain import Frame, Track
-from agent.errors import CandidateRejected, JudgeStuck
+from agent.domain import Answer, Ask, Frame, Track
+from agent.errors import CandidateRejected, JudgeStuck, NoModelOpens
 from agent.pipeline import FAILURES_IN_A_ROW, TAKE_BACK_S, Inbox, Lane, Pipeline
 from agent.track.settings import TrackSettings
 from agent.track.tracker import Tracker
 from agent.update.ports import Candidate
 from agent.update.probation import STALLED_S
+from agent.update.swap import Swap
 from tests.agent.deliver.samples import DIGEST, WALL, ManualClock, boot, change, outbox
 from vision.detections import Detections, Image, no_detections
 from vision.errors import InferenceFailed, ModelRefused
 from wire.audits import Audit, AuditOutcome, FrameKind, LabelCounts
 from wire.codec import decode
-from wire.messages import Alert
+from wire.messages import Alert, AskReason, DecidedBy, Decision
 from wire.model import Manifest, OutputKind
 from wire.updates import Gates, ModelRef
 
@@ -127,15 +130,45 @@ class OneFrameSupply:
             self._wake.notify_all()
 
 
+class OnlookerOf:
+    """Passes all on; for tests that listen in."""
+
+    def __init__(self, live: PipelineLiveModel) -> None:
+        self._live = live
+
+    def judged(self, frame: Frame, detections: Detections, inference_s: float) -> None:
+        self._live.judged(frame, detections, inference_s)
+
+    def failed(self, failure: InferenceFailed) -> None:
+        self._live.failed(failure)
+
+    def skipped(self) -> None:
+        self._live.skipped()
+
+
 class Nowhere:
     def record(self, changes: object) -> object:
+        return None
+
+
+class HeldAsker:
+    """Keeps what is asked, for the test to answer."""
+
+    def __init__(self) -> None:
+        self.asks: list[tuple[Ask, Frame]] = []
+
+    def submit(self, ask: Ask, frame: Frame) -> bool:
+        self.asks.append((ask, frame))
+        return True
+
+    def submit_picture(self, change: object, frame: Frame) -> None:
         return None
 
 
 class Stage:
     """A camera, a pipeline with its thread, and the live model that looks on."""
 
-    def __init__(self) -> None:
+    def __init__(self, swap: Swap = Swap.AUTO) -> None:
         self.clock = ManualClock()
         self.frames = OneFrameSupply()
         self.inbox = Inbox(self.frames.wake)
@@ -144,9 +177,16 @@ class Stage:
         self.adopted: list[tuple[str, str]] = []
         self.captured = 0
         self.judged: list[int] = []
+        self.shelf["old"] = self.old
+        self.on_open: Callable[[str], None] | None = None
+        self.most_open = 1
+        self.memory_left: float | None = None
+        self.asker = HeldAsker()
+        numbers = itertools.count(1)
         self.live = PipelineLiveModel(
             inbox=self.inbox,
             model=self.old,
+            source=candidate(self.old),
             settings=DetectSettings(),
             low_score=0.2,
             labels=lambda: ["person"],
@@ -154,6 +194,9 @@ class Stage:
             adopted=self._adopted,
             clock=self.clock,
             open_model=self._open,
+            swap=swap,
+            memory_left=lambda: self.memory_left,
+            asides=AsideSettings(lambda: f"{next(numbers):032x}", 2.0),
         )
         ids = itertools.count()
         self.lane = Lane(Tracker(TrackSettings()), MaskFilter((), "yard"))
@@ -163,10 +206,14 @@ class Stage:
             detector=self.old,
             lanes={"yard": self.lane},
             rules=RuleBook(
-                (RuleSettings(name="people", labels=("person",)),), (), None, (0.3, 0.6), lambda: f"{next(ids):032x}"
+                (RuleSettings(name="people", labels=("person",)),),
+                (),
+                AskPolicySettings(max_per_minute=6000),
+                (0.3, 0.6),
+                lambda: f"{next(ids):032x}",
             ),
             outbox=Nowhere(),
-            asker=None,
+            asker=self.asker,
             clock=self.clock,
             faults=Faults(),
             min_score=0.2,
@@ -178,12 +225,20 @@ class Stage:
 
     def _open(self, settings: DetectSettings) -> Model:
         name = Path(settings.model).name
+        if self.on_open is not None:
+            self.on_open(name)
         if name not in self.shelf:
             raise ModelRefused(f"{settings.model} has no head", "Give another.")
-        return self.shelf[name]
+        model = self.shelf[name]
+        model.closed = False
+        self.most_open = max(self.most_open, self.open_models())
+        return model
+
+    def open_models(self) -> int:
+        return sum(not model.closed for model in self.shelf.values())
 
     def offers(self, **traits: object) -> Candidate:
-        made = FakeModel("new", self.clock, **traits)  # type: ignore[arg-type]
+        made = FakeModel("new", self.clock, closed=True, **traits)  # type: ignore[arg-type]
         self.shelf["new"] = made
         return candidate(made)
 
@@ -296,7 +351,7 @@ def test_a_trial_that_is_left_out_opens_nothing(stage: Stage) -> None:
 def test_a_switch_happens_between_two_frames_and_loses_none(stage: Stage) -> None:
     with stage.running() as worker:
         settled(stage, 10)
-        worker.submit(stage.live.switch, stage.offers()).result(10)
+        worker.submit(stage.live.switch, stage.offers(), None).result(10)
         stage.show(10)
         stage.show()
     assert stage.adopted == [("new", "judge")]
@@ -309,13 +364,13 @@ def test_a_switch_happens_between_two_frames_and_loses_none(stage: Stage) -> Non
 def test_what_can_not_be_opened_or_is_another_file_changes_nothing(stage: Stage) -> None:
     good = stage.offers()
     other = Candidate(good.ref.model_copy(update={"digest": digest("other")}), good.folder)
-    for call in (lambda one: stage.live.trial(one, GATES, NEVER), stage.live.switch):
+    for call in (lambda one: stage.live.trial(one, GATES, NEVER), lambda one: stage.live.switch(one, None)):
         with pytest.raises(CandidateRejected, match=r"not sha256:"):
             call(other)
         assert stage.new.closed
     stage.shelf.clear()
     with pytest.raises(CandidateRejected, match=r"ModelRefused: .*has no head"):
-        stage.live.switch(good)
+        stage.live.switch(good, None)
     assert stage.adopted == []
     assert not stage.old.closed
 
@@ -323,7 +378,7 @@ def test_what_can_not_be_opened_or_is_another_file_changes_nothing(stage: Stage)
 def test_a_judge_that_never_comes_back_is_named(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.app.live_model.SWITCH_S", 0.01)
     with pytest.raises(JudgeStuck, match="can't be switched"):
-        stage.live.switch(stage.offers())
+        stage.live.switch(stage.offers(), None)
     assert stage.new.closed
     with stage.running():
         settled(stage, 3)
@@ -333,7 +388,7 @@ def test_a_judge_that_never_comes_back_is_named(stage: Stage, monkeypatch: pytes
 def probation_of(stage: Stage, frames_before: int = 60, **traits: object) -> Future[None]:
     with stage.running() as worker:
         settled(stage, frames_before)
-        worker.submit(stage.live.switch, stage.offers(**traits)).result(10)
+        worker.submit(stage.live.switch, stage.offers(**traits), None).result(10)
         done = worker.submit(stage.live.watch, GATES, NEVER)
         stage.show_until(done)
     return done
@@ -371,11 +426,11 @@ def test_a_judge_that_hangs_in_probation_is_seen_from_outside(stage: Stage) -> N
 def test_a_failing_model_does_not_end_the_run_before_it_can_be_taken_back(stage: Stage) -> None:
     with stage.running() as worker:
         settled(stage, 5)
-        worker.submit(stage.live.switch, stage.offers(failure=InferenceFailed("broken"))).result(10)
+        worker.submit(stage.live.switch, stage.offers(failure=InferenceFailed("broken")), None).result(10)
         stage.show(FAILURES_IN_A_ROW + 10)
-        back = FakeModel("back", stage.clock)
+        back = FakeModel("back", stage.clock, closed=True)
         stage.shelf["back"] = back
-        worker.submit(stage.live.switch, candidate(back)).result(10)
+        worker.submit(stage.live.switch, candidate(back), None).result(10)
         settled(stage, 5)
     assert back.seen >= 5
 
@@ -435,6 +490,239 @@ def test_an_alert_names_the_model_that_judged_when_it_was_decided(tmp_path: Path
     told = [decode(Alert, queued.payload).model_digest for queued in kept.after(0, 10)]
     kept.close()
     assert told == [DIGEST, digest("new")]
+
+
+# --- one model at a time ---
+
+
+@pytest.fixture
+def small() -> Stage:
+    return Stage(Swap.IN_PLACE)
+
+
+def test_a_swap_in_place_never_holds_two_models_and_goes_on_with_the_new_one(small: Stage) -> None:
+    by: list[str] = []
+    with small.running() as worker:
+        settled(small, 10)
+        small.offers()
+        small.on_open = lambda name: by.append(f"{name} by {threading.current_thread().name}")
+        worker.submit(small.live.switch, candidate(small.new), None).result(10)
+        settled(small, 10)
+    assert by == ["new by judge"]
+    assert small.most_open == small.open_models() == 1
+    assert small.adopted == [("new", "judge")]
+    assert small.old.seen + small.new.seen == small.captured
+    assert set(small.new.asked_from) == {0.25}
+
+
+def test_while_no_model_is_open_the_newest_frame_waits(small: Stage) -> None:
+    """Real slots: what comes during the swap is captured, and the last of it is judged."""
+    slots = FrameSlots()
+    slot = slots.add("yard")
+    judged: list[int] = []
+
+    def come(*indices: int) -> None:
+        for index in indices:
+            slot.put(Frame("yard", index, IMAGE, small.clock.monotonic()))
+
+    class Seen(OnlookerOf):
+        def judged(self, frame: Frame, detections: Detections, inference_s: float) -> None:
+            super().judged(frame, detections, inference_s)
+            judged.append(frame.index)
+            if frame.index == 0:
+                swap.set()
+            if frame.index == 9:
+                small.pipeline.stop()
+
+    swap = threading.Event()
+    small.pipeline._frames = slots
+    small.pipeline._onlooker = Seen(small.live)
+    small.inbox._wake = slots.wake
+    new = small.offers()
+    small.on_open = lambda _: come(*range(1, 10))
+    judge = threading.Thread(target=small.pipeline.run, name="judge", daemon=True)
+    judge.start()
+    come(0)
+    assert swap.wait(10)
+    small.live.switch(new, None)
+    judge.join(10)
+    assert not judge.is_alive()
+    assert judged == [0, 9]
+
+
+def test_a_swap_in_place_that_fails_goes_on_with_the_model_before(small: Stage) -> None:
+    with small.running() as worker:
+        settled(small, 5)
+        small.offers()
+        refused = candidate(small.shelf.pop("new"))
+        with pytest.raises(CandidateRejected, match=r"it can't be opened: ModelRefused: .*has no head"):
+            worker.submit(small.live.switch, refused, None).result(10)
+        settled(small, 5)
+    assert not small.old.closed
+    assert small.adopted == [("old", "judge")]
+    assert small.old.seen == small.captured
+    assert small.most_open == 1
+
+
+def test_where_neither_model_opens_it_is_named_and_the_judge_ends(small: Stage) -> None:
+    ended: list[NoModelOpens] = []
+
+    def run() -> None:
+        try:
+            small.pipeline.run()
+        except NoModelOpens as lost:
+            ended.append(lost)
+
+    judge = threading.Thread(target=run, name="judge", daemon=True)
+    judge.start()
+    settled(small, 5)
+    gone = candidate(FakeModel("new", small.clock))
+    del small.shelf["old"]
+    with pytest.raises(
+        NoModelOpens, match=r"/models/new has no head; nor can the model before: .*/models/old has no"
+    ):
+        small.live.switch(gone, None)
+    judge.join(10)
+    assert not judge.is_alive()
+    assert len(ended) == 1
+    assert small.old.closed
+
+
+@pytest.mark.parametrize(("left", "most_open"), [(131.9, 1), (132.0, 2), (None, 2)])
+def test_auto_goes_by_the_memory_that_is_left(stage: Stage, left: float | None, most_open: int) -> None:
+    stage.memory_left = left
+    with stage.running() as worker:
+        settled(stage, 5)
+        worker.submit(stage.live.switch, stage.offers(), 100.0).result(10)
+        settled(stage, 5)
+    assert stage.most_open == most_open
+    assert stage.adopted == [("new", "judge")]
+    assert stage.open_models() == 1
+
+
+def test_the_gap_of_a_switch_is_from_the_last_answer_to_the_first(small: Stage) -> None:
+    judged = threading.Semaphore(0)
+
+    class Counting(OnlookerOf):
+        def judged(self, frame: Frame, detections: Detections, inference_s: float) -> None:
+            super().judged(frame, detections, inference_s)
+            judged.release()
+
+    small.pipeline._onlooker = Counting(small.live)
+    assert small.live.handover() is None
+    with small.running() as worker:
+        small.show()
+        assert judged.acquire(timeout=10)
+        new = small.offers()
+        small.on_open = lambda _: small.clock.advance(0.5)
+        worker.submit(small.live.switch, new, None).result(10)
+        assert str(small.live.handover()) == "opened in place"
+        small.show()
+        assert judged.acquire(timeout=10)
+    handover = small.live.handover()
+    assert handover is not None
+    # The swap, the next frame's coming a tenth later, and its inference; nothing in between.
+    assert handover.gap_ms == pytest.approx(1000 * (0.5 + 0.1 + LATENCY_S))
+    assert str(handover) == "opened in place; 610 ms from the last answer of that one to its first"
+
+
+def test_without_memory_for_two_there_is_no_trial_and_labels_are_checked_all_the_same(
+    small: Stage, tmp_path: Path
+) -> None:
+    new = small.offers()
+    folder = Candidate(new.ref, tmp_path)
+    (tmp_path / "manifest.json").write_text(small.new.manifest.model_dump_json(), "utf-8")
+    assert small.live.why_untried(folder, 100.0) == 'no trial on live frames: updates.swap is "in-place"'
+    small.offers(labels=("car",))
+    (tmp_path / "manifest.json").write_text(small.new.manifest.model_dump_json(), "utf-8")
+    with pytest.raises(CandidateRejected, match="does not know what rules look for: person"):
+        small.live.why_untried(folder, 100.0)
+    (tmp_path / "manifest.json").write_text("{", "utf-8")
+    with pytest.raises(CandidateRejected, match="its manifest can't be read"):
+        small.live.why_untried(folder, 100.0)
+    assert small.most_open == 1
+
+
+def test_a_trial_is_run_where_memory_allows_it(stage: Stage) -> None:
+    stage.memory_left = 1000.0
+    assert stage.live.why_untried(stage.offers(), 100.0) is None
+
+
+# --- asking what two models disagree about ---
+
+ASKING = GATES.model_copy(update={"ask_disagreements": 6, "min_agreement": 0.9})
+
+
+def tried_with_answers(stage: Stage, decision: Decision | None, **traits: object) -> Future[object]:
+    """A trial in which the cloud says the same of every object in question; None: it never answers."""
+    answered = 0
+    with stage.running() as worker:
+        done = worker.submit(stage.live.trial, stage.offers(**traits), ASKING, NEVER)
+        for _ in range(5000):
+            if done.done():
+                break
+            stage.show()
+            for ask, _ in stage.asker.asks[answered:]:
+                answered += 1
+                if decision is not None:
+                    assert stage.live.heard(answer_to(ask, decision))
+        else:
+            pytest.fail("it is not over")
+    return done
+
+
+def answer_to(ask: Ask, decision: Decision) -> Answer:
+    return Answer(ask.id, ask.alert_id, decision, ask.label, 0.9, ask.box, DecidedBy.CLOUD, "large 1", "")
+
+
+def test_a_candidate_that_finds_more_and_is_right_need_not_agree(stage: Stage) -> None:
+    figures = tried_with_answers(stage, Decision.CONFIRMED, people=10).result()
+    assert (figures.asked, figures.candidate_right, figures.current_right) == (6, 6, 0)
+    assert figures.agreement < ASKING.min_agreement
+    asks = [ask for ask, _ in stage.asker.asks]
+    assert {ask.reason for ask in asks} == {AskReason.DISAGREEMENT}
+    assert {ask.alert_id for ask in asks} == {None}
+    assert {ask.model_digest for ask in asks} == {digest("new")}, "it names the model that found it"
+    assert len({ask.box for ask in asks}) == 6, "no object is asked about twice"
+    assert stage.old.seen == stage.captured
+
+
+def test_a_candidate_that_finds_more_and_is_wrong_is_refused(stage: Stage) -> None:
+    with pytest.raises(CandidateRejected, match="the cloud found it right in 0 of 6 disagreements with the current"):
+        tried_with_answers(stage, Decision.RETRACTED, people=10).result()
+
+
+def test_a_candidate_that_misses_what_is_there_is_refused(stage: Stage) -> None:
+    stage.old.people = 10
+    with pytest.raises(CandidateRejected, match="the cloud found it right in 0 of 6"):
+        tried_with_answers(stage, Decision.CONFIRMED, people=4).result()
+    assert {ask.model_digest for ask, _ in stage.asker.asks} == {digest("old")}
+
+
+def test_without_answers_the_gates_decide_as_they_did(stage: Stage) -> None:
+    with pytest.raises(CandidateRejected, match="it agrees with the current model by"):
+        tried_with_answers(stage, None, people=10).result()
+
+
+def test_an_answer_that_comes_after_the_trial_is_nobodys(stage: Stage) -> None:
+    tried_with_answers(stage, Decision.CONFIRMED, people=10)
+    assert not stage.live.heard(answer_to(stage.asker.asks[0][0], Decision.CONFIRMED))
+
+
+def test_nothing_is_asked_where_masks_hide_it(stage: Stage) -> None:
+    polygon = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    stage.lane.masks = MaskFilter((MaskSettings(camera="yard", polygon=polygon),), "yard")
+    with pytest.raises(CandidateRejected, match="it agrees"):
+        tried_with_answers(stage, Decision.CONFIRMED, people=10).result()
+    assert stage.asker.asks == []
+
+
+def test_nothing_is_asked_where_the_rollout_does_not_say_so(stage: Stage) -> None:
+    with stage.running() as worker:
+        done = worker.submit(stage.live.trial, stage.offers(people=10), GATES, NEVER)
+        stage.show_until(done)
+    assert done.result().asked == 0
+    assert stage.asker.asks == []
 
 
 def audited(stage: Stage, model: FakeModel, frames: int, matched: int) -> None:

@@ -103,8 +103,9 @@ class ListAsker:
         self.asks: list[tuple[Ask, Frame]] = []
         self.pictures: list[tuple[AlertChange, Frame]] = []
 
-    def submit(self, ask: Ask, frame: Frame) -> None:
+    def submit(self, ask: Ask, frame: Frame) -> bool:
         self.asks.append((ask, frame))
+        return True
 
     def submit_picture(self, change: AlertChange, frame: Frame) -> None:
         self.pictures.append((change, frame))

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from bench.accuracy import average_precision, read_detections, read_mot
+from bench.accuracy import average_precision, read_detections, read_truths
 
 MOT = """1,1,10,10,20,40,1,0,0,0
 1,2,60,10,20,40,0,0,0,0
@@ -13,7 +13,7 @@ MOT = """1,1,10,10,20,40,1,0,0,0
 @pytest.fixture
 def truths(tmp_path):
     (tmp_path / "gt.txt").write_text(MOT)
-    return read_mot(tmp_path / "gt.txt")
+    return read_truths(tmp_path / "gt.txt")
 
 
 def detections(tmp_path, *frames):

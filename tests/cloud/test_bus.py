@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from cloud.bus import Bus, Change, Kind
+from cloud.bus import Bus, Change, Kind, OffloadWitness
+from tests.cloud.offload.fakes import question
 from tests.cloud.samples import BOUND_S
+from wire.messages import AskReason
 
 A, B = Change(Kind.ALERT, "a"), Change(Kind.DEVICE, "b")
 
@@ -41,3 +43,13 @@ async def test_waiting_subscriber_ends_when_the_subscription_does() -> None:
     async with asyncio.timeout(BOUND_S):
         assert await waiting == []
     bus.publish(A)
+
+
+async def test_a_question_that_decides_no_alert_changes_none() -> None:
+    bus = Bus()
+    witness = OffloadWitness(bus)
+    about = question()
+    with bus.subscribe("test") as changes:
+        witness.asked(about.model_copy(update={"alert_id": None, "reason": AskReason.DISAGREEMENT}), "q/1.jpg")
+        witness.asked(about, "q/2.jpg")
+        assert await anext(changes.batches()) == [Change(Kind.ALERT, about.alert_id)]

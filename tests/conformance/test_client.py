@@ -8,9 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import DelegatedRole, Metadata, Targets
 
 from tests.agent.update.trust.hostile_server import PREFIX, HostileServer, endless
 from tests.agent.update.trust.signed_repository import SignedRepository
@@ -116,6 +120,40 @@ def test_a_target_that_is_missing_or_altered_is_an_error(suite, capsys):
     assert suite.download(NAME.replace(" ", "")) == 1
     assert "LengthOrHashMismatchError" in capsys.readouterr().err
     assert not suite.downloaded()
+
+
+def test_what_was_downloaded_survives_a_repository_that_swaps_it(suite):
+    """The suite lets a client refuse here, or serve what it has; it may not take the other file."""
+    suite.init()
+    served = suite.signed.add_target("group-default", "groups/default/a", b"genuine")
+    other = suite.signed.add_target("group-default", "groups/default/b", b"another")
+    assert suite.download("groups/default/a") == 0
+    suite.signed.files[served] = suite.signed.files[other] = b"malicious"
+    suite.download("groups/default/a")
+    assert suite.download("groups/default/b") == 1
+    assert suite.downloaded() == [b"genuine"]
+
+
+@pytest.mark.parametrize("role", ["?", "#", "/delegatedrole", "../delegatedrole"])
+def test_unusual_role_names_stay_one_step_of_the_address_and_of_the_folder(suite, role):
+    """As the suite's own test of quoting has them: asked for under the quoted name, and kept beside the others."""
+    signer = CryptoSigner.generate_ed25519()
+    delegations = suite.signed.roles["targets"].signed.delegations
+    delegations.keys[signer.public_key.keyid] = signer.public_key
+    delegations.roles[role] = DelegatedRole(role, [signer.public_key.keyid], 1, terminating=False, paths=["*"])
+    suite.signed.keys[role] = [signer]
+    suite.signed.roles[role] = Metadata(Targets(expires=suite.signed.now + timedelta(days=30)))
+    suite.signed.publish("targets", role)
+    suite.init()
+    assert suite.download("nonexistent target") == 1
+    assert f"metadata/2.{role}.json" in suite.server.requests
+    assert f"metadata/2.{quote(role, '')}.json" in suite.server.raw
+    assert len(suite.versions()) == 5
+    assert {file.parent for file in suite.folder.rglob("*.json")} <= {
+        suite.folder,
+        suite.metadata,
+        suite.metadata / "root_history",
+    }
 
 
 def test_it_runs_as_a_program(suite):

@@ -15,7 +15,9 @@ from cloud.config import Settings
 from vision.errors import ModelMissing
 from vision.models import find_model
 
-RUNNING = Addresses("http://127.0.0.1:8080", "mqtt://127.0.0.1:1883", "http://127.0.0.1:8080/", 1)
+RUNNING = Addresses(
+    "http://127.0.0.1:8080", "mqtt://127.0.0.1:1883", "http://127.0.0.1:8080/", 1, "http://127.0.0.1:8080"
+)
 
 
 @pytest.mark.parametrize(

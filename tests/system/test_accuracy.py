@@ -15,6 +15,6 @@ def test_person_ap50_on_all_frames(model: str) -> None:
     truth = labels()
     need_models()
     found = measured(need_clip(), model, truth)
-    assert found.frames == FRAMES
+    assert found.pictures == FRAMES
     assert found.labelled > 4000
     assert found.ap50 >= GOALS[model]

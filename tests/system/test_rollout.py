@@ -61,6 +61,7 @@ url = "{http}"
 [trust]
 root_file = "{root}"
 [updates]
+swap = "{swap}"
 max_attempts = 10
 max_crashes = 2
 retry_min_s = 0.5
@@ -125,7 +126,7 @@ class Fleet:
     def vedette(self, *words: str, code: int = 0) -> str:
         return vedette(cloud_folder(self.folder).root, *words, code=code)
 
-    def start(self, device: str) -> Child:
+    def start(self, device: str, swap: str = "auto") -> Child:
         own = agent_folder(self.folder, device)
         told = TOLD.format(
             device=device,
@@ -135,11 +136,12 @@ class Fleet:
             http=self.addresses.http,
             token=token_file(self.folder, device),
             root=self._root,
+            swap=swap,
         )
         return start_agent(self.children, self.folder, device, told)
 
-    def start_again(self, device: str) -> None:
-        self.agents[device] = self.start(device)
+    def start_again(self, device: str, swap: str = "auto") -> None:
+        self.agents[device] = self.start(device, swap)
 
     def roll_out(self, name: str, *options: str) -> str:
         """Its id."""
@@ -365,3 +367,35 @@ def test_killed_in_the_midst_and_commanded(fleet: Fleet) -> None:
     # There is nothing to go back to any more.
     fleet.vedette("command", device, "rollback-model", "--wait", code=6)
     fleet.check_no_gap()
+
+
+@pytest.mark.parametrize("fleet", [1], indirect=True)
+def test_the_cloud_says_which_is_right_and_a_small_device_swaps_in_place(fleet: Fleet) -> None:
+    (device,) = fleet.devices
+    begun = fleet.roll_out(UPGRADE_MODEL, "--stages", "100", "--ask-disagreements", "10")
+    fleet.until(begun, "finished")
+    said = fleet.until_reported(device, "committed", UPGRADE_MODEL)
+    trial = said["trial"]
+    assert 0 < trial["asked"] <= 10
+    assert 0 < trial["candidate_right"] + trial["current_right"] <= trial["asked"]
+    assert said["reason"].startswith("opened beside the model before; ")
+    asked = [json.loads(row[0]) for row in fleet.store.rows("SELECT message FROM questions")]
+    about = [question for question in asked if question["reason"] == "disagreement"]
+    assert len(about) == trial["asked"]
+    assert {question.get("alert_id") for question in about} == {None}
+    assert {question["model_digest"] for question in about} <= {digest(UPGRADE_MODEL), digest(DEFAULT_MODEL)}
+
+    agent = fleet.agents[device]
+    agent.process.terminate()
+    agent.process.wait(BOUND_S)
+    fleet.children.stop(agent)
+    fleet.start_again(device, "in-place")
+    fleet.until_alerts_of(device, digest(UPGRADE_MODEL))
+    fleet.vedette("rollout", "rollback", begun)
+    fleet.until(begun, "rolled_back")
+    said = fleet.until_reported(device, "committed", DEFAULT_MODEL)
+    assert said["reason"].startswith("opened in place; ")
+    sys.stdout.write(f"\n{json.dumps({'trial': trial, 'in_place': said['reason']})}\n")
+    fleet.until_alerts_of(device, digest(DEFAULT_MODEL))
+    fleet.check_no_gap()
+    fleet.children.check()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vision.errors import PictureUnreadable
-from vision.pictures import decode_jpeg, encode_jpeg, jpeg_size
+from vision.pictures import decode_jpeg, encode_jpeg, is_cut_off, jpeg_size
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)
 JPEG = encode_jpeg(IMAGE)
@@ -73,3 +73,20 @@ def test_damage_raises_nothing_else(at: int, byte: int, cut: int) -> None:
 def test_what_can_not_be_written() -> None:
     with pytest.raises(PictureUnreadable):
         encode_jpeg(np.zeros((0, 0, 3), np.uint8))
+
+
+@pytest.mark.parametrize("data", [JPEG, JPEG + b"\0" * 40, encode_jpeg(np.zeros((9, 9, 3), np.uint8))])
+def test_a_whole_picture_is_not_cut_off(data: bytes) -> None:
+    assert not is_cut_off(data)
+
+
+@given(st.integers(4, len(JPEG) - 1))
+def test_a_picture_without_its_end_is_cut_off_although_it_decodes(size: int) -> None:
+    assert is_cut_off(JPEG[:size])
+
+
+def test_the_end_of_a_thumbnail_is_not_the_picture_s() -> None:
+    thumbnail = encode_jpeg(np.zeros((9, 9, 3), np.uint8))
+    segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    assert is_cut_off(JPEG[:2] + segment + JPEG[2:-2])
+    assert not is_cut_off(JPEG[:2] + segment + JPEG[2:])

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from wire.audits import Audit, AuditOutcome, FrameKind, LabelCounts, Sighting
 from wire.commands import Command, Outcome, Phase, Response
+from wire.identity import Certified, Enrolment, Renewal
 from wire.messages import (
     Acks,
     Alert,
@@ -31,6 +32,7 @@ DIGEST = "sha256:" + "ab" * 32
 UP = {"device": "gate-1", "made_at": AT, "boot_id": "b0" * 16, "boot_seq": 7}
 DOWN = {"device": "gate-1", "made_at": AT}
 
+PEM = "-----BEGIN SOMETHING-----\nbm90IGEgcmVhbCBvbmU=\n-----END SOMETHING-----\n"
 SAMPLES: dict[str, Message] = {
     "alert": Alert(
         **UP,
@@ -162,7 +164,7 @@ SAMPLES: dict[str, Message] = {
     ),
     "audit": Audit(
         **UP,
-        message_id="0e" * 16,
+        message_id="1e" * 16,
         camera="front door",
         kind=FrameKind.UNCERTAIN,
         probability=0.03125,
@@ -183,10 +185,13 @@ SAMPLES: dict[str, Message] = {
     ),
     "audit_outcome": AuditOutcome(
         **DOWN,
-        message_id="0f" * 16,
-        audit_id="0e" * 16,
+        message_id="1f" * 16,
+        audit_id="1e" * 16,
         model="default 1",
         counts=(LabelCounts(label="person", matched=1, shown=1, there=2),),
         missed=(Sighting("person", 0.75, (0.625, 0.5, 0.75, 0.875)),),
     ),
+    "enrolment": Enrolment(**DOWN, message_id="0d" * 16, secret="s3cr3t-_" * 5 + "abc", request=PEM),
+    "renewal": Renewal(**DOWN, message_id="0e" * 16, request=PEM),
+    "certified": Certified(**DOWN, message_id="0f" * 16, certificate=PEM, authorities=PEM),
 }

@@ -451,6 +451,24 @@ async def test_a_ca_file_that_cannot_be_read_stops_the_asker_at_once(cloud, tmp_
         await rig.asker.run(rig.stop)
 
 
+async def test_a_question_about_what_a_model_on_trial_found_names_that_model_and_no_alert(cloud, rig):
+    found_by = "sha256:" + "c" * 64
+    assert rig.ask(alert_id=None, track=None, reason=AskReason.DISAGREEMENT, model_digest=found_by)
+    await rig.done()
+    [request] = cloud.requests
+    asked = request.question
+    assert (asked.alert_id, asked.track, asked.reason) == (None, None, AskReason.DISAGREEMENT)
+    assert asked.model_digest == found_by
+    [answer] = rig.answers
+    assert (answer.question_id, answer.alert_id) == (f"{1:032x}", None)
+
+
+async def test_a_question_about_an_uncertain_object_must_name_its_alert(cloud, rig):
+    assert not rig.ask(alert_id=None)
+    assert rig.faults.counts() == {"MessageInvalid": 1}
+    assert cloud.requests == []
+
+
 async def test_a_frame_for_audit_goes_whole_at_half_size_and_its_outcome_comes_back(cloud, rig):
     cloud.script = [audited]
     assert rig.audit()

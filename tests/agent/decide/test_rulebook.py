@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from agent.decide.settings import AskPolicySettings
+from agent.decide.settings import AskPolicySettings, PicturePolicy
 from tests.agent.decide.scene import ASKING, CERTAIN, NOON, UNSURE, Scene, person, rule, verdict, zone
 from wire.messages import DecidedBy, Decision
 
@@ -327,3 +328,39 @@ def test_new_rules_end_what_has_no_rule_any_more_and_keep_the_rest():
     assert {change.id for change in scene.told if change.event == "end"} == kept
     late = next(ask for ask in scene.asks if ask.alert_id == changes[-1].id)
     assert scene.answer(verdict(late)) == [("update", "confirmed")], "a removed rule's alert can still be amended"
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked"),
+    [
+        ({}, True),
+        ({"picture": PicturePolicy.NEVER}, False),
+        ({"labels": ("car",)}, False),
+        ({"cameras": ("back",)}, False),
+        ({"zones": ("left",)}, False),
+        ({"zones": ("right",)}, True),
+    ],
+)
+def test_an_aside_is_asked_only_about_what_a_rule_looks_for_and_may_show(changes, asked):
+    scene = Scene(rule(**changes), zones=(zone("left", 0.0, 0.4), zone("right", 0.4, 1.0)))
+    assert scene.book.take_aside("front", "person", person().box, scene.now, NOON) is asked
+
+
+def test_an_aside_counts_among_the_questions_of_a_minute():
+    scene = Scene(asking=AskPolicySettings(min_hits=3, max_per_minute=2))
+    taken = [scene.book.take_aside("front", "person", person().box, scene.now, NOON) for _ in range(3)]
+    assert taken == [True, True, False]
+    scene.frames(3, person(score=UNSURE))
+    assert scene.asks == []
+    scene.now += 60
+    assert scene.book.take_aside("front", "person", person().box, scene.now, NOON)
+    assert not Scene(asking=None).book.take_aside("front", "person", person().box, 0.0, NOON)
+
+
+def test_an_answer_that_decides_no_alert_changes_nothing():
+    scene = Scene()
+    scene.frames(5, person(score=UNSURE))
+    told = len(scene.told)
+    assert scene.answer(replace(verdict(scene.asks[0]), alert_id=None)) == []
+    assert len(scene.told) == told
+    assert scene.book.counts["answers_unknown"] == 1

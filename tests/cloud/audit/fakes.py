@@ -10,8 +10,8 @@ import numpy as np
 from cloud.errors import StoreFailed
 from cloud.infer.errors import Overloaded
 from tests.cloud.offload.fakes import BOUND_S, BOX, LABELS, ManualClock, hex_id
-from vision.estimates import Counts
 from vision.detections import Detections, Image
+from vision.estimates import Counts
 from wire.audits import Audit, AuditOutcome, FrameKind, Sighting
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

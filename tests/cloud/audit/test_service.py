@@ -12,8 +12,8 @@ from cloud.audit.settings import AuditSettings
 from cloud.offload.pictures import Decoding
 from tests.cloud.audit.fakes import OVERLOADED, Keeper, PatientJudge, TellingClock, audit
 from tests.cloud.offload.fakes import BOUND_S, Blobs, hex_id, jpeg
-from vision.estimates import Counts
 from vision.errors import InferenceFailed, PictureUnreadable
+from vision.estimates import Counts
 
 PICTURE = jpeg()
 

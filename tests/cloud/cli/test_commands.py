@@ -63,7 +63,7 @@ def test_enrolling_prints_the_token_once_and_settings_that_are_toml(person: Pers
 
 def test_enrolling_names_the_addresses_of_the_running_service(person: Person) -> None:
     person.data_dir.mkdir()
-    addresses = Addresses("http://127.0.0.1:7", "mqtt://127.0.0.1:8", "http://127.0.0.1:7/", 1)
+    addresses = Addresses("http://127.0.0.1:7", "mqtt://127.0.0.1:8", "http://127.0.0.1:7/", 1, "http://127.0.0.1:7")
     with DataDir(person.data_dir).announced(addresses):
         printed = person.types("device", "enroll", "cam-1").stdout
     snippet = tomllib.loads(printed[printed.index("device = ") :])

@@ -8,7 +8,7 @@ from cloud.errors import StoreFailed
 from cloud.offload.errors import OffloadStopped, QuestionNotYours, TooManyQuestions
 from tests.cloud.offload.fakes import BOUND_S, BOX, hex_id, jpeg, question
 from vision.errors import InferenceFailed, PictureUnreadable
-from wire.messages import DecidedBy, Decision
+from wire.messages import AskReason, DecidedBy, Decision
 from wire.topics import Channel
 
 PICTURE = jpeg()
@@ -281,3 +281,10 @@ async def test_a_store_that_cannot_say_what_is_left_is_asked_again(world):
             world.clock.advance(30)
             await asyncio.sleep(0)
         assert (await world.link.next()).question_id == hex_id(1)
+
+
+async def test_a_question_that_decides_no_alert_is_answered_like_any(world):
+    asked = question(alert_id=None, track=None, reason=AskReason.DISAGREEMENT)
+    async with world.service() as service:
+        verdict = await finished(ask(service, world, asked))
+    assert (verdict.question_id, verdict.alert_id, verdict.decision) == (hex_id(1), None, Decision.CONFIRMED)

@@ -39,6 +39,7 @@ def test_started_rollout_is_listed_with_its_policy_and_can_be_paused(person: Per
     begun = person.types(
         *("rollout", "start", "nanodet@2.0.0", "--canary", "cam-1", "--soak", "5m", "--stages", "20,100"),
         *("--window", "fri-mon/22:00-04:00", "--jitter", "30s", "--min-agreement", "0.5", "--json"),
+        *("--ask-disagreements", "25"),
     )
     assert begun.exit_code == 0, begun.output
     (listed,) = json.loads(person.types("rollout", "list", "--json").stdout)
@@ -46,6 +47,7 @@ def test_started_rollout_is_listed_with_its_policy_and_can_be_paused(person: Per
     policy = listed["policy"]
     assert (policy["soak_s"], policy["stages"], policy["jitter_s"]) == (300, [20, 100], 30)
     assert policy["gates"]["min_agreement"] == 0.5
+    assert policy["gates"]["ask_disagreements"] == 25
     assert policy["windows"] == [{"days": ["fri", "sat", "sun", "mon"], "from_minute": 1320, "to_minute": 240}]
     assert "nanodet 2.0.0" in person.types("rollout", "list").stdout
     assert person.types("rollout", "pause", listed["id"][:5]).exit_code == 0
@@ -59,6 +61,7 @@ def test_started_rollout_is_listed_with_its_policy_and_can_be_paused(person: Per
         (("start", "nanodet", "--stages", "50,10"), 2, "count up"),
         (("start", "nanodet", "--window", "someday/01:00-02:00"), 2, "no window"),
         (("start", "nanodet", "--min-agreement", "7"), 2, "min-agreement"),
+        (("start", "nanodet", "--ask-disagreements", "-1"), 2, "ask-disagreements"),
         (("start", "nanodet", "--group", "../x"), 2, "can't be a group"),
         (("start", "nanodet", "--group", "yard"), 8, "no device in the group yard"),
         (("start", "nanodet", "--canary", "cam-9"), 8, "can't be canaries"),

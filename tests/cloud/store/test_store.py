@@ -25,7 +25,7 @@ from cloud.store.questions import QuestionStore
 from cloud.store.schema import metadata
 from tests.cloud.samples import JPEG, NOW, ManualClock, alert, new_id, question, telemetry, verdict
 from wire.errors import NotOurs
-from wire.messages import AlertState, UpMessage
+from wire.messages import AlertState, AskReason, UpMessage
 
 
 @pytest.fixture
@@ -240,3 +240,18 @@ async def test_blob_that_the_disk_refuses_is_named(tmp_path: Path) -> None:
     (tmp_path / "blobs" / "questions").write_bytes(b"a file where a folder should be")
     with pytest.raises(BlobFailed):
         await blobs.put("questions/cam-1/a.jpg", JPEG)
+
+
+async def test_a_question_that_decides_no_alert_is_kept_and_answered_like_any(database: Database) -> None:
+    about = alert()
+    await take(database, about)
+    store = QuestionStore(database, ManualClock())
+    asked = question(about).model_copy(update={"alert_id": None, "track": None, "reason": AskReason.DISAGREEMENT})
+    await store.add_question(asked, "q/1.jpg", 10)
+    assert await store.unanswered(10) == [(asked, "q/1.jpg")]
+    answer = verdict(asked)
+    await store.add_verdict(answer)
+    assert await store.find_verdict(asked.message_id) == answer
+    assert answer.alert_id is None
+    (shown,) = await AlertStore(database).some([about.id])
+    assert (shown.verdict, shown.has_picture) == (None, False)

@@ -28,7 +28,7 @@ def trial(gates: Gates = GATES) -> Trial:
 def run(current: Detections, candidate: Detections, *, ms: float = 10.0, gates: Gates = GATES) -> Trial:
     made = trial(gates)
     while not made.over:
-        made.add(current, 0.01, candidate, ms / 1000)
+        made.add("yard", current, 0.01, candidate, ms / 1000)
     return made
 
 

@@ -23,6 +23,8 @@ class HostileServer:
         self.behaviours: dict[str, Callable[[Exchange], None]] = {}
         self.sent: Counter[str] = Counter()
         self.requests: list[str] = []
+        self.raw: list[str] = []
+        """As `requests`, with the quoting that they came with."""
         self.ending = threading.Event()
         owner = self
 
@@ -59,6 +61,7 @@ class HostileServer:
 
     def _answer(self, exchange: Exchange) -> None:
         self.requests.append(exchange.path)
+        self.raw.append(exchange.handler.path.removeprefix(PREFIX))
         how = next((how for text, how in self.behaviours.items() if text in exchange.path), Exchange.serve)
         with contextlib.suppress(ConnectionError):
             how(exchange)
@@ -127,6 +130,13 @@ def drip_headers(exchange: Exchange) -> None:
         exchange.handler.wfile.write(b"x")
 
 
+def endless_headers(exchange: Exchange) -> None:
+    """Never a body."""
+    exchange.handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    while not exchange.server.ending.is_set():
+        exchange.handler.wfile.write(b"X-More: " + BLOCK + b"\r\n")
+
+
 def stall(exchange: Exchange) -> None:
     """A beginning, then nothing."""
     exchange.begin(Content_Length="1000000")
@@ -139,6 +149,28 @@ def redirect(exchange: Exchange) -> None:
     exchange.handler.send_header("Location", f"{PREFIX}{exchange.path}?again")
     exchange.handler.send_header("Content-Length", "0")
     exchange.handler.end_headers()
+
+
+def slow_and_cut_after(size: int, bytes_s: float, piece: int = 5_000) -> Callable[[Exchange], None]:
+    """Each connection brings so many bytes, at so many a second."""
+
+    def answer(exchange: Exchange) -> None:
+        served = exchange.server.files[exchange.path]
+        wanted = exchange.handler.headers.get("Range")
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
+        exchange.handler.send_response(206 if wanted else 200)
+        if wanted:
+            exchange.handler.send_header("Content-Range", f"bytes {start}-{len(served) - 1}/{len(served)}")
+        exchange.handler.send_header("Content-Length", str(len(served) - start))
+        exchange.handler.end_headers()
+        end = min(start + size, len(served))
+        for at in range(start, end, piece):
+            exchange.server.ending.wait(piece / bytes_s)
+            exchange.send(served[at : min(at + piece, end)])
+        if end < len(served):
+            exchange.cut()
+
+    return answer
 
 
 def cut_after(size: int) -> Callable[[Exchange], None]:

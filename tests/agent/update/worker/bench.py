@@ -15,7 +15,7 @@ from agent.errors import CandidateRejected, DownloadFailed, UpdateError
 from agent.update.boot import boot
 from agent.update.journal import UpdateParts
 from agent.update.machine import RESTING
-from agent.update.ports import Candidate, Proof
+from agent.update.ports import Candidate, Handover, Proof
 from agent.update.record import ReportedFacts, UpdateRecord
 from agent.update.settings import UpdateSettings
 from agent.update.worker import UpdateWorker
@@ -128,19 +128,29 @@ class FakeLive:
     def __init__(self, script: Script, running: Candidate) -> None:
         self.script = script
         self.running = running
+        self.untried: str | None = None
+        self.switched: Handover | None = None
         self.on_watch: Callable[[Callable[[], bool]], None] | None = None
 
     def latency_ms(self) -> float | None:
         return 5.0
 
+    def why_untried(self, candidate: Candidate, needed_mib: float | None) -> str | None:
+        assert needed_mib == 100.0
+        return self.untried
+
     def trial(self, candidate: Candidate, gates: object, cancelled: Callable[[], bool]) -> TrialFigures:
         self.script.play("trial")
         return FIGURES
 
-    def switch(self, candidate: Candidate) -> None:
+    def switch(self, candidate: Candidate, needed_mib: float | None) -> None:
         self.script.play(f"switch:{candidate.ref.version}")
         opened(candidate)
         self.running = candidate
+        self.switched = Handover(in_place=self.untried is not None, gap_ms=12.0)
+
+    def handover(self) -> Handover | None:
+        return self.switched
 
     def watch(self, gates: object, cancelled: Callable[[], bool]) -> None:
         self.script.play("watch")
@@ -164,6 +174,7 @@ class Device:
         self.at_rest: list[Callable[[], object]] = []
         self.while_waiting: list[Callable[[], object]] = []
         self.chance = 0.0
+        self.make_live: Callable[[Script, Candidate], FakeLive] = FakeLive
         self.clock = ManualClock()
         self.repository = FakeRepository(self.script)
         self.records = UpdateRecordFile(folder / "data" / "update.json")
@@ -173,7 +184,7 @@ class Device:
     def restart(self) -> None:
         started = boot(self.store, self.records, self.settings, self.errors.append)
         self.booted: UpdateRecord = started.record
-        self.live = FakeLive(self.script, started.models[0])
+        self.live = self.make_live(self.script, started.models[0])
         self.worker = UpdateWorker(
             UpdateParts(
                 repository=self.repository,

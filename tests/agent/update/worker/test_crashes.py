@@ -4,69 +4,26 @@ from __future__ import annotations
 
 import collections
 import os
-import re
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.agent.update.worker.bench import NEW, OLD, Device, on, wanted
+from tests.fork_server import ForkServer
 from wire.updates import UpdateState
 
-ROOT = Path(__file__).parents[4]
 CALLS = "openat,write,fsync,rename,unlink,unlinkat,mkdir,rmdir,close,newfstatat,statfs,getdents64,read"
 FATAL_ONLY = {"close"}
 """An error from `close` after an fsync tells nothing that the fsync did not."""
 
 
-class Server:
-    """Runs devices in processes of their own."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.agent.update.worker.crash_server"],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    def run(self, folder: Path, state: str = "-", strace: tuple[str, ...] = ()) -> int:
-        """The child's wait status."""
-        go = folder / "go"
-        os.mkfifo(go)
-        self.process.stdin.write(f"{folder} {state}\n")
-        self.process.stdin.flush()
-        pid = self.process.stdout.readline().strip()
-        tracer = None
-        if strace:
-            tracer = subprocess.Popen([shutil.which("strace"), *strace, "-p", pid], stderr=subprocess.PIPE, text=True)
-            said = tracer.stderr.readline()
-            assert "attached" in said, said
-        with go.open("wb") as begin:
-            begin.write(b"!")
-        status = int(self.process.stdout.readline())
-        if tracer is not None:
-            tracer.communicate(timeout=20)
-        go.unlink()
-        return status
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait(20)
-        self.process.stdout.close()
-
-
 @pytest.fixture(scope="module")
 def server():
-    server = Server()
-    yield server
-    server.close()
+    with ForkServer("tests.agent.update.worker.crash_server") as running:
+        yield running
 
 
 @pytest.fixture
@@ -115,26 +72,41 @@ def test_kill_in_each_state(server, before, tmp_path, state):
     assert device.errors == []
 
 
+@pytest.mark.parametrize(
+    ("opened", "found", "at_start"),
+    [
+        # The old one is closed, the new one not open yet: the pointer names the new one.
+        ("new", "the agent went down 1 times in probation", "new"),
+        # The new one was refused, the old one not open again: nothing is lost by trying the new one once more.
+        ("new,old", "the agent went down 1 times in probation", "new"),
+        # The new one did harm and is closed; the old one is not open again.
+        ("old", "it sees nothing", "old"),
+    ],
+)
+def test_kill_while_no_model_is_open(server, before, tmp_path, opened, found, at_start):
+    folder = fresh(before, tmp_path / "killed")
+    status = server.run(folder, f"no_model:{opened}")
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert found in Device(folder / "device").booted.reason
+    folder = fresh(before, tmp_path / "again")
+    server.run(folder, f"no_model:{opened}")
+    version, device = comes_back(folder)
+    assert version == at_start
+    assert device.errors == []
+
+
 @pytest.mark.system
 @pytest.mark.timeout(400)
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 @pytest.mark.parametrize("injection", ["signal=KILL", "error=ENOSPC", "error=EIO"])
 def test_every_file_system_call_of_an_update(server, before, tmp_path, injection, capsys):
     folder, log = tmp_path / "run", tmp_path / "trace"
-    server.run(fresh(before, folder), strace=("-f", "-y", "-o", str(log), "-e", f"trace={CALLS}"))
-    counts: collections.Counter[str] = collections.Counter()
-    points = []
-    for line in log.read_text("utf-8", "replace").splitlines():
-        if (found := re.match(r"\d+\s+(\w+)\(", line)) is None:
-            continue
-        counts[found[1]] += 1
-        if str(folder / "device" / "data") in line and not (found[1] in FATAL_ONLY and injection != "signal=KILL"):
-            points.append((found[1], counts[found[1]]))
+    found = server.points(fresh(before, folder), "-", CALLS, [folder / "device" / "data"], log)
+    points = [(call, number) for call, number, _ in found if not (call in FATAL_ONLY and injection != "signal=KILL")]
     ends: collections.Counter[str] = collections.Counter()
     broken: list[str] = []
     for call, number in points:
-        inject = ("-f", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:{injection}:when={number}")
-        status = server.run(fresh(before, folder), strace=inject)
+        status = server.inject(fresh(before, folder), "-", call, number, injection)
         if status != (signal.SIGKILL if injection == "signal=KILL" else 0):
             broken.append(f"{call} #{number} ended with {status}")
         try:

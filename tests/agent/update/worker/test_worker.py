@@ -11,6 +11,7 @@ from agent.errors import (
     MetadataExpired,
     MetadataInvalid,
     ModelStoreBroken,
+    NoModelOpens,
     NoRoom,
     ReleaseNotAllowed,
     RepositoryUnreachable,
@@ -56,6 +57,38 @@ def test_no_trial_where_the_gates_ask_for_none(device):
     device.update(wanted(version=2, gates=Gates(shadow_frames=0)))
     assert S.SHADOWING not in device.states()
     assert "trial" not in device.script.calls
+
+
+def test_where_there_is_no_memory_for_two_the_trial_is_left_out_and_the_report_says_why(device):
+    device.live.untried = "no trial on live frames: 43 MiB are available where a second model may take 122 MiB"
+    facts = device.update(wanted(version=2))
+    assert facts.state is S.COMMITTED
+    assert S.SHADOWING not in device.states()
+    assert "trial" not in device.script.calls
+    assert facts.trial is None
+    told = {report.state: report.reason for report in device.reports}
+    assert told[S.INSTALLING] == told[S.PROBATION] == device.live.untried
+    assert facts.reason == (
+        f"opened in place; 12 ms from the last answer of that one to its first; {device.live.untried}"
+    )
+
+
+def test_the_gap_of_the_switch_is_reported(device):
+    reason = device.update(wanted(version=2)).reason
+    assert reason == "opened beside the model before; 12 ms from the last answer of that one to its first"
+
+
+@pytest.mark.parametrize("step", ["switch:new", "switch:old"])
+def test_where_no_model_opens_any_more_the_next_start_returns_to_the_one_before(device, step):
+    """Whether on the way to the new one or back; it is not the new one's fault unless that did harm before."""
+    device.script.plan["watch"] = [named(CandidateRejected)]
+    device.script.plan[step] = [named(NoModelOpens)]
+    facts = device.update(wanted(version=2))
+    assert facts.state is S.ROLLING_BACK
+    assert [error.name for error in device.errors][-1] == "NoModelOpens"
+    device.restart()
+    assert (device.booted.state, device.live.running.ref, device.works()) == (S.ROLLED_BACK, OLD, OLD)
+    assert device.booted.quarantined == ((NEW.digest,) if step == "switch:old" else ())
 
 
 def test_each_state_is_on_disk_before_its_act(device):

@@ -1,0 +1,179 @@
+"""The identities on the service's disk: the embedded authority, the service's own certificate, and its link's.
+
+```
+identity/authority.{key,pem}    the embedded authority; absent with an external one
+identity/service.{key,pem}      under which HTTPS and MQTT are served
+identity/link.{key,pem}         the service's own connection to its broker
+```
+A key is written before its certificate, so a certificate without a key means damage, and a key without one an
+interrupted beginning, which is begun again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+from cloud.adapters.files import replace_file
+from cloud.identity.authority import Authority, PrivateKey, Request, new_key, pem_of, private_pem
+from cloud.identity.errors import AuthorityUnusable
+from cloud.identity.settings import IdentitySettings
+
+SERVICE_LIFE: Final = timedelta(days=90)
+RENEW_AFTER: Final = 2 / 3
+"""Of a certificate's life: a third is left to notice that renewing fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityFiles:
+    """Where everything lies that a TLS server or client needs.
+
+    Attributes:
+        ca_file: Whose certificates of devices are believed.
+        link_cert_file, link_key_file: Of the service's own connection to its broker.
+        service_ca_file: Whom that connection believes.
+    """
+
+    ca_file: Path
+    cert_file: Path
+    key_file: Path
+    link_cert_file: Path
+    link_key_file: Path
+    service_ca_file: Path
+
+
+class IdentityFolder:
+    """`DATA_DIR/identity`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @property
+    def files(self) -> IdentityFiles:
+        """The paths, whether or not they exist."""
+        names = ("authority.pem", "service.pem", "service.key", "link.pem", "link.key", "authority.pem")
+        return IdentityFiles(*(self._root / name for name in names))
+
+    def authority(self, now: datetime) -> Authority:
+        """The embedded authority; made at the first call.
+
+        Raises:
+            AuthorityUnusable: Its files can't be read or written, or don't fit each other.
+        """
+        key, certificate = self._root / "authority.key", self._root / "authority.pem"
+        with self._held():
+            if certificate.exists():
+                return Authority.read(_read(key), _read(certificate))
+            made = Authority.create(now)
+            self._write(key, made.key_pem.decode())
+            self._write(certificate, made.certificate_pem.decode())
+            return made
+
+    def certify(self, authority: Authority, hosts: Sequence[str], link_name: str, now: datetime) -> bool:
+        """Have the service's two certificates where they are missing, due, or of other names; whether any was made.
+
+        Raises:
+            AuthorityUnusable: They can't be read or written.
+        """
+        files = self.files
+        with self._held():
+            made = False
+            if not _is_good(files.cert_file, authority, now, hosts):
+                key = new_key()
+                self._pair(
+                    files.key_file, files.cert_file, key, authority.certify_service(hosts, key, now, SERVICE_LIFE)
+                )
+                made = True
+            if not _is_good(files.link_cert_file, authority, now, ()):
+                key = new_key()
+                own = authority.certify_device(Request(link_name, key.public_key()), now, SERVICE_LIFE)
+                self._pair(files.link_key_file, files.link_cert_file, key, own)
+                made = True
+            return made
+
+    def _pair(self, key_file: Path, cert_file: Path, key: PrivateKey, certificate: x509.Certificate) -> None:
+        # The old certificate goes first: between the two writes it must not stand beside a key that is not its own.
+        cert_file.unlink(missing_ok=True)
+        self._write(key_file, private_pem(key).decode())
+        self._write(cert_file, pem_of(certificate))
+
+    def _write(self, path: Path, text: str) -> None:
+        try:
+            replace_file(path, text)
+        except OSError as refused:
+            raise AuthorityUnusable(
+                f"{path} can't be written: {refused.strerror}", "Free the disk, or its rights."
+            ) from None
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """One at a time: `vedette device enroll` may run beside the service."""
+        try:
+            self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle = os.open(self._root, os.O_RDONLY)
+        except OSError as refused:
+            raise AuthorityUnusable(
+                f"{self._root} can't be used: {refused.strerror}", "Correct its rights."
+            ) from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+def external_files(settings: IdentitySettings) -> IdentityFiles:
+    """The files that an external authority's settings name; the service's own certificate serves its link as well.
+
+    Raises:
+        AuthorityUnusable: One is not named.
+    """
+    ca, certificate, key = settings.ca_file, settings.cert_file, settings.key_file
+    if ca is None or certificate is None or key is None:
+        raise AuthorityUnusable("an external authority needs ca_file, cert_file and key_file", "Name all three.")
+    return IdentityFiles(ca, certificate, key, certificate, key, settings.server_ca_file or ca)
+
+
+def is_due(certificate: x509.Certificate, now: datetime) -> bool:
+    """Whether it is time for the next one."""
+    begun, over = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return now >= begun + (over - begun) * RENEW_AFTER
+
+
+def _is_good(file: Path, authority: Authority, now: datetime, hosts: Sequence[str]) -> bool:
+    """Whether a certificate of ours is there, not due, and for these hosts; one that is none is made anew."""
+    if not file.exists():
+        return False
+    try:
+        certificate = x509.load_pem_x509_certificate(_read(file))
+        certificate.verify_directly_issued_by(authority.certificate)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return not is_due(certificate, now) and set(hosts) <= _hosts(certificate)
+
+
+def _hosts(certificate: x509.Certificate) -> set[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
+    return addresses | set(names.get_values_for_type(x509.DNSName))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as refused:
+        raise AuthorityUnusable(
+            f"{path} can't be read: {refused.strerror}", "Restore it, or correct its rights."
+        ) from None

@@ -1,0 +1,133 @@
+"""How devices are let in: by tokens in plain text, or over TLS by certificates; the same for broker and HTTP."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from cloud.adapters.data_dir import DataDir
+from cloud.adapters.identity_files import IdentityFiles, IdentityFolder, external_files
+from cloud.adapters.mqtt_link import CLIENT_ID
+from cloud.adapters.nats_callout import CertificateCredentials, Credentials, TokenCredentials
+from cloud.adapters.nats_config import BrokerTls
+from cloud.config import Settings
+from cloud.fleet.enrolment import Enrolment
+from cloud.identity.authority import Authority
+from cloud.identity.errors import AuthorityUnusable
+from cloud.identity.service import Identities
+from cloud.ports import Clock
+from cloud.store.database import Database
+from cloud.store.devices import DeviceStore
+from cloud.store.identities import IdentityStore
+
+ANYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound to
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What the service is opened with.
+
+    Attributes:
+        credentials: How the broker's question who someone is gets answered.
+        identities: None where devices have tokens.
+        files: Of TLS; None where nothing is encrypted.
+        certify: Renews what is due of the service's own certificates, and says whether anything was.
+    """
+
+    credentials: Credentials
+    identities: Identities | None = None
+    files: IdentityFiles | None = None
+    certify: Callable[[], bool] | None = None
+
+    @property
+    def broker_tls(self) -> BrokerTls | None:
+        """For the broker."""
+        if self.files is None:
+            return None
+        return BrokerTls(self.files.ca_file, self.files.cert_file, self.files.key_file)
+
+    @property
+    def link_tls(self) -> Callable[[], ssl.SSLContext] | None:
+        """For the service's own connection to its broker."""
+        if self.files is None:
+            return None
+        files = self.files
+
+        def context() -> ssl.SSLContext:
+            made = ssl.create_default_context(cafile=files.service_ca_file)
+            made.load_cert_chain(files.link_cert_file, files.link_key_file)
+            # It dials an address of this machine, whatever names the certificate is for.
+            made.check_hostname = False
+            return made
+
+        return context
+
+
+def open_doors(settings: Settings, data: DataDir, database: Database, enrolment: Enrolment, clock: Clock) -> Doors:
+    """The doors of these settings; makes the authority and the service's certificates where they are missing.
+
+    Raises:
+        AuthorityUnusable: Its files can't be used.
+    """
+    if not settings.tls:
+        return Doors(TokenCredentials(enrolment))
+    folder = IdentityFolder(data.identity)
+    authority = open_authority(settings, data, clock)
+    identities = open_identities(settings, authority, database, clock)
+    credentials = CertificateCredentials(identities)
+    if authority is None:
+        files = external_files(settings.identity)
+        _check(files)
+        return Doors(credentials, identities, files)
+    hosts = service_hosts(settings)
+
+    def certify() -> bool:
+        return folder.certify(authority, hosts, CLIENT_ID, clock.wall())
+
+    certify()
+    _check(folder.files)
+    return Doors(credentials, identities, folder.files, certify)
+
+
+def open_authority(settings: Settings, data: DataDir, clock: Clock) -> Authority | None:
+    """The embedded authority; None where another gives out the certificates.
+
+    Raises:
+        AuthorityUnusable: Its files can't be used.
+    """
+    if settings.identity.authority == "external":
+        return None
+    return IdentityFolder(data.identity).authority(clock.wall())
+
+
+def open_identities(settings: Settings, authority: Authority | None, database: Database, clock: Clock) -> Identities:
+    """Who gives out claims and certificates."""
+    return Identities(
+        authority=authority,
+        store=IdentityStore(database),
+        devices=DeviceStore(database),
+        clock=clock,
+        settings=settings.identity,
+    )
+
+
+def service_hosts(settings: Settings) -> list[str]:
+    """The names and addresses under which devices may reach the service, the first being the one to tell them."""
+    bound = [host for host in (settings.device_host, settings.mqtt_host) if host not in ANYWHERE]
+    everywhere = [socket.gethostname()] if {settings.device_host, settings.mqtt_host} & ANYWHERE else []
+    return list(dict.fromkeys((*settings.identity.names, *bound, *everywhere, "localhost", "127.0.0.1")))
+
+
+def _check(files: IdentityFiles) -> None:
+    """Now rather than at the first connection."""
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(files.cert_file, files.key_file)
+        context.load_verify_locations(files.ca_file)
+    except (OSError, ssl.SSLError) as broken:
+        raise AuthorityUnusable(
+            f"the service's certificate can't be used: {broken}", "Name files in PEM that belong together."
+        ) from None

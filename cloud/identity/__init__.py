@@ -1,0 +1,1 @@
+"""Who a device is: the authority, claims, certificates, and what they are worth."""
