@@ -740,7 +740,7 @@ def watched(stage: Stage) -> Iterator[Future[None]]:
     gates = GATES.model_copy(update={"probation_frames": 10_000})
     with stage.running() as worker:
         settled(stage)
-        worker.submit(stage.live.switch, stage.offers()).result(10)
+        worker.submit(stage.live.switch, stage.offers(), None).result(10)
         try:
             done = worker.submit(stage.live.watch, gates, enough.is_set)
             stage.show(12)
