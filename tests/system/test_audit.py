@@ -17,7 +17,7 @@ from vision.models import DEFAULT_MODEL, UPGRADE_MODEL
 from workbench.demo.parts import cloud_folder
 
 BOUND_S = 240.0
-FRAMES = 60
+FRAMES = 40
 """Half a second each for the default cloud model on one core; enough for intervals of a tenth on this busy clip."""
 pytestmark = [pytest.mark.system, pytest.mark.timeout(3 * BOUND_S)]
 
