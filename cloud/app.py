@@ -52,6 +52,7 @@ from cloud.store.questions import QuestionStore
 from cloud.store.rollouts import RolloutStore
 from cloud.web.api import read_router
 from cloud.web.audits import audits_router, estimates_router
+from cloud.web.clips import clips_router
 from cloud.web.commands import commands_router
 from cloud.web.device_door import DeviceDoor
 from cloud.web.enrolments import enrolments_router
@@ -206,6 +207,9 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
         commands = CommandStore(database)
         routers.append(
             commands_router(commands=commands, pictures=blobs, tokens=enrolment, clock=clock, settings=settings.door)
+        )
+        routers.append(
+            clips_router(commands=commands, blobs=blobs, tokens=enrolment, clock=clock, settings=settings.door)
         )
         if settings.answer_questions:
             routers += await _answering(

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from vision.describe import ONNX_SUFFIX, Description, describe
-from vision.detections import Detections, Image
+from vision.detections import Detections, FloatArray, Image
 from vision.errors import DelegateFailed, InferenceFailed, ModelRefused, RuntimeMissing
 from vision.models import find_model
 from vision.outputs.decoder import make_decoder
@@ -104,6 +104,15 @@ class ModelDetector:
         result = Detections(boxes[inside], found.scores[kept], found.classes[kept], self._manifest.labels)
         self._timings = Timings(filled - begun, ran - filled, time.perf_counter() - ran)
         return result
+
+    def readings(self, image: Image) -> list[FloatArray]:
+        """What the outputs mean for a picture, before anything is chosen; see `vision.outputs.reading.Decoder`.
+
+        Raises:
+            InferenceFailed: It failed.
+        """
+        tensor, _ = self._preprocess(image)
+        return self._decoder.readings(self._runtime.run(tensor))
 
     def close(self) -> None:
         """Let go of the model; harmless twice."""

@@ -8,6 +8,7 @@ VisionError
 ├── RuntimeMissing       no runtime is installed that can run it
 ├── DelegateFailed       a delegate library could not be loaded or refused the model
 ├── InferenceFailed      a run of the model failed, or gave what is not finite
+├── ProofFailed          the process that ran it apart crashed, hung, or could not be started
 └── PictureUnreadable    not a JPEG, or one too large to decode safely
 """
 
@@ -46,6 +47,10 @@ class DelegateFailed(VisionError):
 
 class InferenceFailed(VisionError):
     """A run of the model failed."""
+
+
+class ProofFailed(VisionError):
+    """A model that was run in a process of its own brought that process down, or to a halt."""
 
 
 class PictureUnreadable(VisionError):

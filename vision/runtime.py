@@ -12,6 +12,8 @@ XNNPACK: Final = "xnnpack"
 """The runtime's own vectorised kernels, which it applies where they fit."""
 NO_DELEGATE: Final = "none"
 """The plain kernels: slower, and they run what XNNPACK refuses."""
+REFERENCE: Final = "reference"
+"""The kernels that the others are held against: slow, and in 8 bits the same to the bit on every machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,8 @@ class Delegate:
     """What is to run the graph, or the parts of it that it takes.
 
     Attributes:
-        name: `xnnpack`, `none`, or the library of an external delegate, by path or by a name that the loader finds.
+        name: `xnnpack`, `none`, `reference`, or the library of an external delegate, by path or by a name that the
+            loader finds.
         options: The library's own.
     """
 
@@ -29,7 +32,7 @@ class Delegate:
     @property
     def is_library(self) -> bool:
         """Whether the name is that of a library."""
-        return self.name not in {XNNPACK, NO_DELEGATE}
+        return self.name not in {XNNPACK, NO_DELEGATE, REFERENCE}
 
 
 class Runtime(Protocol):

@@ -33,6 +33,12 @@ class CommandName(StrEnum):
 
 SNAPSHOTS_PATH: Final = "/v1/snapshots"
 """`PUT {SNAPSHOTS_PATH}/{command_id}`: a JPEG body, the picture that a `snapshot` asked for; twice is harmless."""
+CLIPS_PATH: Final = "/v1/clips"
+"""`PUT {CLIPS_PATH}/{command_id}`: a video of one of `CLIP_TYPES`, for a `capture-clip`; twice is harmless."""
+CLIP_TYPES: Final = {"video/webm": "webm", "video/x-msvideo": "avi"}
+"""What a clip may be, and how its file's name ends: VP8 in WebM, or where a device can't write that, Motion-JPEG."""
+MAX_CLIP_BYTES: Final = 32 * KIB * KIB
+"""A minute of busy VP8 at 1280 pixels and ten frames a second is below it."""
 
 
 class Command(Message):

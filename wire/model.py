@@ -139,6 +139,38 @@ class Provenance(ManifestPart):
     notice: Text = ""
 
 
+class Answer(ManifestPart):
+    """What one part of a model's outputs says of a golden picture, told by a few sums over all of its values.
+
+    Attributes:
+        spread: The standard deviation of the values, or 1 where they are all the same.
+        sums: Each over all values, added or subtracted by the sums' own pattern, ÷ (spread × √count).
+    """
+
+    spread: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    sums: Annotated[tuple[Finite, ...], Field(min_length=1, max_length=32)]
+
+
+class Golden(ManifestPart):
+    """What the model said of the golden pictures where its release was made (`vision.golden`).
+
+    Attributes:
+        pictures: The number of the set of pictures and sums.
+        kernels: Whose answers these are: `plain`, or, where kernels round differently, `reference`.
+        tolerance: How far another runtime or delegate may lie from them, in spreads; the very same model on the very
+            same kernels lies within the device's own, much smaller bound.
+        answers: For each picture, one answer for each part of the outputs.
+    """
+
+    pictures: Annotated[int, Field(ge=1, le=2**31)] = 1
+    kernels: Literal["plain", "reference"]
+    tolerance: Annotated[float, Field(gt=0, le=10)]
+    answers: Annotated[
+        dict[Label, Annotated[tuple[Answer, ...], Field(min_length=1, max_length=64)]],
+        Field(min_length=1, max_length=16),
+    ]
+
+
 class Manifest(ManifestPart):
     """Everything about a model file but its weights.
 
@@ -150,6 +182,7 @@ class Manifest(ManifestPart):
         min_score: Below it a detection is not reported at all; rules ask for more.
         uncertain: Scores between these two are worth a question, unless the configuration says otherwise.
         licence: Under which the model may be used.
+        golden: By which a device's proof knows the model again; added by `vedette model import`.
     """
 
     manifest: Literal[1] = 1
@@ -164,3 +197,4 @@ class Manifest(ManifestPart):
     uncertain: tuple[Unit, Unit] = (0.35, 0.6)
     licence: Text
     provenance: Provenance
+    golden: Golden | None = None

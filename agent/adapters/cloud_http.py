@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Final, TypeVar
 
 from pydantic import ValidationError
@@ -17,7 +18,7 @@ from agent.deliver.ledger import Ledger, Why, http_request_size
 from agent.errors import AnswerInvalid, AskRefused, AskUnreachable, ConfigInvalid
 from wire.audits import AUDIT_HEADER, AUDITS_PATH, Audit, AuditOutcome
 from wire.codec import decode
-from wire.commands import SNAPSHOTS_PATH
+from wire.commands import CLIPS_PATH, SNAPSHOTS_PATH
 from wire.errors import VedetteError, WireError
 from wire.messages import (
     KIB,
@@ -41,6 +42,8 @@ PASSING: Final = {408, 425, 429}
 """Of the client errors, those that the same request may not meet again."""
 UNKNOWN_TOKEN_S: Final = 60.0
 """Between tries with a token that was refused: the service limits how often."""
+CHUNK_BYTES: Final = 64 * KIB
+"""Of a file, in memory at once."""
 KEEP_ALIVE_S: Final = 60.0
 """uvicorn, nginx and cloud balancers close an idle connection after 5 to 75 s; httpx notices."""
 
@@ -137,27 +140,43 @@ class CloudHttp:
         """
         await self._send("PUT", f"{SNAPSHOTS_PATH}/{command_id}", jpeg, {}, timeout_s, Why.SNAPSHOTS)
 
+    async def put_clip(self, command_id: str, file: Path, media_type: str, *, timeout_s: float) -> None:
+        """Send the video that a command asked for, from its file.
+
+        Raises:
+            AskRefused, TryAgain: as `ask`.
+            OSError: The file can't be read.
+        """
+        size = (await asyncio.to_thread(file.stat)).st_size
+        headers = {"Content-Type": media_type, "Content-Length": str(size)}
+        await self._send("PUT", f"{CLIPS_PATH}/{command_id}", _FileBody(file), headers, timeout_s, Why.CLIPS)
+
     async def _send(
-        self, method: str, path: str, jpeg: bytes, headers: dict[str, str], timeout_s: float, why: Why
+        self, method: str, path: str, content: bytes | _FileBody, headers: dict[str, str], timeout_s: float, why: Why
     ) -> tuple[int, bytes]:
         """One exchange; the status, 2xx, and the body."""
-        headers = headers | {"Content-Type": "image/jpeg"} | await self._authorisation()
-        request = self._client.build_request(method, self._url + path, content=jpeg, headers=headers)
-        size = http_request_size(method, request.url.raw_path.decode("ascii"), request.headers.raw, jpeg)
+        headers = {"Content-Type": "image/jpeg"} | headers | await self._authorisation()
+        request = self._client.build_request(method, self._url + path, content=content, headers=headers)
+
+        def spend() -> None:
+            body = content.sent if isinstance(content, _FileBody) else len(content)
+            target = request.url.raw_path.decode("ascii")
+            self._ledger.spend(why, http_request_size(method, target, request.headers.raw, b"") + body)
+
         try:
             async with asyncio.timeout(timeout_s):
                 status, body, retry_after = await self._exchange(request)
         except (httpx.ConnectError, httpx.ConnectTimeout) as lost:  # nothing was sent
             raise TryAgain(AskUnreachable(f"the cloud at {self._url} can't be reached ({lost!r})")) from lost
         except httpx.HTTPError as lost:
-            self._ledger.spend(why, size)
+            spend()
             raise TryAgain(AskUnreachable(f"the cloud at {self._url} hung up ({lost!r})")) from lost
         except TimeoutError as late:
-            self._ledger.spend(why, size)
+            spend()
             raise TryAgain(
                 AskUnreachable(f"the cloud at {self._url} did not answer within {timeout_s:.1f} s")
             ) from late
-        self._ledger.spend(why, size)
+        spend()
         return _judged(status, body, retry_after)
 
     async def _exchange(self, request: httpx.Request) -> tuple[int, bytes, str | None]:
@@ -178,6 +197,25 @@ class CloudHttp:
         except ConfigInvalid as missing:
             raise TryAgain(missing) from missing
         return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+class _FileBody:
+    """A file as a request's body, read piece by piece.
+
+    Attributes:
+        sent: Bytes that were handed to the connection.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.sent = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.sent = 0
+        with await asyncio.to_thread(self._file.open, "rb") as opened:
+            while piece := await asyncio.to_thread(opened.read, CHUNK_BYTES):
+                yield piece
+                self.sent += len(piece)
 
 
 def _judged(status: int, body: bytes, retry_after: str | None) -> tuple[int, bytes]:

@@ -1,4 +1,7 @@
-"""Takes commands from the link, has them done one after the other, and keeps their answers until the cloud has them.
+"""Takes commands from the link, has them done, and keeps their answers until the cloud has them.
+
+They are done one after the other, but for those that take minutes: each kind of these has a queue of its own, so
+that nobody waits for a clip to roll a model back.
 
 Every command is answered: `accepted`, any number of `progress`, and one `done`; one that is refused at once is `done`
 at once. An answer is sent again at each connection until the cloud acks it; only `progress` may be lost.
@@ -25,7 +28,7 @@ from agent.deliver.messages import MAX_TEXT, Boot
 from agent.domain import Clock
 from agent.errors import OutboxUnwritable
 from wire.codec import encode
-from wire.commands import Command, Outcome, Phase, Response
+from wire.commands import Command, CommandName, Outcome, Phase, Response
 from wire.errors import MessageTooLarge, VedetteError
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,7 @@ PROOF_WAIT_S: Final = 20.0
 """How long the cloud may take to ack an `accepted`; it takes a round trip. One that acks none is an older one."""
 LONGEST_S: Final = 900.0
 """No command takes longer; the longest is a model's download and proof."""
+LONG: Final = (CommandName.CAPTURE_CLIP, CommandName.UPDATE_MODEL)
 MAX_OUTGOING: Final = 2048
 """Answers that wait to be sent on this connection; the next one begins again with what the cloud has not acked."""
 MAX_REMEMBERED: Final = 256
@@ -69,7 +73,8 @@ class CommandDesk:
         # Held from an answer's entry in the journal until it is said, so that a connection which begins in between
         # does not find it in the journal and hear it said as well.
         self._speaking = asyncio.Lock()
-        self._work: asyncio.Queue[tuple[Command, Accept]] = asyncio.Queue()
+        self._quick: asyncio.Queue[tuple[Command, Accept]] = asyncio.Queue()
+        self._long = {str(name): asyncio.Queue[tuple[Command, Accept]]() for name in LONG}
         self._waiting = 0
         self._outgoing: deque[Answer] = deque(maxlen=MAX_OUTGOING)
         self._more = asyncio.Event()
@@ -92,16 +97,18 @@ class CommandDesk:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Do commands until `stop` is set; one that is being done then is answered at the next start."""
-        working = asyncio.create_task(self._work_off(), name="commands")
+        queues = {"commands": self._quick} | {f"commands-{name}": queue for name, queue in self._long.items()}
+        working = [asyncio.create_task(self._work_off(queue), name=name) for name, queue in queues.items()]
         stopping = asyncio.create_task(stop.wait(), name="commands-stop")
         try:
-            await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((*working, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (working, stopping):
+            for task in (*working, stopping):
                 task.cancel()
             await asyncio.gather(stopping, *self._acking, return_exceptions=True)
-        if working.done() and not working.cancelled():
-            working.result()
+        for task in working:
+            if task.done() and not task.cancelled():
+                task.result()
 
     # --- from and to the link -------------------------------------------------------------------------------------
 
@@ -170,11 +177,11 @@ class CommandDesk:
                     await asyncio.to_thread(self._journal.accept, command, answer)
                     self._say(answer)
                 self._waiting += 1
-                self._work.put_nowait((command, accepted))
+                self._long.get(command.name, self._quick).put_nowait((command, accepted))
 
-    async def _work_off(self) -> None:
+    async def _work_off(self, queue: asyncio.Queue[tuple[Command, Accept]]) -> None:
         while True:
-            command, accepted = await self._work.get()
+            command, accepted = await queue.get()
             try:
                 await self._do(command, accepted)
             except OutboxUnwritable as refused:

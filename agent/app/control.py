@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,8 @@ from pydantic import JsonValue
 from agent.adapters.cloud_http import CloudHttp, TryAgain
 from agent.app.overrides import keep, kept, overridden
 from agent.ask.settings import AskSettings
-from agent.command.errors import CommandFailed, CommandRefused
+from agent.command.clip import Clip
+from agent.command.errors import CloudUnreachable, CommandFailed, CommandRefused
 from agent.command.log_tail import LogTail, tail_within, without_secrets
 from agent.config import Config
 from agent.deliver.ledger import Ledger
@@ -29,6 +30,8 @@ MAX_REPORT_BYTES: Final = 11_000
 """Of the 16 KiB of an answer, which as JSON spends two bytes on each line's end and quote."""
 UPLOAD_TIMEOUT_S: Final = 60.0
 UPLOAD_TRIES: Final = 3
+SLOWEST_BYTES_S: Final = 50_000
+"""A clip may take as long as a link of 50 kB/s needs for it."""
 COMMIT_TIMEOUT_S: Final = 10.0
 """The judging thread takes up events between two frames, of which it has at least one a second or waits for none."""
 
@@ -118,30 +121,68 @@ class AgentControl:
         return "\n".join([*head, "", *tail_within(self._tail.lines(), room)])
 
 
-class SnapshotUpload:
-    """Implements `agent.command.ports.SnapshotStore` over the device's HTTP door."""
+class CommandUploads:
+    """What commands send over the device's HTTP door. Each call has a connection of its own."""
 
-    def __init__(self, settings: AskSettings, *, token: Callable[[], str | None], ledger: Ledger) -> None:
+    def __init__(
+        self, settings: AskSettings, *, token: Callable[[], str | None], ledger: Ledger, pause_s: float = 1.0
+    ) -> None:
         self._settings = settings
         self._token = token
         self._ledger = ledger
+        self._pause_s = pause_s
 
-    async def put(self, command_id: str, jpeg: bytes) -> None:
-        """Send it; see the port."""
+    async def send(self, what: str, send: Callable[[CloudHttp], Awaitable[None]]) -> None:
+        """Try a few times.
+
+        Raises:
+            CloudUnreachable: It did not get through.
+            CommandFailed: The cloud did not take it.
+        """
         cloud = await asyncio.to_thread(CloudHttp, self._settings, token=self._token, ledger=self._ledger)
         try:
             for left in reversed(range(UPLOAD_TRIES)):
                 try:
-                    await cloud.put_snapshot(command_id, jpeg, timeout_s=UPLOAD_TIMEOUT_S)
+                    await send(cloud)
                     break
                 except TryAgain as later:
                     if not left:
-                        raise CommandFailed(f"the picture did not get through: {later.error}") from later
-                    await asyncio.sleep(max(1.0, min(later.at_least_s, UPLOAD_TIMEOUT_S)))
+                        raise CloudUnreachable(f"the {what} did not get through: {later.error}") from later
+                    await asyncio.sleep(max(self._pause_s, min(later.at_least_s, UPLOAD_TIMEOUT_S)))
         except AskRefused as refused:
-            raise CommandFailed(f"the cloud did not take the picture: {refused}") from refused
+            raise CommandFailed(f"the cloud did not take the {what}: {refused}") from refused
         finally:
             await cloud.close()
+
+
+class SnapshotUpload:
+    """Implements `agent.command.ports.SnapshotStore`."""
+
+    def __init__(self, uploads: CommandUploads) -> None:
+        self._uploads = uploads
+
+    async def put(self, command_id: str, jpeg: bytes) -> None:
+        """Send it; see the port."""
+        await self._uploads.send(
+            "picture", lambda cloud: cloud.put_snapshot(command_id, jpeg, timeout_s=UPLOAD_TIMEOUT_S)
+        )
+
+
+class ClipUpload:
+    """Implements `agent.command.clip.ClipStore`."""
+
+    def __init__(self, uploads: CommandUploads) -> None:
+        self._uploads = uploads
+
+    async def put(self, command_id: str, clip: Clip) -> None:
+        """Send it; see the port."""
+        timeout_s = UPLOAD_TIMEOUT_S + clip.size / SLOWEST_BYTES_S
+        try:
+            await self._uploads.send(
+                "clip", lambda cloud: cloud.put_clip(command_id, clip.path, clip.media_type, timeout_s=timeout_s)
+            )
+        except OSError as gone:
+            raise CommandFailed(f"the clip can't be read any more: {gone}", "Look after the disk.") from gone
 
 
 def _nobody() -> None:

@@ -12,16 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pydantic import JsonValue
-
+from agent.adapters.late_repository import LateRepository
 from agent.adapters.model_store import ModelStore
 from agent.adapters.prover import ProcessProver
 from agent.adapters.tls import client_context
 from agent.adapters.update_record_file import UpdateRecordFile
 from agent.ask.settings import AskSettings
-from agent.command.arguments import UpdateModelArguments
-from agent.command.errors import CommandRefused
-from agent.command.ports import Progress, Result
 from agent.config import Config
 from agent.deliver.faults import Faults
 from agent.deliver.ledger import Ledger
@@ -30,7 +26,7 @@ from agent.domain import Clock
 from agent.errors import JudgeStuck
 from agent.update.boot import boot
 from agent.update.journal import UpdateParts
-from agent.update.ports import Candidate, LiveModel
+from agent.update.ports import Candidate, LiveModel, Repository
 from agent.update.record import ReportedFacts, UpdateRecord
 from agent.update.worker import UpdateWorker
 from vision.describe import describe
@@ -102,20 +98,24 @@ def update_worker(
     if config.trust.root_file is None or config.ask is None:
         log.info("models are never updated here: trust.root_file or the [ask] table is missing")
         return None
-    # python-tuf and what it brings take 6 MiB, which a device that is never updated should not pay.
-    from agent.adapters.tuf_repository import TufRepository  # noqa: PLC0415
-
+    trust, url, tls = config.trust, config.ask.url, _tls(config.ask)
     ended = threading.Event()
-    repository = TufRepository(
-        config.trust,
-        url=config.ask.url,
-        folder=data_dir / TRUST_FOLDER,
-        clock=clock,
-        faults=faults,
-        ledger=ledger,
-        tls=_tls(config.ask),
-        wait=ended.wait,
-    )
+
+    def open_repository() -> Repository:
+        from agent.adapters.tuf_repository import TufRepository  # noqa: PLC0415 - see LateRepository
+
+        return TufRepository(
+            trust,
+            url=url,
+            folder=data_dir / TRUST_FOLDER,
+            clock=clock,
+            faults=faults,
+            ledger=ledger,
+            tls=tls,
+            wait=ended.wait,
+        )
+
+    repository = LateRepository(config.trust.root_file, open_repository)
     parts = UpdateParts(
         repository=repository,
         prover=ProcessProver(config.model, delegate=opened.detector.delegate),
@@ -142,29 +142,3 @@ def _end_now(stuck: JudgeStuck) -> None:
     log.critical("%s: %s", stuck.name, stuck)
     logging.shutdown()
     os._exit(EX_STUCK)
-
-
-class WorkerCommands:
-    """Implements `agent.command.ports.ModelCommands`."""
-
-    def __init__(self, worker: UpdateWorker) -> None:
-        self._worker = worker
-
-    async def update(self, arguments: UpdateModelArguments, progress: Progress) -> Result:
-        """Say how the update stands; what is installed is never decided by a command."""
-        del arguments, progress
-        raise CommandRefused(
-            "a command can't choose a model: what may run here is decided by what is signed for the group",
-            "Use `vedette rollout start NAME --canary DEVICE`.",
-        )
-
-    async def roll_back(self, progress: Progress) -> Result:
-        """Bring the model before back."""
-        del progress
-        self._worker.rollback("an operator asked for it")
-        facts = self._worker.facts()
-        found: dict[str, JsonValue] = {
-            "from": f"{facts.running.name} {facts.running.version}",
-            "state": "rolling_back",
-        }
-        return found

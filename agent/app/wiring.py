@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import IO, Final
 
+from agent.adapters.clip_file import DiskClips, shrunk
 from agent.adapters.command_desk import CommandDesk
 from agent.adapters.command_journal import SqliteJournal
 from agent.adapters.crops import encode_jpeg
@@ -26,14 +27,16 @@ from agent.adapters.token import token_source
 from agent.app.asides import AsideSettings
 from agent.app.auditing import FrameAuditor
 from agent.app.board import StatusBoard
-from agent.app.control import AgentControl, SnapshotUpload
+from agent.app.control import AgentControl, ClipUpload, CommandUploads, SnapshotUpload
 from agent.app.figures import AgentFigures
 from agent.app.live_model import Model, PipelineLiveModel, judging_floor
-from agent.app.updating import WorkerCommands, open_startup_model, update_worker
+from agent.app.model_commands import WorkerCommands
+from agent.app.updating import open_startup_model, update_worker
 from agent.capture.camera import Camera
 from agent.capture.cameras import Cameras
 from agent.capture.slots import FrameSlots
 from agent.command.actions import Actions
+from agent.command.clip import Recorder
 from agent.command.frames import WatchedFrames
 from agent.command.log_tail import LogTail
 from agent.command.ports import ModelCommands
@@ -50,6 +53,7 @@ from agent.detect.motion import MotionGate
 from agent.domain import Answer, Clock
 from agent.pipeline import Inbox, Lane, NewRules, Pipeline
 from agent.track.tracker import Tracker
+from agent.update.record import ReportedFacts
 from agent.update.worker import UpdateWorker
 from vision.detector import ModelDetector
 from wire.model import Manifest
@@ -59,6 +63,7 @@ log: Final = logging.getLogger(__name__)
 OUTBOX_FILE: Final = "outbox.db"
 UPLOADS_FILE: Final = "uploads.db"
 COMMANDS_FILE: Final = "commands.db"
+CLIPS_FOLDER: Final = "clips"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +93,16 @@ class ModelSlot:
     """Where the update worker is put, once there is one; without it the model's commands are refused."""
 
     def __init__(self) -> None:
-        self.commands: ModelCommands | None = None
+        self.commands: WorkerCommands | None = None
 
     def get(self) -> ModelCommands | None:
         """The worker, as far as commands reach it."""
         return self.commands
+
+    def heard(self, facts: ReportedFacts) -> None:
+        """The worker reports; commands may wait for it."""
+        if self.commands is not None:
+            self.commands.heard(facts)
 
 
 def assemble(config: Config, version: str) -> Agent:
@@ -189,11 +199,17 @@ def assemble(config: Config, version: str) -> Agent:
         onlooker=live,
         auditor=None if asker is None else _auditor(config, asker, rules, live),
     )
+    tail, models = LogTail(), ModelSlot()
+
+    def reported(facts: ReportedFacts) -> None:
+        link.report(facts)  # made below, before the worker starts
+        models.heard(facts)
+
     worker = update_worker(
         config,
         opened,
         live=live,
-        report=lambda facts: link.report(facts),  # noqa: PLW0108 - the link is made below
+        report=reported,
         data_dir=data_dir,
         clock=clock,
         faults=faults,
@@ -210,7 +226,6 @@ def assemble(config: Config, version: str) -> Agent:
         faults=faults,
         ledger=ledger,
     )
-    tail, models = LogTail(), ModelSlot()
     logging.getLogger().addHandler(tail)
     control = AgentControl(
         config=config,
@@ -221,11 +236,16 @@ def assemble(config: Config, version: str) -> Agent:
         tail=tail,
         model=f"{detector.manifest.name} {detector.manifest.version}",
     )
+    clips = DiskClips(data_dir / CLIPS_FOLDER)
+    clips.clear()
+    sending = None if config.ask is None else CommandUploads(config.ask, token=password, ledger=ledger)
     actions = Actions(
         control,
         frames,
         encode=lambda image, quality, max_px: encode_jpeg(image, quality=quality, max_px=max_px),
-        snapshots=None if config.ask is None else SnapshotUpload(config.ask, token=password, ledger=ledger),
+        snapshots=None if sending is None else SnapshotUpload(sending),
+        recorder=Recorder(frames, clips, shrunk),
+        clips=None if sending is None else ClipUpload(sending),
         models=models.get,
     )
     journal = SqliteJournal(data_dir / COMMANDS_FILE, faults=faults)

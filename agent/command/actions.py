@@ -11,12 +11,14 @@ from pydantic import JsonValue
 
 from agent.command.arguments import (
     Arguments,
+    ClipArguments,
     ConfigArguments,
     LogLevelArguments,
     MuteArguments,
     SnapshotArguments,
     UpdateModelArguments,
 )
+from agent.command.clip import RECORDING_SHARE, ClipStore, Recorder
 from agent.command.errors import CommandRefused
 from agent.command.ports import Action, Control, Frames, ModelCommands, Result, SnapshotStore, Task
 from agent.errors import ConfigInvalid
@@ -45,12 +47,16 @@ class Actions:
         *,
         encode: Encode,
         snapshots: SnapshotStore | None,
+        recorder: Recorder,
+        clips: ClipStore | None,
         models: Callable[[], ModelCommands | None],
     ) -> None:
         self._control = control
         self._frames = frames
         self._encode = encode
         self._snapshots = snapshots
+        self._recorder = recorder
+        self._clips = clips
         self._models = models
 
     def table(self) -> dict[str, Action]:
@@ -58,6 +64,7 @@ class Actions:
         return {
             CommandName.PING: self._ping,
             CommandName.SNAPSHOT: self._snapshot,
+            CommandName.CAPTURE_CLIP: self._capture_clip,
             CommandName.SET_CONFIG: self._set_config,
             CommandName.UPDATE_MODEL: self._update_model,
             CommandName.ROLLBACK_MODEL: self._roll_back_model,
@@ -84,6 +91,26 @@ class Actions:
         task.progress(0.5, f"sending {len(jpeg)} bytes")
         await self._snapshots.put(task.id, jpeg)
         return {"camera": camera, "bytes": len(jpeg), "picture": f"/api/commands/{task.id}/snapshot"}
+
+    async def _capture_clip(self, task: Task) -> Result:
+        wanted = _told(task, ClipArguments)
+        camera = self._camera(wanted.camera)
+        if self._clips is None:
+            raise CommandRefused("there is no cloud to send a clip to", "Add [ask] to the configuration.")
+        file = await self._recorder.record(task.id, camera, wanted, task.progress)
+        try:
+            clip = await file.finish()
+            task.progress(RECORDING_SHARE, f"sending {clip.size} bytes")
+            await self._clips.put(task.id, clip)
+        finally:
+            file.discard()
+        return {
+            "camera": camera,
+            "bytes": clip.size,
+            "seconds": round(clip.pictures / wanted.fps, 3),
+            "media_type": clip.media_type,
+            "clip": f"/api/commands/{task.id}/clip",
+        }
 
     async def _set_config(self, task: Task) -> Result:
         wanted = _told(task, ConfigArguments)

@@ -39,6 +39,22 @@ class SnapshotArguments(Arguments):
     max_px: Annotated[int, Field(ge=64, le=4096)] = 1920
 
 
+class ClipArguments(Arguments):
+    """Of `capture-clip`: what the camera sees from now on.
+
+    Attributes:
+        camera: May be left out where there is but one.
+        for_s: The clip's length.
+        max_px: The longer side of the picture at most.
+        fps: Pictures a second; a camera that gives fewer repeats them.
+    """
+
+    camera: Name | None = None
+    for_s: Annotated[float, Field(ge=1, le=60)] = 10.0
+    max_px: Annotated[int, Field(ge=64, le=1280)] = 640
+    fps: Annotated[int, Field(ge=1, le=10)] = 5
+
+
 class LogLevelArguments(Arguments):
     """Of `set-log-level`; holds until the agent starts again or its configuration is reloaded."""
 
@@ -79,16 +95,22 @@ class ConfigArguments(Arguments):
 
 
 class UpdateModelArguments(Arguments):
-    """Of `update-model`: with none, what the group's signed document allows; otherwise that release of it."""
+    """Of `update-model`. What is desired and signed decides; a model that is named here must be that one.
 
-    name: ModelName | None = None
+    Attributes:
+        now: Don't wait for a maintenance window, where `updates.may_skip_window` says so.
+    """
+
+    model: ModelName | None = None
     version: Version | None = None
     digest: Digest | None = None
+    now: bool = False
 
 
 ARGUMENTS: Final[dict[str, type[Arguments]]] = {
     CommandName.PING: NoArguments,
     CommandName.SNAPSHOT: SnapshotArguments,
+    CommandName.CAPTURE_CLIP: ClipArguments,
     CommandName.SET_CONFIG: ConfigArguments,
     CommandName.UPDATE_MODEL: UpdateModelArguments,
     CommandName.ROLLBACK_MODEL: NoArguments,
@@ -107,9 +129,7 @@ def read_arguments(name: str, given: dict[str, JsonValue]) -> Arguments:
     """
     kind = ARGUMENTS.get(name)
     if kind is None:
-        known = ", ".join(sorted(ARGUMENTS))
-        why = "is not supported by this version" if name in set(CommandName) else "is no command of this agent"
-        raise CommandRefused(f"{name!r} {why}", f"It knows {known}.")
+        raise CommandRefused(f"{name!r} is no command of this agent", f"It knows {', '.join(sorted(ARGUMENTS))}.")
     try:
         return kind.model_validate(given)
     except ValidationError as refused:

@@ -102,18 +102,19 @@ class ModelCommands(Protocol):
     """The update worker, as far as commands reach it. May wait for the outcome or return once it is under way."""
 
     async def update(self, arguments: UpdateModelArguments, progress: Progress) -> Result:
-        """Look for a release now, and take it.
+        """Look at the repository now, try again what is desired, and wait for how it ends.
 
         Raises:
-            CommandRefused: It can't be done now.
-            UpdateError: It was tried, and failed.
+            CommandRefused: It can't or must not be done; nothing was changed.
+            CommandFailed, UpdateError: It was tried, and is not installed.
         """
 
     async def roll_back(self, progress: Progress) -> Result:
         """Return to the model before.
 
         Raises:
-            CommandRefused, UpdateError: as `update`.
+            CommandRefused: It can't be done now.
+            UpdateError: It was tried, and failed.
         """
 
 

@@ -28,6 +28,8 @@ class Why(StrEnum):
     RESPONSES = "responses"
     SNAPSHOTS = "snapshots"
     """Pictures that a person asked for by a command."""
+    CLIPS = "clips"
+    """Videos that a person asked for by a command."""
     PROTOCOL = "protocol"
     """Connecting, subscribing and acknowledging."""
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.errors import UpdateError
+from agent.update.look import Decision, Wanted
 from wire.updates import Desired
+
+Told = Callable[[Decision | UpdateError], None]
+"""Called once, by the worker's thread, right after what was decided was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,14 @@ class Asked:
     rollback: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Somebody wants the repository looked at now."""
+
+    wanted: Wanted
+    told: Told
+
+
 class Inbox:
     """Keeps the newest of each; `wake` is set by each that comes in."""
 
@@ -31,6 +45,19 @@ class Inbox:
         self._seen_version = seen_version
         self._desired: Desired | None = None
         self._asked = Asked()
+        self._looks: list[Look] = []
+
+    def look(self, look: Look) -> None:
+        """Add to the looks that are wanted; they interrupt nothing."""
+        with self._lock:
+            self._looks.append(look)
+        self.wake.set()
+
+    def take_looks(self) -> list[Look]:
+        """All of them."""
+        with self._lock:
+            looks, self._looks = self._looks, []
+            return looks
 
     def desire(self, desired: Desired) -> bool:
         """Whether it is news: retained messages come again, and old ones may come late."""

@@ -22,6 +22,7 @@ class UpdateSettings(Settings):
             the model before back.
         max_restore_attempts: Times that a rollback is tried before it waits for the next start.
         retry_min_s, retry_max_s: The pause after a failure doubles between them, with jitter.
+        may_skip_window: Whether the command `update-model now=true` may begin outside of the maintenance windows.
         check_every_s: How often the signed metadata is looked at where nothing else asks for it.
         progress_every_s: Between two reports of a download's progress.
         min_free_mib: Of the disk, never taken by an update.
@@ -34,6 +35,7 @@ class UpdateSettings(Settings):
     max_restore_attempts: Annotated[int, Field(ge=1, le=100)] = 5
     retry_min_s: Annotated[float, Field(gt=0, le=600)] = 5.0
     retry_max_s: Annotated[float, Field(gt=0, le=86_400)] = 600.0
+    may_skip_window: bool = False
     check_every_s: Annotated[float, Field(ge=60, le=7 * 86_400)] = 6 * 3_600.0
     progress_every_s: Annotated[float, Field(gt=0, le=600)] = 2.0
     min_free_mib: Annotated[int, Field(ge=0, le=100_000)] = 64

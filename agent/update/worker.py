@@ -27,8 +27,9 @@ from agent.errors import (
     UpdateMoveRefused,
 )
 from agent.update.boot import back, refuges
-from agent.update.inbox import Inbox
+from agent.update.inbox import Inbox, Look, Told
 from agent.update.journal import Journal, UpdateParts
+from agent.update.look import Again, Decision, Hurry, Refused, Waits, Wanted, decide, may_ask
 from agent.update.machine import BEFORE_SWITCH, RESTING, TABLE, Event, move
 from agent.update.ports import Candidate, Proof
 from agent.update.record import ReportedFacts, UpdateRecord, admitted
@@ -46,7 +47,7 @@ _SETTLED: Final = {_S.COMMITTED, _S.ALREADY_INSTALLED, _S.REJECTED, _S.ROLLBACK_
 
 
 class UpdateWorker:
-    """Drives one update at a time. `desired`, `rollback`, `cancel`, `pause` and `resume` come from any thread."""
+    """Drives one update at a time. `desired`, `look`, `rollback`, `cancel`, `pause`, `resume`: from any thread."""
 
     def __init__(
         self,
@@ -79,6 +80,7 @@ class UpdateWorker:
         self._not_before = 0.0
         self._jittered = False
         self._failures = 0
+        self._skips_window = False
 
     # --- from any thread ------------------------------------------------------------------------------------
 
@@ -99,6 +101,13 @@ class UpdateWorker:
     def desired(self, desired: Desired) -> bool:
         """Take note of what is desired; whether it was news."""
         return self._inbox.desire(desired)
+
+    def look(self, wanted: Wanted, told: Told) -> None:
+        """Ask the repository now, and try again what is desired; see `agent.update.look`.
+
+        `told` hears what was decided, or why the repository could not be asked. What comes of it is reported.
+        """
+        self._inbox.look(Look(wanted, told))
 
     def rollback(self, reason: str) -> None:
         """Bring the model before back, and stay with it until something new is desired.
@@ -199,6 +208,8 @@ class UpdateWorker:
             self._take_up(desired)
         if self._journal.record.state in BEFORE_SWITCH - {_S.QUEUED}:
             self._journal.enter(Event.RETRY, "")
+        for look in self._inbox.take_looks():
+            look.told(self._looked(look.wanted))
 
     def _take_up(self, desired: Desired) -> None:
         record = self._journal.record
@@ -210,12 +221,17 @@ class UpdateWorker:
         if self._is_settled(desired, desired.model):
             self._journal.keep(desired=desired)
             return
+        self._queue(desired, desired.model)
+        if desired.paused:
+            self._journal.enter(Event.PAUSE, "the rollout is paused")
+
+    def _queue(self, desired: Desired, target: ModelRef) -> None:
         self._reset_pauses()
         self._journal.enter(
             Event.QUEUE,
             "",
             desired=desired,
-            target=desired.model,
+            target=target,
             attempts=0,
             crashes=0,
             spent_s=0.0,
@@ -223,8 +239,36 @@ class UpdateWorker:
             trial=None,
             queued_at=self._parts.clock.wall(),
         )
-        if desired.paused:
-            self._journal.enter(Event.PAUSE, "the rollout is paused")
+
+    def _looked(self, wanted: Wanted) -> Decision | UpdateError:
+        record = self._journal.record
+        refused = may_ask(record)
+        if refused is not None or record.desired is None:
+            return refused or Refused("nothing is desired")
+        if wanted.now and not self._settings.may_skip_window:
+            return Refused("this device waits for its maintenance windows", "Set updates.may_skip_window on it.")
+        try:
+            release = self._parts.repository.group_release(record.desired.group)
+        except UpdateError as failed:
+            self._parts.note(failed)
+            if isinstance(failed, TrustError):
+                self._journal.trust = failed.name
+                self._journal.tell()
+            return failed
+        self._journal.trust = "ok"
+        self._journal.note(min_release=release.min_release)
+        decided = decide(record, self._journal.running, release, wanted)
+        if not isinstance(decided, Again | Hurry):
+            return decided
+        if isinstance(decided, Again):
+            self._queue(record.desired, decided.ref)
+        self._reset_pauses()
+        self._jittered = True
+        self._skips_window = wanted.now
+        opens = self._opens_in_s(record.desired)
+        if self._journal.record.state is _S.QUEUED and opens:
+            return Waits(decided.ref, opens)
+        return decided
 
     def _is_settled(self, desired: Desired, model: ModelRef) -> bool:
         record = self._journal.record
@@ -287,7 +331,7 @@ class UpdateWorker:
             self._went_wrong(refused)
 
     def _may_begin(self, desired: Desired) -> bool:
-        opens = opens_in_s(desired.windows, self._parts.clock.wall().astimezone(self._zone))
+        opens = self._opens_in_s(desired)
         if opens is None:
             self._journal.enter(Event.FAIL, "none of the maintenance windows ever opens")
             return False
@@ -307,6 +351,10 @@ class UpdateWorker:
             return False
         self._journal.count()
         return True
+
+    def _opens_in_s(self, desired: Desired) -> float | None:
+        windows = () if self._skips_window else desired.windows
+        return opens_in_s(windows, self._parts.clock.wall().astimezone(self._zone))
 
     def _admit(self, desired: Desired, wanted: ModelRef) -> ModelRef | None:
         """The release to install, or None where the update has come to its end already."""
@@ -497,6 +545,7 @@ class UpdateWorker:
         self._not_before = 0.0
         self._jittered = False
         self._failures = 0
+        self._skips_window = False
 
     def _enter_if_named(self, event: Event, reason: str, **changes: object) -> None:
         if (self._journal.record.state, event) in TABLE:

@@ -17,26 +17,27 @@ import getpass
 import json
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from pydantic import JsonValue, ValidationError
-from rich.live import Live
-from rich.table import Table
 
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import DataDir
-from cloud.cli.telling import output, told
+from cloud.cli.command_files import KEPT, save
+from cloud.cli.command_showing import Shown, show_commands, shown_while_waiting
+from cloud.cli.rollout_options import labels
+from cloud.cli.telling import errors, told
 from cloud.config import Settings, load_settings
 from cloud.errors import DeviceUnknown, SettingsInvalid
 from cloud.log import configure
-from cloud.store.commands import CommandRecord, CommandStore, State
+from cloud.store.commands import CommandRecord, CommandStore, refused
 from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
-from cloud.web.commands import command_view
 from wire.codec import encode
 from wire.commands import Command, CommandName, Outcome
 from wire.errors import MessageTooLarge
@@ -44,9 +45,13 @@ from wire.errors import MessageTooLarge
 REFUSED: Final = 6
 OVERDUE: Final = 7
 LOOK_EVERY_S: Final = 0.2
+WAIT: Final = "30s"
+WAITS: Final[dict[str, str]] = {CommandName.UPDATE_MODEL: "15m", CommandName.CAPTURE_CLIP: "15m"}
+"""As long as a device works on them at most."""
 MAX_LIFE: Final = timedelta(days=7)
 """The broker keeps a session for so long; what is wanted for longer is a setting, not a command."""
 LISTED: Final = 50
+PINNED: Final = "it is pinned: what it runs stays. `vedette rollout place DEVICE --unpin` frees it"
 _SPAN: Final = re.compile(r"^(\d{1,6}(?:\.\d{1,3})?)\s*(s|m|h|d|)$")
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -62,16 +67,28 @@ def command(
     ],
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the outcome, and show progress.")] = False,
-    timeout: Annotated[str, typer.Option(help="How long to wait.")] = "30s",
+    timeout: Annotated[
+        str | None, typer.Option(help="How long to wait; 30s, or 15m for update-model and capture-clip.")
+    ] = None,
     expires: Annotated[str, typer.Option(help="When it must not be done any more: 30s, 5m, 2h, 1d.")] = "5m",
     every_device: Annotated[bool, typer.Option("--all", help="Every device that is not revoked.")] = False,
     group: Annotated[str | None, typer.Option(help="The devices of a rollout group.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE: the devices that bear it (of --group, where both); several.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="With --wait: where the picture or clip goes; a folder where there are several devices."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="With `list`: of this device only.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")] = None,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")] = False,
+    as_lines: Annotated[
+        bool, typer.Option("--jsonl", help="For programs, with --wait: a line for each change, as it happens.")
+    ] = False,
 ) -> None:
-    """Ask something of devices: ping, snapshot, diagnose, restart, mute, set-config … `command list` shows what was.
+    """Ask something of devices: ping, snapshot, capture-clip, update-model, mute … `command list` shows what was.
 
     Exit codes: 0 done (or queued, without --wait), 6 refused or failed, 7 expired or timed out.
     """
@@ -79,25 +96,29 @@ def command(
         settings = load_settings(config, {"data_dir": data_dir})
         configure("warning", settings.log_format)
         if words == ["list"]:
-            _show(asyncio.run(_latest(settings, device)), as_json=as_json)
+            show_commands(asyncio.run(_latest(settings, device)), as_json=as_json)
             return
-        many = every_device or group is not None
-        if every_device and group is not None:
-            raise SettingsInvalid("--all and --group are both there", "Say one of them.")
-        named = [] if many else words[0].split(",")
-        rest = words if many else words[1:]
+        chosen, rest = _chosen(words, every_device=every_device, group=group, label=label)
         if not rest:
             raise SettingsInvalid("no command is named", f"They are {', '.join(CommandName)}.")
+        if (out is not None or as_lines) and not wait:
+            raise SettingsInvalid("--out and --jsonl need --wait", "Without it nothing has come back yet.")
+        name = _name(rest[0])
+        if out is not None and name not in KEPT:
+            raise SettingsInvalid(f"{name} gives no file for --out", f"These do: {', '.join(KEPT)}.")
         issued = _Issuing(
-            devices=named,
-            group=group,
-            name=_name(rest[0]),
+            chosen=chosen,
+            name=name,
             arguments=read_arguments(rest[1:]),
             life=span(expires, "--expires"),
-            wait=span(timeout, "--timeout") if wait else None,
+            wait=span(timeout or WAITS.get(name, WAIT), "--timeout") if wait else None,
         )
-        records = asyncio.run(issued.run(settings, quiet=as_json))
-        _show(records, as_json=as_json, issued=True)
+        records = asyncio.run(issued.run(settings, shown_while_waiting(as_json=as_json, as_lines=as_lines)))
+        if not as_lines:
+            show_commands(records, as_json=as_json, issued=True)
+        if out is not None:
+            for line in asyncio.run(save(DataDir(settings.data_dir), records, out)):
+                errors.print(line)
     raise typer.Exit(exit_code(records) if wait else 0)
 
 
@@ -151,6 +172,32 @@ def _no_number(text: str) -> JsonValue:
     raise ValueError(text)
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which devices: those named, or with none, all of the group that bear the labels; None is any group."""
+
+    named: tuple[str, ...] = ()
+    group: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def words(self) -> str:
+        """Where it was looked for, for an error."""
+        group = "" if self.group is None else f" in the group {self.group}"
+        labels = ", ".join(f"{key}={value}" for key, value in self.labels.items())
+        return f"{group}{f' that bears {labels}' if labels else ''}"
+
+
+def _chosen(
+    words: Sequence[str], *, every_device: bool, group: str | None, label: Sequence[str] | None
+) -> tuple[Chosen, Sequence[str]]:
+    """The devices, and the words after them."""
+    if every_device and (group is not None or label):
+        raise SettingsInvalid("--all and --group or --label are both there", "Say one of them.")
+    if every_device or group is not None or label:
+        return Chosen((), group, labels(label or ())), words
+    return Chosen(tuple(dict.fromkeys(words[0].split(",")))), words[1:]
+
+
 def _name(word: str) -> str:
     if word not in set(CommandName):
         raise SettingsInvalid(f"{word!r} is no command", f"They are {', '.join(CommandName)}.")
@@ -163,49 +210,45 @@ class _Issuing:
     def __init__(
         self,
         *,
-        devices: list[str],
-        group: str | None,
+        chosen: Chosen,
         name: str,
         arguments: dict[str, JsonValue],
         life: timedelta,
         wait: timedelta | None,
     ) -> None:
-        self._devices = devices
-        self._group = group
+        self._chosen = chosen
         self._name = name
         self._arguments = arguments
         self._life = life
         self._wait = wait
 
-    async def run(self, settings: Settings, *, quiet: bool) -> list[CommandRecord]:
+    async def run(self, settings: Settings, show: Callable[[], Shown]) -> list[CommandRecord]:
         """Queue it, and wait where that was asked."""
         data = DataDir(settings.data_dir)
         data.make()
         async with open_database(data.database_url) as database:
-            devices = await self._chosen(database)
+            devices = await self._found(database)
             if not devices:
-                where = "" if self._group is None else f" in the group {self._group}"
-                raise DeviceUnknown(f"there is no device{where}", "`vedette devices` lists them.")
+                raise DeviceUnknown(f"there is no device{self._chosen.words()}", "`vedette devices` lists them.")
             store = CommandStore(database)
-            issued = self._records(devices, SystemClock().wall())
+            pinned = await store.pinned(devices) if self._name == CommandName.UPDATE_MODEL else frozenset()
+            issued = self._records(devices, pinned, SystemClock().wall())
             await store.add(issued)
             batch = issued[0].batch
             if self._wait is None:
                 return await store.of_batch(batch)
-            return await self._until_done(store, batch, quiet=quiet)
+            return await self._until_done(store, batch, show)
 
-    async def _chosen(self, database: Database) -> list[str]:
+    async def _found(self, database: Database) -> list[str]:
         store = DeviceStore(database)
-        if self._group is not None:
-            return await CommandStore(database).devices_of(self._group)
-        if not self._devices:
-            return [found.id for found in await store.all() if found.revoked_at is None]
-        for device in self._devices:
+        if not self._chosen.named:
+            return await CommandStore(database).devices_of(self._chosen.group, self._chosen.labels)
+        for device in self._chosen.named:
             if (await store.find(device)).revoked_at is not None:
                 raise DeviceUnknown(f"{device} is revoked", "It is sent nothing any more.")
-        return list(dict.fromkeys(self._devices))
+        return list(self._chosen.named)
 
-    def _records(self, devices: Sequence[str], now: datetime) -> list[CommandRecord]:
+    def _records(self, devices: Sequence[str], pinned: Collection[str], now: datetime) -> list[CommandRecord]:
         batch, who = uuid.uuid4().hex, issuer()
         records = [
             CommandRecord(
@@ -221,25 +264,21 @@ class _Issuing:
             for device in devices
         ]
         _check(records[0])
-        return records
+        return [refused(one, PINNED, now) if one.device in pinned else one for one in records]
 
-    async def _until_done(self, store: CommandStore, batch: str, *, quiet: bool) -> list[CommandRecord]:
+    async def _until_done(self, store: CommandStore, batch: str, show: Callable[[], Shown]) -> list[CommandRecord]:
         records = await store.of_batch(batch)
-        live = Live(_progress(records), console=output, transient=True, auto_refresh=False)
-        show: Callable[[Sequence[CommandRecord]], None] = lambda _: None  # noqa: E731 - nothing to show
-        if output.is_terminal and not quiet:
-            live.start()
-            show = lambda found: live.update(_progress(found), refresh=True)  # noqa: E731 - the other case
-        try:
-            async with asyncio.timeout((self._wait or timedelta()).total_seconds()):
-                while any(record.is_open for record in records):
-                    await asyncio.sleep(LOOK_EVERY_S)  # The service is another process: only the database tells.
-                    records = await store.of_batch(batch)
-                    show(records)
-        except TimeoutError:
-            return await store.of_batch(batch)
-        finally:
-            live.stop()
+        with show() as shown:
+            shown(records)
+            try:
+                async with asyncio.timeout((self._wait or timedelta()).total_seconds()):
+                    while any(record.is_open for record in records):
+                        await asyncio.sleep(LOOK_EVERY_S)  # The service is another process: only the database tells.
+                        records = await store.of_batch(batch)
+                        shown(records)
+            except TimeoutError:
+                records = await store.of_batch(batch)
+                shown(records)
         return records
 
 
@@ -280,57 +319,3 @@ async def _latest(settings: Settings, device: str | None) -> list[CommandRecord]
     data.make()
     async with open_database(data.database_url) as database:
         return await CommandStore(database).page(device, LISTED)
-
-
-def _show(records: Sequence[CommandRecord], *, as_json: bool, issued: bool = False) -> None:
-    if as_json:
-        typer.echo(json.dumps([command_view(record).model_dump(mode="json") for record in records]))
-    elif not records:
-        output.print("No command was issued yet: vedette command DEVICE ping --wait")
-    elif issued and len(records) == 1:
-        _show_one(records[0])
-    else:
-        output.print(_table(records))
-
-
-def _show_one(record: CommandRecord) -> None:
-    if record.outcome is None:
-        output.print(
-            f"{record.name} to {record.device}: {_standing(record)}; it expires at {_time(record.expires_at)}."
-        )
-        return
-    output.print(f"{record.name} to {record.device}: {_standing(record)}")
-    for key, value in record.result.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        output.print(f"{key}:\n{text}" if "\n" in text else f"{key}: {text}")
-
-
-def _table(records: Sequence[CommandRecord]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("issued", "by", "device", "command", "outcome"):
-        table.add_column(heading, overflow="fold")
-    for record in records:
-        table.add_row(_time(record.issued_at), record.issued_by, record.device, record.name, _standing(record))
-    return table
-
-
-def _progress(records: Sequence[CommandRecord]) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for record in [record for record in records if record.is_open][:20]:
-        table.add_row(record.device, record.name, _standing(record))
-    done = sum(not record.is_open for record in records)
-    if len(records) > 1:
-        table.add_row(f"{done} of {len(records)} done", "", "")
-    return table
-
-
-def _standing(record: CommandRecord) -> str:
-    if record.outcome is not None:
-        return f"{record.outcome}: {record.reason}" if record.reason else str(record.outcome)
-    share = f" {record.progress:.0%}" if record.progress is not None else ""
-    words = f" ({record.reason})" if record.reason else ""
-    return f"{'waits for the device' if record.state is State.QUEUED else record.state}{share}{words}"
-
-
-def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S %Z}"

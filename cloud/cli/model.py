@@ -32,7 +32,7 @@ from cloud.registry.service import Registry, Release
 from cloud.registry.signing import sign_release
 from cloud.registry.staging import Overrides, read_labels, stage
 from vision.errors import VisionError
-from wire.model import Manifest
+from wire.model import Golden, Manifest
 from wire.updates import ModelRef
 
 KEYS_VARIABLE: Final = "VEDETTE_KEYS_PASSPHRASE"
@@ -52,6 +52,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON ins
 KeysOption = Annotated[
     list[Path], typer.Option("--keys", help="A folder of offline keys; may be given several times.")
 ]
+UntriedOption = Annotated[
+    bool, typer.Option("--untried", help="Only read it, for what can't run here: no golden answers.")
+]
 NameArgument = Annotated[str, typer.Argument(help="The model's name.")]
 VersionArgument = Annotated[str, typer.Argument(help="The release's version.")]
 
@@ -69,22 +72,25 @@ def import_(
     evaluation: Annotated[
         bool, typer.Option("--evaluate/--no-evaluate", help="On the evaluation set `default`, where there is one.")
     ] = True,
+    untried: UntriedOption = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a model in: read it, run it once in a process of its own, and stage it for signing."""
+    """Take a model in: read it, run it in a process of its own, and stage it with its golden answers for signing."""
     with told():
         overrides = Overrides(name, version, licence, None if labels is None else read_labels(labels))
         registry = _registry(config, data_dir)
-        manifest = stage(registry.folder, source, overrides)
-        found = _on_import(registry, manifest) if evaluation else None
+        manifest = stage(registry.folder, source, overrides, untried=untried)
+        found = _on_import(registry, manifest) if evaluation and not untried else None
         if as_json:
             told_so = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
             extra = {} if found is None else {"evaluation": evaluation_document(found)}
             typer.echo(json.dumps(told_so | extra))
             return
         output.print(f"{manifest.name} {manifest.version} is staged: {manifest.digest}, {manifest.size} bytes.")
+        if manifest.golden is None:
+            output.print("It was not run here and has no golden answers: devices can't tell whether it is damaged.")
         if found is not None:
             for heading, value in lines(found):
                 output.print(f"{heading}: {value}")
@@ -330,10 +336,17 @@ def _details(release: Release, evaluations: list[Evaluation]) -> Table:
         "labels": str(sum(1 for label in manifest.labels if label)),
         "licence": release.licence,
         "source": manifest.provenance.source,
+        "golden answers": _golden(manifest.golden),
     }
     for name, value in [*rows.items(), *(line for each in evaluations for line in lines(each))]:
         table.add_row(name, value)
     return table
+
+
+def _golden(golden: Golden | None) -> str:
+    if golden is None:
+        return "none"
+    return f"by the {golden.kernels} kernels; others may differ by {golden.tolerance:g} spreads"
 
 
 def _number(release: Release) -> str:

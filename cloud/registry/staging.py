@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 import shutil
 import tempfile
@@ -63,13 +64,14 @@ def read_labels(file: Path) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines())
 
 
-def stage(folder: RegistryFolder, source: str, overrides: Overrides) -> Manifest:
-    """Take a model in, after it ran once in a process of its own; the same one again changes nothing.
+def stage(folder: RegistryFolder, source: str, overrides: Overrides, *, untried: bool = False) -> Manifest:
+    """Take a model in, with the golden answers that it gave in a process of its own; the same again changes nothing.
 
     Args:
         folder: The registry.
         source: A `.tflite` file, a folder with one, a built model's name, or an MLflow URI behind `mlflow:`.
         overrides: Name, version, licence and labels, where the file's own won't do.
+        untried: It is only read, and gets no golden answers: for what this machine can't run, and devices can.
 
     Raises:
         VisionError: The model, or its manifest, is refused.
@@ -79,7 +81,7 @@ def stage(folder: RegistryFolder, source: str, overrides: Overrides) -> Manifest
     """
     with _found(source) as file, scratch_folder(folder.root) as scratch:
         given = _copy(file, scratch)
-        read = try_model(scratch)
+        read = try_model(scratch, run=not untried)
         data = _manifest_bytes(read, given, overrides)
         manifest = parse_manifest(data)
         with told_as_ours(scratch):
@@ -94,7 +96,7 @@ def stage(folder: RegistryFolder, source: str, overrides: Overrides) -> Manifest
 def _settle(scratch: Path, folder: RegistryFolder, manifest: Manifest) -> None:
     place = folder.staged(manifest.name, manifest.version)
     if place.exists():
-        if load_manifest(place / MANIFEST_FILE) == manifest:
+        if _same(load_manifest(place / MANIFEST_FILE), manifest):
             return
         raise ReleaseExists(
             f"{manifest.name} {manifest.version} is staged with other bytes",
@@ -105,21 +107,36 @@ def _settle(scratch: Path, folder: RegistryFolder, manifest: Manifest) -> None:
     sync_folder(place.parent)
 
 
+def _same(staged: Manifest, manifest: Manifest) -> bool:
+    """Whether they differ in no more than the last digits of golden answers, which another runtime may give."""
+    both_known = (staged.golden is None) == (manifest.golden is None)
+    without = {"golden": None}
+    return both_known and staged.model_copy(update=without) == manifest.model_copy(update=without)
+
+
 def _manifest_bytes(read: Manifest, given: bytes | None, overrides: Overrides) -> bytes:
-    """The given manifest's own bytes, where nothing is laid over it: they are what gets signed."""
+    """What gets signed: the given manifest's own bytes where nothing is laid over them, else its fields with that.
+
+    Fields that this program does not know are kept.
+    """
     changes = overrides.given()
-    if given is not None and not changes:
-        return given
     if given is None and overrides.version is None:
         raise SourceRefused(
             "the model comes without a manifest, so its version is not known", "Name it: --version 1.0.0"
         )
+    fields: dict[str, object] = read.model_dump(mode="json") if given is None else json.loads(given)
+    if fields.get("golden") is None and read.golden is not None:
+        changes["golden"] = read.golden.model_dump(mode="json")
+    if given is not None and not changes:
+        return given
+    data = json.dumps(fields | changes, ensure_ascii=False).encode()
     try:
-        return Manifest.model_validate(read.model_dump() | changes).model_dump_json().encode()
+        Manifest.model_validate_json(data)
     except ValidationError as refused:
         first = refused.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(step) for step in first["loc"])
         raise ManifestInvalid(f"{where}: {first['msg']}", f"Correct --{where}.") from None
+    return data
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 The rules:
 1. Only a report on a `Desired` that asked for the same counts as an answer.
 2. Who claims to be done but runs something else, lies; so does who was done and then is not. A lie is for good.
-3. Who says that it failed, has failed.
+3. Who says that it failed, has failed; unless it succeeds after all, since a person had it try again.
 4. Who was there when it was told, and is gone for long, has vanished; who was not there is away, and no failure.
 5. Who shows no progress for long has timed out; who waits for its maintenance window has not.
 6. Who vanished or timed out, and comes back and succeeds after all, has succeeded.
@@ -43,8 +43,10 @@ def judged(order: Order, member: Member, goal: ModelRef, policy: Policy, now: da
         now: The time of day.
         timed: Whether time counts against the device: not while the rollout is paused.
     """
-    if order.sure or order.ask is Ask.WITHDRAW:
+    if order.ask is Ask.WITHDRAW:
         return order
+    if order.sure:
+        return _mended(order, member.answer, goal, now)
     present = _present(order, member, now)
     answer = member.answer
     if answer is not None and order.since_version <= answer.desired_version <= order.version:
@@ -56,6 +58,17 @@ def judged(order: Order, member: Member, goal: ModelRef, policy: Policy, now: da
     if timed and present.fate is Fate.PENDING:
         return _late(present, member, policy, now)
     return present
+
+
+def _mended(order: Order, answer: Answer | None, goal: ModelRef, now: datetime) -> Order:
+    """Who failed by its own word may succeed by it; a lie is for good, and left its order in no broken state."""
+    if answer is None or order.state not in BROKEN:
+        return order
+    asked = order.since_version <= answer.desired_version <= order.version
+    if asked and answer.state in DONE and answer.running == goal.digest:
+        good = replace(order, state=answer.state, fate=Fate.COMMITTED, moved_at=now)
+        return replace(good, reason="", sure=False, excused=False)
+    return order
 
 
 def _present(order: Order, member: Member, now: datetime) -> Order:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,19 @@ class LocalBlobs:
             raise BlobFailed(
                 f"picture {key} can't be kept: {_first_line(error)}", "Look at the disk's space."
             ) from error
+
+    async def put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> None:
+        """As `put`, of bytes that are still coming; where they end in an error, nothing is kept.
+
+        Raises:
+            BlobFailed: As `put`; and whatever `pieces` raises.
+        """
+        _check(key)
+        try:
+            await self._store.put_async(key, pieces)
+            await asyncio.to_thread(_to_disk, self._folder, self._folder / key)
+        except (BaseError, OSError) as error:
+            raise BlobFailed(f"{key} can't be kept: {_first_line(error)}", "Look at the disk's space.") from error
 
     async def get(self, key: str) -> bytes:
         """What `put` kept.

@@ -97,6 +97,11 @@ def answered(command: CommandRecord, response: Response, at: datetime) -> Comman
     return replace(command, state=state, progress=response.progress, reason=response.reason)
 
 
+def refused(command: CommandRecord, reason: str, at: datetime) -> CommandRecord:
+    """The command as one that is never sent."""
+    return replace(command, state=State.DONE, outcome=Outcome.REFUSED, reason=reason, finished_at=at)
+
+
 def record_of(row: Row[Any]) -> CommandRecord:
     """The command in a row."""
     return CommandRecord(
@@ -162,7 +167,7 @@ class CommandStore:
         self._database = database
 
     async def add(self, issued: Sequence[CommandRecord]) -> None:
-        """Commit new commands; the service sends them."""
+        """Commit new commands; the service sends those that are open."""
         rows = [
             {
                 "id": command.id,
@@ -173,9 +178,11 @@ class CommandStore:
                 "issued_by": command.issued_by,
                 "issued_at": command.issued_at,
                 "expires_at": command.expires_at,
-                "open": True,
-                "state": State.QUEUED,
-                "reason": "",
+                "open": command.is_open,
+                "state": command.state,
+                "finished_at": command.finished_at,
+                "outcome": command.outcome,
+                "reason": command.reason,
                 "result": "{}",
                 "answered_by_device": False,
             }
@@ -184,17 +191,26 @@ class CommandStore:
         async with self._database.writing() as connection:
             await connection.execute(insert(commands), rows)
 
-    async def devices_of(self, group: str) -> list[str]:
-        """The devices of a rollout group that are not revoked, by name."""
+    async def devices_of(self, group: str | None, labels: Mapping[str, str]) -> list[str]:
+        """The devices that are not revoked, by name: of a rollout group (None: of any), bearing all the labels."""
         placed = func.coalesce(placements.c.group_name, DEFAULT_GROUP)
         query = (
-            select(devices.c.id)
+            select(devices.c.id, placements.c.labels)
             .join_from(devices, placements, placements.c.device == devices.c.id, isouter=True)
-            .where(placed == group, devices.c.revoked_at.is_(None))
+            .where(devices.c.revoked_at.is_(None))
             .order_by(devices.c.id)
         )
+        if group is not None:
+            query = query.where(placed == group)
         async with self._database.reading() as connection:
-            return list((await connection.execute(query)).scalars())
+            found = (await connection.execute(query)).all()
+        return [row.id for row in found if labels.items() <= json.loads(row.labels or "{}").items()]
+
+    async def pinned(self, among: Collection[str]) -> frozenset[str]:
+        """Those of the devices that stay as they are."""
+        query = select(placements.c.device).where(placements.c.pinned)
+        async with self._database.reading() as connection:
+            return frozenset((await connection.execute(query)).scalars()) & frozenset(among)
 
     async def find(self, command_id: str) -> CommandRecord:
         """One command.

@@ -129,7 +129,7 @@ def commands_router(
     @router.get("/api/commands/{command_id}/snapshot", response_class=Response)
     async def snapshot(command_id: HexId) -> Response:
         """The picture that it asked for."""
-        data = await pictures.get(_key(await commands.find(command_id)))
+        data = await pictures.get(snapshot_key(await commands.find(command_id)))
         return Response(data, media_type="image/jpeg", headers=_PICTURE_HEADERS)
 
     @router.put(SNAPSHOTS_PATH + "/{command_id}", status_code=204)
@@ -141,11 +141,12 @@ def commands_router(
         command = await commands.find(command_id)
         if command.device != device or command.name != CommandName.SNAPSHOT or command.answered_by_device:
             raise NotFound(f"no snapshot {command_id} is asked of {device}")
-        await pictures.put(_key(command), await jpeg_body(request, settings.body_timeout_s))
+        await pictures.put(snapshot_key(command), await jpeg_body(request, settings.body_timeout_s))
         return Response(status_code=204)
 
     return router
 
 
-def _key(command: CommandRecord) -> str:
+def snapshot_key(command: CommandRecord) -> str:
+    """Where the picture lies."""
     return f"snapshots/{command.device}/{command.id}.jpg"

@@ -59,6 +59,7 @@ class DoorSettings(BaseModel):
         requests_per_s: Of one device, in the long run.
         burst: Of one device, at once.
         body_timeout_s: How long a body may take to arrive.
+        clip_timeout_s: How long a clip may take, which is some megabytes over what may be a slow link.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -66,6 +67,7 @@ class DoorSettings(BaseModel):
     requests_per_s: Annotated[float, Field(gt=0)] = 5.0
     burst: Annotated[int, Field(ge=1)] = 30
     body_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    clip_timeout_s: Annotated[float, Field(gt=0)] = 720.0
 
 
 class RequestRefused(VedetteError):
@@ -283,7 +285,7 @@ async def small_body(request: Request, limit: int, timeout_s: float) -> bytes:
         BodyTooSlow: It did not arrive in time.
     """
     too_large = BodyTooLarge(f"the body is over the limit of {limit} bytes", "Send a smaller one.")
-    if _said_length(request) > limit:
+    if said_length(request) > limit:
         raise too_large
     body = bytearray()
     try:
@@ -297,6 +299,7 @@ async def small_body(request: Request, limit: int, timeout_s: float) -> bytes:
     return bytes(body)
 
 
-def _said_length(request: Request) -> int:
+def said_length(request: Request) -> int:
+    """What the request says of its body's length; 0 where it says nothing that can be read."""
     said = request.headers.get("content-length", "0")
     return int(said) if said.isascii() and said.isdigit() and len(said) < 20 else 0  # noqa: PLR2004 - fits 64 bits

@@ -15,15 +15,19 @@ import pytest
 
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import alive, descendants, environment, eventually
+from vision.models import UPGRADE_MODEL
+from workbench.demo.plan import FLEET
 
 pytestmark = pytest.mark.system
 
 KEYS = {
     "first_alert_s", "alerts_raised", "alerts_stored", "duplicates", "confirmed", "retracted", "asks", "bytes_sent",
-    "bytes_if_streamed", "frames", "agent_rss_mib",
+    "bytes_if_streamed", "frames", "agent_rss_mib", "updated", "rollout",
 }  # fmt: skip
 AGENT_RSS_MIB = 120
 BOUND_S = 60
+ROLLOUT_S = 150
+"""Five agents on two cores, each of which proves, tries and watches a model that is seven times slower."""
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +64,8 @@ class Demo:
 
         eventually(running, "the demo starts its parts")
 
-    def end(self) -> tuple[int, str, str]:
-        said, complained = self.process.communicate(timeout=BOUND_S)
+    def end(self, within_s: float = BOUND_S) -> tuple[int, str, str]:
+        said, complained = self.process.communicate(timeout=within_s)
         return self.process.returncode, said, complained
 
     def left_over(self) -> Sequence[str]:
@@ -105,7 +109,32 @@ def test_the_whole_thing_on_real_video(demo: type[Demo]) -> None:
     assert shown["bytes_if_streamed"] > 20 * shown["bytes_sent"] > 0
     assert 0 < shown["agent_rss_mib"] <= AGENT_RSS_MIB
     assert shown["devices"] == {"gate-1": "offline", "plaza-2": "offline"}
+    assert (shown["updated"], shown["rollout"]) == (0, None)
     assert running.left_over() == []
+
+
+@pytest.mark.timeout(ROLLOUT_S + 2 * BOUND_S)
+def test_a_fleet_of_five_gets_another_model_while_it_runs(demo: type[Demo]) -> None:
+    code, said, complained = demo("--devices", "5", "--rollout", "--duration", str(ROLLOUT_S)).end(
+        ROLLOUT_S + BOUND_S
+    )
+    assert code == 0, complained
+    shown = figures(said)
+    rollout = shown["rollout"]
+    assert isinstance(rollout, dict)
+    assert (rollout["model"], rollout["phase"]) == (UPGRADE_MODEL, "finished"), rollout
+    assert shown["updated"] == 5
+    assert rollout["devices"] == dict.fromkeys([device.name for device in FLEET[:5]], "committed")
+    assert shown["alerts_raised"] == shown["alerts_stored"] > 0
+    assert shown["duplicates"] == 0
+    assert 0 < shown["agent_rss_mib"] <= AGENT_RSS_MIB
+    assert f"vedette rollout start {UPGRADE_MODEL} --data-dir" in complained
+
+
+def test_a_model_that_was_not_built_is_named_at_once(demo: type[Demo]) -> None:
+    code, said, complained = demo("--rollout", "no-such-model").end()
+    assert (code, said) == (3, "")
+    assert "no-such-model" in complained
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from vision.detections import FloatArray
 from vision.outputs.reading import Candidates, check_finite, real, unfit
 from vision.tensors import AnyArray, TensorInfo
 from wire.model import Manifest
@@ -54,6 +55,11 @@ class DetectionPostprocessDecoder:
         return Candidates(
             boxes[0, :many][kept][:, [1, 0, 3, 2]], np.clip(scores[0, :many][kept], 0.0, 1.0), labels[kept]
         )
+
+    def readings(self, outputs: Sequence[AnyArray]) -> list[FloatArray]:
+        """See `Decoder`. The scores alone, in order: which of two boxes was suppressed is decided by a hair."""
+        scores = (self._order or ())[2]
+        return [np.sort(real(outputs[scores], self._infos[2]).reshape(-1))]
 
 
 def _order(outputs: Sequence[TensorInfo]) -> tuple[int, ...] | None:

@@ -68,6 +68,10 @@ class NanodetDecoder:
         shares = np.concatenate(boxes, dtype=np.float32) / self._size
         return Candidates(shares, np.concatenate(scores), np.concatenate(classes))
 
+    def readings(self, outputs: Sequence[AnyArray]) -> list[FloatArray]:
+        """See `Decoder`."""
+        return [real(tensor, info) for tensor, info in zip(outputs, self._infos, strict=True)]
+
     def _level(
         self, level: _Level, outputs: Sequence[AnyArray], min_score: float
     ) -> tuple[FloatArray, FloatArray, IntArray]:

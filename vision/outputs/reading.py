@@ -48,6 +48,12 @@ class Decoder(Protocol):
             InferenceFailed: An output is not finite.
         """
 
+    def readings(self, outputs: Sequence[AnyArray]) -> list[FloatArray]:
+        """What the outputs mean, float32, in parts that each speak of one thing: boxes, scores.
+
+        A small change of the outputs is a small change here, so nothing is chosen or suppressed.
+        """
+
 
 class Scores:
     """Reads the scores of one tensor, whether stored as floats or quantised, logits or probabilities."""

@@ -85,6 +85,13 @@ class SsdDecoder:
         rows, hits, classes = rows[reported], hits[reported], classes[reported]
         return Candidates(self._boxes(boxes[0], rows), self._scores.real(flat[hits]), classes)
 
+    def readings(self, outputs: Sequence[AnyArray]) -> list[FloatArray]:
+        """See `Decoder`."""
+        return [
+            real(outputs[self._box_index], self._box_info),
+            real(outputs[self._score_index], self._score_info),
+        ]
+
     def _boxes(self, stored: AnyArray, rows: AnyArray) -> FloatArray:
         coded = real(stored[rows], self._box_info) / self._coders
         anchors = self._anchors[rows]

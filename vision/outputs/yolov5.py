@@ -53,6 +53,11 @@ class YoloV5Decoder:
         boxes = self._boxes(real(picked[kept, :4], self._info), likely[kept])
         return Candidates(boxes / self._extent, scores[kept], classes[kept])
 
+    def readings(self, outputs: Sequence[AnyArray]) -> list[FloatArray]:
+        """See `Decoder`."""
+        rows = real(outputs[0][0], self._info)
+        return [rows[:, :4], rows[:, 4], rows[:, _FIRST_CLASS:]]
+
     def _boxes(self, values: FloatArray, anchors: Indices) -> FloatArray:  # noqa: ARG002 - raw heads need them
         """Corners, in the units that the head speaks; `anchors` are the rows that the values stood in."""
         return corners(values[:, :2], values[:, 2:])

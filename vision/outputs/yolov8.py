@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vision.detections import FloatArray
 from vision.outputs.reading import Candidates, Labels, Scores, above, box_extent, check_finite, corners, real, unfit
 from vision.tensors import AnyArray, TensorInfo
 from wire.model import Manifest
@@ -36,3 +37,8 @@ class YoloV8Decoder:
         values = real(columns[:_FIRST_CLASS, hits].T, self._info)
         boxes = corners(values[:, :2], values[:, 2:]) / self._extent
         return Candidates(boxes.astype(np.float32), self._scores.real(strongest_class[hits]), classes[reported])
+
+    def readings(self, outputs: Sequence[AnyArray]) -> list[FloatArray]:
+        """See `Decoder`."""
+        columns = real(outputs[0][0], self._info)
+        return [columns[:_FIRST_CLASS], columns[_FIRST_CLASS:]]

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from vision.errors import DelegateFailed, InferenceFailed, ModelRefused, ModelUnreadable
-from vision.runtime import NO_DELEGATE, Delegate
+from vision.runtime import NO_DELEGATE, REFERENCE, Delegate
 from vision.tensors import AnyArray, TensorInfo
 
 _DELEGATE_ENTRY: Final = "tflite_plugin_create_delegate"
@@ -126,6 +126,8 @@ def open_interpreter(
     arguments: dict[str, object] = {}
     if delegate.name == NO_DELEGATE:
         arguments["experimental_op_resolver_type"] = library.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    if delegate.name == REFERENCE:
+        arguments["experimental_op_resolver_type"] = library.OpResolverType.BUILTIN_REF
     if delegate.is_library:
         arguments["experimental_delegates"] = [_load(library, delegate)]
     with _wrapped(path, delegate):
@@ -165,7 +167,7 @@ def _wrapped(path: Path, delegate: Delegate) -> Iterator[None]:
             f"the runtime does not take {path}: {_one_line(failed)}", "Fetch or build the model again."
         ) from None
     except RuntimeError as failed:
-        if delegate.name != NO_DELEGATE:
+        if delegate.name not in {NO_DELEGATE, REFERENCE}:
             raise _refused(delegate, failed) from None
         raise ModelRefused(
             f"the runtime can't run {path}: {_one_line(failed)}", "Export it with builtin operators only."

@@ -1,1 +1,1 @@
-"""`vedette demo`: the cloud service and two agents on this machine, on real video, until stopped."""
+"""`vedette demo`: the cloud service and some agents on this machine, on real video, until stopped."""

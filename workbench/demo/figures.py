@@ -7,6 +7,25 @@ from typing import Any
 
 
 @dataclass(slots=True)
+class RolloutFigures:
+    """How a rollout stands.
+
+    Attributes:
+        devices: What each device last answered, of those that were told.
+        updated: Devices that run it and have come through their probation.
+        agent_rss_mib: The largest agent's resident memory since it began: with the other model, and beside it.
+    """
+
+    id: str
+    model: str
+    phase: str = "running"
+    reason: str = ""
+    devices: dict[str, str] = field(default_factory=dict)
+    updated: int = 0
+    agent_rss_mib: float = 0.0
+
+
+@dataclass(slots=True)
 class Figures:
     """What the demo has shown so far; of a kept data folder, only what came since the start.
 
@@ -16,7 +35,9 @@ class Figures:
         alerts_stored: Alerts in the cloud's store.
         duplicates: Alert messages stored more than once; anything but 0 is a fault.
         bytes_if_streamed: Every frame whole as JPEG q80, from frames that the agents encode now and then.
-        agent_rss_mib: The largest agent's resident memory.
+        agent_rss_mib: The largest agent's resident memory, on the model that it began with.
+        updated: Devices that a rollout has brought to another model.
+        rollout: How that stands; None where there is none.
         cameras: How each was doing when last heard of, and why.
     """
 
@@ -35,6 +56,8 @@ class Figures:
     agent_rss_mib: float = 0.0
     source: str = ""
     dashboard: str = ""
+    updated: int = 0
+    rollout: RolloutFigures | None = None
     devices: dict[str, str] = field(default_factory=dict)
     cameras: dict[str, str] = field(default_factory=dict)
 

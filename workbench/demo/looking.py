@@ -67,7 +67,8 @@ class Looking:
                     figures.cameras[camera.name] = said
         if figures.first_alert_s is None and figures.alerts_stored:
             figures.first_alert_s = round(time.time() - self._started_at, 2)
-        figures.agent_rss_mib = round(max([figures.agent_rss_mib, *map(_rss_mib, agents)]), 1)
+        holder = figures.rollout or figures
+        holder.agent_rss_mib = round(max([holder.agent_rss_mib, *map(_rss_mib, agents)]), 1)
 
     def settle(self) -> None:
         """Wait until what the agents delivered at their end is in the figures.

@@ -1,4 +1,4 @@
-"""What the demo's two agents are told: the same source, watched for different things."""
+"""What the demo's agents are told: the same source, watched for different things."""
 
 from __future__ import annotations
 
@@ -16,19 +16,41 @@ AUDITED: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One agent of the demo."""
+    """One agent of the demo.
+
+    Attributes:
+        part: The part of the picture that it watches: its edges left, top, right and bottom, 0..1; None is all of it.
+    """
 
     name: str
     camera: str
     rule: str
-    zoned: bool
+    part: tuple[float, float, float, float] | None
     pictures: str
+
+    @property
+    def zoned(self) -> bool:
+        """Whether it watches a part only."""
+        return self.part is not None
 
 
 DEVICES: Final = (
-    Device("gate-1", "gate", "anyone", zoned=False, pictures="always"),
-    Device("plaza-2", "plaza", "foreground", zoned=True, pictures="asked"),
+    Device("gate-1", "gate", "anyone", None, "always"),
+    Device("plaza-2", "plaza", "foreground", (0.0, 0.5, 1.0, 1.0), "asked"),
 )
+"""The demo's own two."""
+FLEET: Final = (
+    *DEVICES,
+    Device("path-3", "path", "left", (0.0, 0.0, 0.5, 1.0), "asked"),
+    Device("lawn-4", "lawn", "right", (0.5, 0.0, 1.0, 1.0), "asked"),
+    Device("road-5", "road", "background", (0.0, 0.0, 1.0, 0.6), "asked"),
+    Device("kerb-6", "kerb", "middle", (0.25, 0.2, 0.75, 0.9), "asked"),
+    Device("steps-7", "steps", "near-left", (0.0, 0.4, 0.6, 1.0), "asked"),
+    Device("yard-8", "yard", "near-right", (0.4, 0.4, 1.0, 1.0), "asked"),
+)
+"""As many as `--devices` may ask for."""
+SHARED_FPS: Final = 5.0
+"""Of each camera where there are more than two: they share the cores with the service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +62,36 @@ class Scene:
         recorded: It ends, so it is played in a loop.
         labels: What alerts are raised about.
         devices: The agents that watch it.
-        zone: The part of the picture that the second agent watches: corners (x, y), 0..1.
     """
 
     source: str
     recorded: bool
     labels: Sequence[str]
     devices: Sequence[Device]
-    zone: Sequence[tuple[float, float]] = ((0.0, 0.5), (1.0, 0.5), (1.0, 1.0), (0.0, 1.0))
 
 
-def agent_config(device: Device, scene: Scene, folder: Path, token_file: Path, mqtt: str, http: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """Where an agent finds the service, and what it knows it by."""
+
+    mqtt: str
+    http: str
+    token_file: Path
+    root_file: Path
+
+
+def agent_config(device: Device, scene: Scene, folder: Path, cloud: Cloud) -> str:
     """The agent's TOML."""
-    zones = (
-        f'\n[[zones]]\nname = "foreground"\ncamera = {_text(device.camera)}\n'
-        f"polygon = {json.dumps([list(corner) for corner in scene.zone])}\n"
-        if device.zoned
-        else ""
-    )
+    zones, zone_names = "", []
+    if device.part is not None:
+        left, top, right, bottom = device.part
+        corners = [[left, top], [right, top], [right, bottom], [left, bottom]]
+        zone_names = [device.rule]
+        zones = (
+            f"\n[[zones]]\nname = {_text(device.rule)}\ncamera = {_text(device.camera)}\n"
+            f"polygon = {json.dumps(corners)}\n"
+        )
+    limit = f"fps_limit = {SHARED_FPS}" if len(scene.devices) > len(DEVICES) else ""
     return f"""\
 device = {_text(device.name)}
 data_dir = {_text(folder)}
@@ -66,19 +100,23 @@ data_dir = {_text(folder)}
 name = {_text(device.camera)}
 source = {_text(scene.source)}
 {"loop = true" if scene.recorded else ""}
+{limit}
 
 [[rules]]
 name = {_text(device.rule)}
 labels = {json.dumps(list(scene.labels), ensure_ascii=False)}
-zones = {json.dumps(["foreground"] if device.zoned else [])}
+zones = {json.dumps(zone_names)}
 picture = {_text(device.pictures)}
 {zones}
 [link]
-url = {_text(mqtt)}
-token_file = {_text(token_file)}
+url = {_text(cloud.mqtt)}
+token_file = {_text(cloud.token_file)}
 
 [ask]
-url = {_text(http)}
+url = {_text(cloud.http)}
+
+[trust]
+root_file = {_text(cloud.root_file)}
 
 [audit]
 probability = {AUDITED}

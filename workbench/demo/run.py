@@ -1,4 +1,9 @@
-"""The demo from start to end: enrol, start the service and the agents, show, stop in order, tell the figures."""
+"""The demo from start to end: enrol, start the service and the agents, show, stop in order, tell the figures.
+
+The first alert is what a person waits for. So what a rollout needs (keys but for the root of trust, a signed and
+published model) is made afterwards, in the background, and of a larger fleet the first two devices start before the
+others, one by one: that spreads the load, and has them see the clip at different times.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 import httpx
 from pydantic import ValidationError
@@ -23,13 +29,15 @@ from cloud.adapters.data_dir import Addresses, DataDir
 from cloud.store.alerts import AlertStore, Audit
 from cloud.store.database import open_database
 from vision.describe import describe
-from vision.models import find_model
+from vision.models import UPGRADE_MODEL, find_model
+from wire.messages import Presence
 from workbench.clip import demo_clip
 from workbench.demo.figures import Figures
 from workbench.demo.looking import LOOK_EVERY_S, Looking
 from workbench.demo.parts import agent_folder, cloud_folder, enrol, start_agent, start_service, token_file
-from workbench.demo.plan import DEVICES, Device, Scene, agent_config
+from workbench.demo.plan import DEVICES, FLEET, Cloud, Device, Scene, agent_config
 from workbench.demo.processes import Child, Children
+from workbench.demo.release import Releasing, Rolling, command_for, make_trust
 from workbench.demo.screen import Screen
 from workbench.errors import DemoFailed
 
@@ -43,6 +51,8 @@ class DemoOptions:
         duration_s: None runs until Ctrl-C.
         data_dir: Kept afterwards; None is a temporary folder that is removed.
         open_browser: Where there is a screen.
+        devices: How many agents.
+        rollout: The built model to bring to all of them while they run; None is none.
         started_at: Wall-clock seconds from which `first_alert_s` counts.
     """
 
@@ -52,6 +62,18 @@ class DemoOptions:
     http_port: int
     open_browser: bool
     started_at: float
+    devices: int = len(DEVICES)
+    rollout: str | None = None
+
+
+NEXT_AGENT_S: Final = 1.5
+"""Between the starts of agents after the first two; starting takes one about a second of a core."""
+RELEASE_AFTER_S: Final = 20.0
+"""Where no alert comes, such as from a camera that sees nobody, the release is made all the same."""
+ROLL_OUT_AFTER_S: Final = 5.0
+"""After the first alert, so that one sees what the model before was like."""
+RELEASED_S: Final = 15.0
+"""A release under way is waited for at the end; signing and publishing take a second or two."""
 
 
 def run_demo(options: DemoOptions, screen: Screen) -> Figures:
@@ -61,57 +83,110 @@ def run_demo(options: DemoOptions, screen: Screen) -> Figures:
         VedetteError: A part can't start, or died.
     """
     # Before signals are only noted: fetching the clip may take minutes, and Ctrl-C shall end it at once.
-    scene, described = chosen_scene(options.source, screen.say)
+    scene, described = chosen_scene(options.source, screen.say, options.devices)
+    if options.rollout is not None:
+        find_model(options.rollout)
     stop = threading.Event()
     with _folder(options.data_dir) as folder, _stopped_by_signals(stop):
         enrol(folder, [device.name for device in scene.devices])
+        root = make_trust(folder)
         children = Children(folder)
         try:
-            return _watched(options, screen, folder, scene, described, children, stop)
+            return _Running(options, screen, folder, root, scene, children).watched(described, stop)
         finally:
             children.stop_all()
 
 
-def _watched(
-    options: DemoOptions,
-    screen: Screen,
-    folder: Path,
-    scene: Scene,
-    described: str,
-    children: Children,
-    stop: threading.Event,
-) -> Figures:
-    service, addresses = start_service(children, folder, ["--http-port", str(options.http_port)])
-    with httpx.Client(base_url=addresses.http, timeout=5.0) as cloud:
-        figures = Figures(source=described, dashboard=addresses.dashboard)
-        looking = Looking(cloud, figures, options.started_at)
-        agents = [_agent(children, folder, device, scene, addresses) for device in scene.devices]
-        if options.open_browser:
-            webbrowser.open(figures.dashboard)
-        until = None if options.duration_s is None else time.time() + options.duration_s
-        screen.begin()
-        try:
-            while not stop.wait(LOOK_EVERY_S) and (until is None or time.time() < until):
-                children.check()
-                looking.look(agents)
-                screen.show(figures, time.time() - options.started_at)
-        finally:
-            screen.end()
-        screen.say("Stopping the agents")
-        for agent in agents:
-            children.stop(agent)
-        looking.settle()
-    children.stop(service)
-    stored = asyncio.run(_stored(cloud_folder(folder)))
-    figures.alerts_stored, figures.duplicates = stored.alerts - looking.before.alerts_total, stored.repeated
-    return figures
+class _Running:
+    """One run of the demo."""
 
+    def __init__(
+        self, options: DemoOptions, screen: Screen, folder: Path, root: Path, scene: Scene, children: Children
+    ) -> None:
+        self._options = options
+        self._screen = screen
+        self._folder = folder
+        self._root = root
+        self._scene = scene
+        self._children = children
+        self._agents: list[Child] = []
+        self._releasing = Releasing(folder, options.rollout or UPGRADE_MODEL)
+        self._rolling: Rolling | None = None
+        self._told = False
 
-def _agent(children: Children, folder: Path, device: Device, scene: Scene, addresses: Addresses) -> Child:
-    data = agent_folder(folder, device.name) / "data"
-    token = token_file(folder, device.name)
-    told = agent_config(device, scene, data, token, addresses.mqtt, addresses.http)
-    return start_agent(children, folder, device.name, told)
+    def watched(self, described: str, stop: threading.Event) -> Figures:
+        """Start all, show it until it is to end, and stop it in order; the figures."""
+        options, screen = self._options, self._screen
+        service, addresses = start_service(self._children, self._folder, ["--http-port", str(options.http_port)])
+        with httpx.Client(base_url=addresses.http, timeout=5.0) as cloud:
+            figures = Figures(source=described, dashboard=addresses.dashboard)
+            looking = Looking(cloud, figures, options.started_at)
+            for device in self._scene.devices[: len(DEVICES)]:
+                self._start(device, addresses)
+            if options.open_browser:
+                webbrowser.open(figures.dashboard)
+            began = time.time()
+            screen.begin()
+            try:
+                while not stop.wait(LOOK_EVERY_S) and not self._is_over(began):
+                    self._children.check()
+                    self._start_due(addresses, time.time() - began)
+                    looking.look(self._agents)
+                    self._roll_out(cloud, figures, time.time() - began)
+                    screen.show(figures, time.time() - options.started_at)
+            finally:
+                screen.end()
+            screen.say("Stopping the agents")
+            for agent in self._agents:
+                self._children.stop(agent)
+            looking.settle()
+            self._releasing.join(RELEASED_S)
+        self._children.stop(service)
+        stored = asyncio.run(_stored(cloud_folder(self._folder)))
+        figures.alerts_stored, figures.duplicates = stored.alerts - looking.before.alerts_total, stored.repeated
+        return figures
+
+    def _is_over(self, began: float) -> bool:
+        return self._options.duration_s is not None and time.time() - began >= self._options.duration_s
+
+    def _start(self, device: Device, addresses: Addresses) -> None:
+        folder = agent_folder(self._folder, device.name)
+        cloud = Cloud(addresses.mqtt, addresses.http, token_file(self._folder, device.name), self._root)
+        told = agent_config(device, self._scene, folder / "data", cloud)
+        self._agents.append(start_agent(self._children, self._folder, device.name, told))
+
+    def _start_due(self, addresses: Addresses, elapsed_s: float) -> None:
+        """Of a larger fleet, the next one, when its time has come."""
+        waiting = self._scene.devices[len(self._agents) :]
+        if waiting and elapsed_s >= (len(self._agents) - len(DEVICES) + 1) * NEXT_AGENT_S:
+            self._start(waiting[0], addresses)
+
+    def _roll_out(self, cloud: httpx.Client, figures: Figures, elapsed_s: float) -> None:
+        """Publish the model, say how to roll it out, and do it where that was asked."""
+        if self._rolling is not None:
+            self._rolling.look()
+            figures.updated = self._rolling.figures.updated
+            return
+        first = figures.first_alert_s
+        if len(self._agents) < len(self._scene.devices) or (first is None and elapsed_s < RELEASE_AFTER_S):
+            return
+        self._releasing.begin()
+        ref, failed = self._releasing.published, self._releasing.failed
+        if failed is not None and self._options.rollout is not None:
+            raise failed
+        if ref is None:
+            return
+        if not self._told:
+            self._told = True
+            self._screen.say(
+                f"A better model is published. Bring it to all devices, in another terminal:\n"
+                f"  {command_for(self._folder, ref)}\n"
+            )
+        online = [name for name, state in figures.devices.items() if state == Presence.ONLINE]
+        due = (first or 0.0) + ROLL_OUT_AFTER_S <= time.time() - self._options.started_at
+        if self._options.rollout is not None and due and len(online) == len(self._scene.devices):
+            self._rolling = Rolling(self._folder, cloud, ref)
+            figures.rollout = self._rolling.figures
 
 
 async def _stored(data: DataDir) -> Audit:
@@ -119,7 +194,7 @@ async def _stored(data: DataDir) -> Audit:
         return await AlertStore(database).audit()
 
 
-def chosen_scene(source: str | None, say: Callable[[str], None]) -> tuple[Scene, str]:
+def chosen_scene(source: str | None, say: Callable[[str], None], count: int = len(DEVICES)) -> tuple[Scene, str]:
     """The source as the agents are told, and as a person is.
 
     Raises:
@@ -131,7 +206,7 @@ def chosen_scene(source: str | None, say: Callable[[str], None]) -> tuple[Scene,
     if source is None:
         clip = demo_clip(say)
         people = ["person"] if clip.path.name == "vtest.avi" else everything
-        return Scene(str(clip.path), recorded=True, labels=people, devices=DEVICES), clip.description
+        return Scene(str(clip.path), recorded=True, labels=people, devices=FLEET[:count]), clip.description
     path = Path(source)
     camera = _camera(str(path.resolve()) if path.exists() else source)
     recorded = camera.kind is SourceKind.RECORDED
@@ -141,7 +216,7 @@ def chosen_scene(source: str | None, say: Callable[[str], None]) -> tuple[Scene,
             "Name a video, a folder of pictures, a webcam by its number, or an rtsp:// or http:// URL with --source.",
         )
     # A webcam serves one program at a time.
-    devices = DEVICES[:1] if camera.kind is SourceKind.DEVICE else DEVICES
+    devices = FLEET[:1] if camera.kind is SourceKind.DEVICE else FLEET[:count]
     return Scene(camera.source, recorded, everything, devices), camera.redacted_source
 
 

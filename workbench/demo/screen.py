@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from workbench.demo.figures import Figures
+from workbench.demo.figures import Figures, RolloutFigures
 
 KB: Final = 1000
 UNITS: Final = ("B", "kB", "MB", "GB", "TB")
@@ -24,7 +24,8 @@ class Screen:
 
     def say(self, line: str) -> None:
         """A line above the figures."""
-        self._console.print(line, markup=False, highlight=False)
+        # A command that is broken over two lines can't be copied.
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def begin(self) -> None:
         """Start drawing."""
@@ -57,6 +58,7 @@ def _rows(figures: Figures, elapsed_s: float) -> list[tuple[str, str]]:
     if saved is not None:
         sent += f", {size(figures.bytes_if_streamed)} if every frame were streamed: {saved:.1%} saved"
     first = "waiting" if figures.first_alert_s is None else f"after {figures.first_alert_s:.1f} s"
+    rollout = [("rollout", _rollout(figures.rollout))] if figures.rollout is not None else []
     return [
         ("dashboard", figures.dashboard),
         ("source", figures.source),
@@ -69,7 +71,14 @@ def _rows(figures: Figures, elapsed_s: float) -> list[tuple[str, str]]:
         ("questions", f"{figures.asks} asked of the cloud, {figures.answers} answered"),
         ("bytes", sent),
         ("agent memory", f"{figures.agent_rss_mib:.0f} MiB"),
+        *rollout,
     ]
+
+
+def _rollout(rollout: RolloutFigures) -> str:
+    states = "\n".join(f"{device} {state}" for device, state in rollout.devices.items())
+    why = rollout.reason or f"{rollout.updated} run it"
+    return f"{rollout.model} {rollout.phase}: {why}\n{states}".rstrip()
 
 
 def size(count: float) -> str:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import ctypes
 import mmap
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import psutil
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.resident import clean_mappings, hand_back
+from agent.adapters.resident import clean_mappings, hand_back, trim
 
 MAPS = """\
 55d0c0a00000-55d0c0a01000 r--p 00000000 fe:01 123 /usr/bin/python3.11
@@ -83,3 +87,15 @@ def test_a_mapping_that_is_not_ours_is_refused_by_the_system_and_not_counted(tmp
     maps = tmp_path / "maps"
     maps.write_text(f"1-{mmap.PAGESIZE:x} r-xp 00000000 fe:01 1 /usr/lib/nothing\n")
     assert hand_back(maps) == 0
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="this libc has no malloc_trim")
+def test_what_was_freed_below_something_that_lives_is_given_back() -> None:
+    # Below the size from which glibc maps each piece by itself.
+    pieces = [np.ones(64 * 1024, np.uint8) for _ in range(1000)]
+    held = pieces.pop()
+    before = psutil.Process().memory_info().rss
+    del pieces
+    trim()
+    assert before - psutil.Process().memory_info().rss > 40 * 2**20
+    assert held.all()

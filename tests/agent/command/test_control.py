@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.adapters.clip_file import DiskClips, shrunk
 from agent.app.control import AgentControl
 from agent.app.overrides import OVERRIDES_FILE, load_overridden
 from agent.command.actions import Actions
-from agent.command.arguments import ConfigArguments, MuteArguments, NoArguments, SnapshotArguments
+from agent.command.arguments import ClipArguments, ConfigArguments, MuteArguments, NoArguments, SnapshotArguments
+from agent.command.clip import Recorder
 from agent.command.errors import CommandRefused
 from agent.command.frames import WatchedFrames
 from agent.command.log_tail import LogTail
@@ -81,7 +83,13 @@ class Rig:
         self.supply = WatchedFrames(Frames(Frame("yard", 0, np.zeros((4, 4, 3), np.uint8), 1.0)), ("yard",))
         self.kept = Kept()
         actions = Actions(
-            self.control, self.supply, encode=lambda *_: b"jpeg", snapshots=self.kept, models=lambda: None
+            self.control,
+            self.supply,
+            encode=lambda *_: b"jpeg",
+            snapshots=self.kept,
+            recorder=Recorder(self.supply, DiskClips(folder / "clips"), shrunk),
+            clips=None,
+            models=lambda: None,
         )
         self.table = actions.table()
 
@@ -169,6 +177,11 @@ async def test_a_snapshot_is_the_next_frame(tmp_path: Path) -> None:
     assert rig.kept.put_in == {"c1": b"jpeg"}
     with pytest.raises(CommandRefused, match="no camera 'roof'"):
         await rig.do("snapshot", SnapshotArguments(camera="roof"))
+
+
+async def test_without_a_cloud_nothing_is_recorded(tmp_path: Path) -> None:
+    with pytest.raises(CommandRefused, match="no cloud to send a clip to"):
+        await Rig(tmp_path).do("capture-clip", ClipArguments())
 
 
 async def test_without_an_update_worker_its_commands_are_refused(tmp_path: Path) -> None:

@@ -85,6 +85,29 @@ async def test_a_command_whose_turn_comes_too_late_is_expired(file: Path) -> Non
         assert len(rig.effects) == 1
 
 
+async def test_nobody_waits_for_a_clip_or_an_update(file: Path) -> None:
+    async with Rig(file) as rig:
+        going_on = asyncio.Event()
+        real = rig.effect
+
+        async def slow(task):
+            await going_on.wait()
+            return await real(task)
+
+        rig.desk._actions = {"capture-clip": slow, "update-model": slow, "ping": real}
+        clips = [command("capture-clip"), command("capture-clip")]
+        update, ping = command("update-model"), command()
+        for asked in (*clips, update, ping):
+            await rig.desk.take(asked)
+        await rig.done(ping)
+        assert [task.id for task in rig.effects] == [ping.message_id]
+        going_on.set()
+        for asked in (*clips, update):
+            assert (await rig.done(asked)).outcome is Outcome.OK
+        done = [task.id for task in rig.effects if task.id != update.message_id]
+        assert done == [one.message_id for one in (ping, *clips)]
+
+
 @pytest.mark.parametrize(("wall", "outcome"), [(0, Outcome.OK), (3600, Outcome.EXPIRED)])
 async def test_a_cloud_that_acks_nothing_leaves_the_wall_clock_to_decide(
     file: Path, wall: float, outcome: Outcome
@@ -110,7 +133,9 @@ async def test_without_proof_the_clock_is_not_before_what_an_earlier_run_saw(fil
     ("name", "arguments", "said"),
     [
         ("open-the-door", {}, "is no command of this agent"),
-        ("capture-clip", {}, "not supported by this version"),
+        ("capture-clip", {"before_s": 5}, "before_s is no argument"),
+        ("capture-clip", {"for_s": 61}, "less than or equal to 60"),
+        ("update-model", {"model": "../x"}, "model"),
         ("ping", {"loudly": True}, "loudly is no argument"),
         ("mute", {}, "for_s: Field required"),
         ("mute", {"for_s": -1}, "greater than or equal to 0"),

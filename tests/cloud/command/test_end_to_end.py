@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from tests.cloud.command.device import real_device
 from tests.cloud.running import Service, eventually, running
 from tests.cloud.samples import BOUND_S, JPEG, connected, mqtt_client, new_id
 from wire.codec import encode
-from wire.commands import Command, Outcome, Phase, Response
+from wire.commands import MAX_CLIP_BYTES, Command, Outcome, Phase, Response
 from wire.topics import Channel, topic
 
 
@@ -194,6 +195,60 @@ async def test_snapshot_is_taken_from_the_device_that_was_asked_only(tmp_path: P
         assert [await put(issued, "nobody's"), await put(issued, other), await put(ping, token)] == [401, 404, 404]
         assert [await put(issued, token), await put(issued, token)] == [204, 204]
         assert (await service.http.get(f"/api/commands/{issued.id}/snapshot")).content == JPEG
+
+
+WEBM = b"\x1a\x45\xdf\xa3" + bytes(300_000)
+
+
+async def test_clip_is_taken_from_the_device_that_was_asked_and_is_what_it_says(tmp_path: Path) -> None:
+    async with running(tmp_path) as service:
+        token, other = await service.enroll("cam-1"), await service.enroll("cam-2")
+        issued, ping = record(name="capture-clip"), record()
+        await issue(tmp_path, issued, ping)
+
+        async def put(command: CommandRecord, bearer: str, body: bytes = WEBM, kind: str = "video/webm") -> int:
+            headers = {"Authorization": f"Bearer {bearer}", "Content-Type": kind}
+            return (await service.http.put(f"/v1/clips/{command.id}", content=body, headers=headers)).status_code
+
+        assert (await service.http.get(f"/api/commands/{issued.id}/clip")).status_code == 404
+        assert [await put(issued, "nobody's"), await put(issued, other), await put(ping, token)] == [401, 404, 404]
+        wrong = [(b"", "video/webm"), (b"\x1a\x45", "video/webm"), (WEBM, "video/x-msvideo"), (WEBM, "text/html")]
+        assert [await put(issued, token, *one) for one in wrong] == [415] * 4
+        assert await put(issued, token, WEBM + bytes(MAX_CLIP_BYTES)) == 413
+        assert list((tmp_path / "blobs").rglob("*.webm*")) == []
+        assert [await put(issued, token), await put(issued, token)] == [204, 204]
+        shown = await service.http.get(f"/api/commands/{issued.id}/clip")
+        assert (shown.content, shown.headers["content-type"]) == (WEBM, "video/webm")
+        assert f'filename="{issued.id}.webm"' in shown.headers["content-disposition"]
+
+
+async def test_clip_without_a_length_is_bounded_and_one_that_breaks_off_is_not_kept(tmp_path: Path) -> None:
+    async with running(tmp_path) as service:
+        token = await service.enroll("cam-1")
+        issued = record(name="capture-clip")
+        await issue(tmp_path, issued)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "video/webm"}
+
+        async def endless() -> AsyncIterator[bytes]:
+            yield WEBM
+            for _ in range(2 + MAX_CLIP_BYTES // 2**20):
+                yield bytes(2**20)
+
+        async def breaking() -> AsyncIterator[bytes]:
+            yield WEBM
+            raise ConnectionError
+
+        url = f"/v1/clips/{issued.id}"
+        assert (await service.http.put(url, content=endless(), headers=headers)).status_code == 413
+        with pytest.raises(ConnectionError):
+            await service.http.put(url, content=breaking(), headers=headers)
+        await eventually(lambda: _empty(tmp_path / "blobs"))
+        assert (await service.http.get(f"/api/commands/{issued.id}/clip")).status_code == 404
+
+
+async def _empty(folder: Path) -> bool:
+    kept = await asyncio.to_thread(lambda: [path for path in folder.rglob("*") if path.is_file()])
+    return kept == []
 
 
 @pytest.mark.system

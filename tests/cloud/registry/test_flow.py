@@ -55,6 +55,8 @@ def test_release_walks_from_a_file_to_a_device(person: Person, model: Path, tmp_
     assert person.types("keys", "create", "--keys", person.keys, "--demo").exit_code == 0
     imported = json.loads(person.types("import", model, "--json").stdout)
     assert json.loads(person.types("show", "tiny", "1", "--json").stdout)["state"] == "staged"
+    staged = (person.registry().folder.staged("tiny", "1") / "manifest.json").read_bytes()
+    assert json.loads(staged)["golden"]["answers"], "what is signed holds the model's golden answers"
 
     bundle = tmp_path / "bundle"
     assert person.types("export", "tiny", "1", bundle).exit_code == 0
@@ -76,7 +78,7 @@ def test_release_walks_from_a_file_to_a_device(person: Person, model: Path, tmp_
         assert (document["allowed"], document["min_release"]) == ([signed], {"tiny": 1})
         assert device.fetch(MODEL_TARGET.format(name="tiny", version="1")) == (model / "model.tflite").read_bytes()
         manifest = device.fetch(MANIFEST_TARGET.format(name="tiny", version="1"))
-        assert manifest == (model / "manifest.json").read_bytes()
+        assert manifest == staged
         found = device.updater().get_targetinfo(MODEL_TARGET.format(name="tiny", version="1"))
         assert found is not None
         assert found.custom == {"number": 1}

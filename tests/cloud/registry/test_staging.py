@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,10 +57,47 @@ def test_bare_file_needs_a_version(folder: RegistryFolder, model: Path) -> None:
     assert nothing_left(folder)
 
 
-def test_manifest_keeps_its_own_bytes(folder: RegistryFolder, model: Path) -> None:
+def test_manifest_keeps_its_fields_and_gets_golden_answers(folder: RegistryFolder, model: Path) -> None:
     beside = write_manifest(model, output={"kind": "yolov5"}, unknown="kept")
     stage(folder, str(model), Overrides())
-    assert (folder.staged("tiny", "1") / "manifest.json").read_bytes() == beside.read_bytes()
+    staged = folder.staged("tiny", "1") / "manifest.json"
+    fields = json.loads(staged.read_bytes())
+    assert fields.pop("golden")["kernels"] == "plain"
+    assert fields == json.loads(beside.read_bytes())
+
+
+def test_manifest_with_golden_answers_keeps_its_own_bytes(folder: RegistryFolder, model: Path) -> None:
+    beside = write_manifest(model, output={"kind": "yolov5"}, unknown="kept")
+    stage(folder, str(model), Overrides())
+    staged = (folder.staged("tiny", "1") / "manifest.json").read_bytes()
+    shutil.rmtree(folder.staged("tiny", "1"))
+    beside.write_bytes(staged)
+    stage(folder, str(model), Overrides())
+    assert (folder.staged("tiny", "1") / "manifest.json").read_bytes() == staged
+
+
+def test_golden_answers_of_another_model_are_refused(folder: RegistryFolder, model: Path) -> None:
+    write_manifest(model, output={"kind": "yolov5"})
+    stage(folder, str(model), Overrides())
+    golden = json.loads((folder.staged("tiny", "1") / "manifest.json").read_bytes())["golden"]
+    rows = yolo_rows(3 * CELLS, 2, [(4, (0.5, 0.5, 0.2, 0.4), 0.9, 0)])
+    build(model, [PICTURE], [Spec((1, 252, 7), values=rows)], extra_codes=[LOGISTIC])
+    write_manifest(model, output={"kind": "yolov5"}, version="2", golden=golden)
+    with pytest.raises(ManifestInvalid, match="golden: part 1 of the outputs differs") as refused:
+        stage(folder, str(model), Overrides())
+    assert "Take `golden` out" in refused.value.mend
+
+
+def test_untried_is_only_read(folder: RegistryFolder, model: Path) -> None:
+    """No runtime here has the operator; a device's delegate may."""
+    foreign = model.with_name("coral.tflite")
+    outputs = [Spec((1, 10, 4)), Spec((1, 10)), Spec((1, 10)), Spec((1,))]
+    build(foreign, [PICTURE], outputs, custom="edgetpu-custom-op")
+    write_manifest(foreign, output={"kind": "detection_postprocess"}, name="coral")
+    with pytest.raises(VisionError, match="edgetpu-custom-op"):
+        stage(folder, str(foreign), Overrides())
+    assert stage(folder, str(foreign), Overrides(), untried=True).golden is None
+    assert load_manifest(folder.staged("coral", "1") / "manifest.json").name == "coral"
 
 
 def test_same_again_is_harmless_and_other_bytes_are_refused(folder: RegistryFolder, model: Path) -> None:
@@ -110,17 +149,19 @@ def test_what_is_no_tflite_file_is_refused(folder: RegistryFolder, model: Path) 
 
 
 def test_trial_that_takes_too_long_is_ended(model: Path) -> None:
-    with pytest.raises(TrialFailed, match="longer than"):
+    with pytest.raises(TrialFailed, match="not done after"):
         try_model(model.parent, timeout_s=0.01)
 
 
 def test_trial_that_crashes_is_told(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child whose interpreter dies: no model of ours is known to kill the present runtime."""
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / "sitecustomize.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
-    monkeypatch.setenv("PYTHONPATH", str(site))
-    with pytest.raises(TrialFailed, match="signal 11"):
+    """A child that dies: no model of ours is known to kill the present runtime."""
+    script = tmp_path / "child.py"
+    script.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    monkeypatch.setattr("cloud.registry.trial.COMMAND", (sys.executable, str(script)))
+    with pytest.raises(TrialFailed, match="crashed with SIGSEGV while starting"):
+        try_model(model.parent)
+    script.write_text("print('{\"manifest\": 1}')\n")
+    with pytest.raises(TrialFailed, match="ended with code 0 while starting"):
         try_model(model.parent)
 
 

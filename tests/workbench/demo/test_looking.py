@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -11,8 +14,9 @@ import pytest
 from cloud.web.views import AlertCounts, DeviceView, Summary
 from tests.cloud.samples import new_id
 from wire.messages import AlertState, CameraState, CameraStatus, Presence, Telemetry
-from workbench.demo.figures import Figures
+from workbench.demo.figures import Figures, RolloutFigures
 from workbench.demo.looking import Looking
+from workbench.demo.processes import Child
 from workbench.errors import DemoFailed
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -122,3 +126,17 @@ def test_a_service_that_does_not_answer_is_named(service):
 def test_saved_is_a_share_of_streaming_and_unknown_before_the_first_frame():
     assert Figures().saved_share is None
     assert Figures(bytes_sent=10, bytes_if_streamed=1000).saved_share == pytest.approx(0.99)
+
+
+def test_memory_counts_for_the_model_that_an_agent_began_with_and_after_a_rollout_for_the_other(service):
+    figures = Figures()
+    looking = Looking(service.client(), figures, time.time())
+    ourselves = Child("us", SimpleNamespace(pid=os.getpid()), Path("log"))
+    looking.look([ourselves])
+    before = figures.agent_rss_mib
+    assert before > 0
+    figures.agent_rss_mib = 1.0
+    figures.rollout = RolloutFigures("r", "nanodet")
+    looking.look([ourselves])
+    assert figures.agent_rss_mib == 1.0
+    assert figures.rollout.agent_rss_mib > 1.0

@@ -42,6 +42,12 @@ def test_a_streams_password_is_not_shown():
     assert "secret" not in said
 
 
+def test_as_many_devices_as_are_wanted_but_one_for_a_webcam():
+    assert [device.name for device in chosen_scene("rtsp://camera/1", print, 5)[0].devices][-1] == "road-5"
+    assert len(chosen_scene("rtsp://camera/1", print, 1)[0].devices) == 1
+    assert len(chosen_scene("0", print, 5)[0].devices) == 1
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [("no-such.avi", "there is no file or folder no-such.avi"), ("ftp://x/y", "no camera is read over ftp://")],

@@ -17,7 +17,7 @@ from agent.errors import CandidateRejected
 from agent.update.ports import Candidate
 from tests.vision.tiny_models import CELLS, PICTURE, Spec, build, manifest_json, write_manifest, yolo_rows
 from vision.detector import open_detector
-from vision.golden import answers
+from vision.golden import make_golden
 from vision.manifest import load_manifest
 from vision.tflite_file import LOGISTIC
 from wire.updates import Gates, ModelRef
@@ -84,11 +84,15 @@ def test_a_manifest_of_another_release_is_refused(tiny: Path) -> None:
 
 
 def test_golden_answers_that_differ_are_refused(tiny: Path) -> None:
-    scores = answers(open_detector(tiny))
-    (tiny / "golden.json").write_text(json.dumps({"scores": scores}))
+    file = tiny / "model.tflite"
+    golden = make_golden(lambda kernels: open_detector(tiny, delegates=[kernels])).model_dump()
+    write_manifest(file, output={"kind": "yolov5"}, golden=golden)
     PROVER.prove(candidate(tiny), Gates(), None)
-    (tiny / "golden.json").write_text(json.dumps({"scores": {"grey": [0.5]}}))
-    with pytest.raises(CandidateRejected, match=r"score 1 of the golden picture 'grey' is .* its release says 0.5"):
+    # The file was damaged before it was signed: the digest is right, the answers are not.
+    rows = yolo_rows(3 * CELLS, 2, [(3, (0.5, 0.5, 0.2, 0.4), 0.89, 0)])
+    build(file, [PICTURE], [Spec((1, 252, 7), values=rows)], extra_codes=[LOGISTIC])
+    write_manifest(file, output={"kind": "yolov5"}, golden=golden)
+    with pytest.raises(CandidateRejected, match=r"ManifestInvalid: golden: part 2 of the outputs differs .* 'noise'"):
         PROVER.prove(candidate(tiny), Gates(), None)
 
 
@@ -135,7 +139,7 @@ def test_the_process_gets_no_secrets_no_files_and_no_network(
     with (tmp_path / "open").open("w") as held:
         os.set_inheritable(held.fileno(), True)
         body = (
-            "from agent.adapters.confinement import leave_the_network, limit\n"
+            "from vision.confinement import leave_the_network, limit\n"
             "cut = leave_the_network()\n"
             f"out = open({str(seen)!r}, 'w')\n"
             "links = [line.split(':')[0].strip() for line in open('/proc/net/dev').readlines()[2:]]\n"

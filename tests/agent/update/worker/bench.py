@@ -181,6 +181,9 @@ class Device:
         self.store = ModelStore(folder / "data" / "models", Candidate(BORN, born), self.settings, self.errors.append)
         self.restart()
 
+    def hear(self, facts: ReportedFacts) -> None:
+        self.reports.append(facts)
+
     def restart(self) -> None:
         started = boot(self.store, self.records, self.settings, self.errors.append)
         self.booted: UpdateRecord = started.record
@@ -193,7 +196,7 @@ class Device:
                 models=self.store,
                 records=self.records,
                 clock=self.clock,
-                report=self.reports.append,
+                report=lambda facts: self.hear(facts),  # noqa: PLW0108 - a test may put another in its place
                 note=self.errors.append,
                 stuck=self.errors.append,
                 chance=lambda: self.chance,

@@ -1,4 +1,4 @@
-"""Limits that a process puts on itself before it touches what it does not trust. Linux only, as the agent is."""
+"""Limits that a process puts on itself before it touches what it does not trust. Linux only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CLONE_NEWUSER: Final = 0x10000000
 CLONE_NEWNET: Final = 0x40000000
 PR_SET_PDEATHSIG: Final = 1
 NICENESS: Final = 10
-"""The camera comes first."""
+"""Cameras and service come first."""
 MAX_FILES: Final = 64
 
 
