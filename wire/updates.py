@@ -89,7 +89,7 @@ class Gates(Part):
     probation_frames: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     probation_s: Annotated[float, Field(ge=0, le=30 * 86_400)] = 20.0
     max_error_share: Unit = 0.02
-    max_accuracy_drop: Unit = 0.1
+    max_accuracy_drop: Unit = 0.05
     audit_factor: Annotated[float, Field(ge=1, le=1_000_000)] = 20.0
 
 

@@ -100,7 +100,7 @@ def test_other_levels_cover_too(level: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "allowed", "enough"), [(LEVEL, 0.05, ENOUGH_FRAMES), (AUDIT_LEVEL, 0.1, ENOUGH_AUDITS)]
+    ("level", "allowed", "enough"), [(LEVEL, 0.05, ENOUGH_FRAMES), (AUDIT_LEVEL, 0.05, ENOUGH_AUDITS)]
 )
 def test_who_looks_after_each_audit_is_rarely_misled_and_soon_warned(
     level: float, allowed: float, enough: int

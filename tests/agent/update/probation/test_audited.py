@@ -20,7 +20,7 @@ def test_a_fall_of_the_audited_accuracy_is_harm() -> None:
     reason = audited_harm({"yard": GOOD}, {"yard": BAD}, GATES)
     assert reason == (
         "audits put its F1 at 0.38 (on 30 frames) where that of the model before was 0.88 (on 60), "
-        "more than 0.1 above"
+        "more than 0.05 above"
     )
 
 
