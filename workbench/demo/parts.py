@@ -8,14 +8,20 @@ import os
 import select
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from agent.adapters.identity_folder import IdentityFolder
+from agent.app.enrol import enroll
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import Addresses, DataDir
+from cloud.config import Settings
+from cloud.doors import open_authority, open_identities
 from cloud.fleet.enrolment import Enrolment
 from cloud.store.database import open_database
 from cloud.store.devices import DeviceStore
+from wire.identity import Claim
 from workbench.demo.processes import Child, Children
 from workbench.errors import DemoFailed
 
@@ -36,6 +42,18 @@ def agent_folder(folder: Path, name: str) -> Path:
 def token_file(folder: Path, name: str) -> Path:
     """Where an agent finds its token."""
     return agent_folder(folder, name) / "token"
+
+
+def identity_folder(folder: Path, name: str) -> Path:
+    """What an agent's enrolment made."""
+    return agent_folder(folder, name) / "identity"
+
+
+def served_over_tls(folder: Path) -> Sequence[str]:
+    """Options with which the service knows devices by certificates, on any free ports."""
+    file = folder / "service.toml"
+    file.write_text("tls = true\ndevice_port = 0\n", "utf-8")
+    return ["--config", str(file)]
 
 
 def start_service(
@@ -67,6 +85,32 @@ def start_agent(children: Children, folder: Path, name: str, told: str) -> Child
     config = agent_folder(folder, name) / "agent.toml"
     config.write_text(told, "utf-8")
     return children.start(name, [sys.executable, "-m", "agent", "run", "--config", str(config)], {})
+
+
+def enrol_over_tls(folder: Path, names: Iterable[str], addresses: Addresses) -> None:
+    """Have the devices get certificates from the running service.
+
+    Those of a kept folder are enrolled anew: the service has other ports each time, and an enrolment names them.
+
+    Raises:
+        VedetteError: The service does not give one out.
+    """
+    for claim in asyncio.run(_claims(folder, names, addresses)):
+        enroll(claim.spell(), IdentityFolder(identity_folder(folder, claim.device)), lambda: datetime.now(UTC))
+
+
+async def _claims(folder: Path, names: Iterable[str], addresses: Addresses) -> list[Claim]:
+    data, clock, settings = cloud_folder(folder), SystemClock(), Settings()
+    async with open_database(data.database_url) as database:
+        devices = DeviceStore(database)
+        known = {device.id for device in await devices.all()}
+        identities = open_identities(settings, open_authority(settings, data, clock), database, clock)
+        claims = []
+        for name in names:
+            if name not in known:
+                await Enrolment(devices, clock).enroll(name)
+            claims.append(await identities.claim(name, http=addresses.devices, mqtt=addresses.mqtt))
+        return claims
 
 
 def enrol(folder: Path, names: Iterable[str]) -> None:

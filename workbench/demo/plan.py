@@ -70,18 +70,16 @@ class Scene:
     devices: Sequence[Device]
 
 
-@dataclass(frozen=True, slots=True)
-class Cloud:
-    """Where an agent finds the service, and what it knows it by."""
+def agent_config(device: Device, scene: Scene, folder: Path, *, identity: Path, root_file: Path) -> str:
+    """The agent's TOML.
 
-    mqtt: str
-    http: str
-    token_file: Path
-    root_file: Path
-
-
-def agent_config(device: Device, scene: Scene, folder: Path, cloud: Cloud) -> str:
-    """The agent's TOML."""
+    Args:
+        device: Which of the agents.
+        scene: What is watched.
+        folder: For its data.
+        identity: What its enrolment made; says who it is, and where the service is.
+        root_file: Whose models it believes.
+    """
     zones, zone_names = "", []
     if device.part is not None:
         left, top, right, bottom = device.part
@@ -93,7 +91,7 @@ def agent_config(device: Device, scene: Scene, folder: Path, cloud: Cloud) -> st
         )
     limit = f"fps_limit = {SHARED_FPS}" if len(scene.devices) > len(DEVICES) else ""
     return f"""\
-device = {_text(device.name)}
+identity = {_text(identity)}
 data_dir = {_text(folder)}
 
 [[cameras]]
@@ -108,15 +106,10 @@ labels = {json.dumps(list(scene.labels), ensure_ascii=False)}
 zones = {json.dumps(zone_names)}
 picture = {_text(device.pictures)}
 {zones}
-[link]
-url = {_text(cloud.mqtt)}
-token_file = {_text(cloud.token_file)}
-
 [ask]
-url = {_text(cloud.http)}
 
 [trust]
-root_file = {_text(cloud.root_file)}
+root_file = {_text(root_file)}
 
 [audit]
 probability = {AUDITED}

@@ -25,7 +25,7 @@ import httpx
 from pydantic import ValidationError
 
 from agent.capture.settings import CameraSettings, SourceKind
-from cloud.adapters.data_dir import Addresses, DataDir
+from cloud.adapters.data_dir import DataDir
 from cloud.store.alerts import AlertStore, Audit
 from cloud.store.database import open_database
 from vision.describe import describe
@@ -34,8 +34,16 @@ from wire.messages import Presence
 from workbench.clip import demo_clip
 from workbench.demo.figures import Figures
 from workbench.demo.looking import LOOK_EVERY_S, Looking
-from workbench.demo.parts import agent_folder, cloud_folder, enrol, start_agent, start_service, token_file
-from workbench.demo.plan import DEVICES, FLEET, Cloud, Device, Scene, agent_config
+from workbench.demo.parts import (
+    agent_folder,
+    cloud_folder,
+    enrol_over_tls,
+    identity_folder,
+    served_over_tls,
+    start_agent,
+    start_service,
+)
+from workbench.demo.plan import DEVICES, FLEET, Device, Scene, agent_config
 from workbench.demo.processes import Child, Children
 from workbench.demo.release import Releasing, Rolling, command_for, make_trust
 from workbench.demo.screen import Screen
@@ -88,7 +96,6 @@ def run_demo(options: DemoOptions, screen: Screen) -> Figures:
         find_model(options.rollout)
     stop = threading.Event()
     with _folder(options.data_dir) as folder, _stopped_by_signals(stop):
-        enrol(folder, [device.name for device in scene.devices])
         root = make_trust(folder)
         children = Children(folder)
         try:
@@ -117,12 +124,14 @@ class _Running:
     def watched(self, described: str, stop: threading.Event) -> Figures:
         """Start all, show it until it is to end, and stop it in order; the figures."""
         options, screen = self._options, self._screen
-        service, addresses = start_service(self._children, self._folder, ["--http-port", str(options.http_port)])
+        asked = [*served_over_tls(self._folder), "--http-port", str(options.http_port)]
+        service, addresses = start_service(self._children, self._folder, asked)
+        enrol_over_tls(self._folder, [device.name for device in self._scene.devices], addresses)
         with httpx.Client(base_url=addresses.http, timeout=5.0) as cloud:
             figures = Figures(source=described, dashboard=addresses.dashboard)
             looking = Looking(cloud, figures, options.started_at)
             for device in self._scene.devices[: len(DEVICES)]:
-                self._start(device, addresses)
+                self._start(device)
             if options.open_browser:
                 webbrowser.open(figures.dashboard)
             began = time.time()
@@ -130,7 +139,7 @@ class _Running:
             try:
                 while not stop.wait(LOOK_EVERY_S) and not self._is_over(began):
                     self._children.check()
-                    self._start_due(addresses, time.time() - began)
+                    self._start_due(time.time() - began)
                     looking.look(self._agents)
                     self._roll_out(cloud, figures, time.time() - began)
                     screen.show(figures, time.time() - options.started_at)
@@ -149,17 +158,21 @@ class _Running:
     def _is_over(self, began: float) -> bool:
         return self._options.duration_s is not None and time.time() - began >= self._options.duration_s
 
-    def _start(self, device: Device, addresses: Addresses) -> None:
-        folder = agent_folder(self._folder, device.name)
-        cloud = Cloud(addresses.mqtt, addresses.http, token_file(self._folder, device.name), self._root)
-        told = agent_config(device, self._scene, folder / "data", cloud)
+    def _start(self, device: Device) -> None:
+        told = agent_config(
+            device,
+            self._scene,
+            agent_folder(self._folder, device.name) / "data",
+            identity=identity_folder(self._folder, device.name),
+            root_file=self._root,
+        )
         self._agents.append(start_agent(self._children, self._folder, device.name, told))
 
-    def _start_due(self, addresses: Addresses, elapsed_s: float) -> None:
+    def _start_due(self, elapsed_s: float) -> None:
         """Of a larger fleet, the next one, when its time has come."""
         waiting = self._scene.devices[len(self._agents) :]
         if waiting and elapsed_s >= (len(self._agents) - len(DEVICES) + 1) * NEXT_AGENT_S:
-            self._start(waiting[0], addresses)
+            self._start(waiting[0])
 
     def _roll_out(self, cloud: httpx.Client, figures: Figures, elapsed_s: float) -> None:
         """Publish the model, say how to roll it out, and do it where that was asked."""
