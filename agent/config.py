@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from agent.adapters.enrolled import enrolled_values
+from agent.ask.audit import AuditRate, AuditSettings
 from agent.ask.settings import AskSettings
 from agent.capture.settings import CameraSettings
 from agent.decide.settings import AskPolicySettings, MaskSettings, RuleSettings, ZoneSettings
@@ -51,9 +52,11 @@ class CameraConfig(CameraSettings):
 
     Attributes:
         motion: How still scenes are told; without it every frame is looked at.
+        audit: How often its frames are drawn for audit; without it as the table `audit` says.
     """
 
     motion: MotionSettings | None = None
+    audit: AuditRate | None = None
 
 
 class Config(BaseSettings):
@@ -89,6 +92,7 @@ class Config(BaseSettings):
     rules: Annotated[tuple[RuleSettings, ...], Field(min_length=1, max_length=256)]
     asking: AskPolicySettings = AskPolicySettings()
     ask: AskSettings | None = None
+    audit: AuditSettings = AuditSettings()
     link: LinkSettings = LinkSettings()
     outbox: OutboxSettings = OutboxSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

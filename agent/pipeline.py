@@ -20,6 +20,7 @@ from typing import Final, Protocol
 from agent.decide.masks import MaskFilter
 from agent.decide.rulebook import RuleBook
 from agent.decide.settings import AskPolicySettings, RuleSettings, ZoneSettings
+from agent.decide.zones import Polygon
 from agent.deliver.faults import Faults
 from agent.deliver.stream_cost import StreamCost
 from agent.detect.appearance import appearances
@@ -156,6 +157,18 @@ class Audience(Protocol):
         """These objects are followed, and the frame was looked at so often beside the first time."""
 
 
+class Auditor(Protocol):
+    """Draws frames for audit; told of each by the judging thread, which waits for it: it must return at once."""
+
+    def judged(
+        self, frame: Frame, detections: Detections, tracks: Sequence[Track], masks: tuple[Polygon, ...]
+    ) -> None:
+        """This was said of the frame; what stands in a mask is not among it."""
+
+    def still(self, frame: Frame, masks: tuple[Polygon, ...]) -> None:
+        """The frame was too still to be judged: what was said of the one before stands."""
+
+
 @dataclass(slots=True)
 class Lane:
     """What one camera keeps from frame to frame."""
@@ -257,6 +270,7 @@ class Pipeline:
         looks: Looks closer; None where each frame is looked at once.
         onlooker: Watches over the model; None where nobody does.
         audience: Wants to know what is in each frame; None where nobody does.
+        auditor: Draws frames for audit; None where nobody does.
     """
 
     def __init__(
@@ -275,6 +289,7 @@ class Pipeline:
         looks: SecondLooks | None = None,
         onlooker: Onlooker | None = None,
         audience: Audience | None = None,
+        auditor: Auditor | None = None,
     ) -> None:
         self._frames = frames
         self._detector = detector
@@ -290,6 +305,7 @@ class Pipeline:
         self._looks = looks
         self._onlooker = onlooker
         self._audience = audience
+        self._auditor = auditor
         self._failures_in_a_row = 0
         self._spared_until = -math.inf
         self.stages = Stages()
@@ -339,6 +355,8 @@ class Pipeline:
                 self._rules.still(frame.camera, frame.at)
                 if self._onlooker is not None:
                     self._onlooker.skipped()
+                if self._auditor is not None:
+                    self._auditor.still(frame, lane.masks.polygons)
                 return
 
         try:
@@ -367,6 +385,8 @@ class Pipeline:
         delivered = _spent(stages, "deliver", decided_at)
 
         self._ask(decided.asks, frame)
+        if self._auditor is not None:
+            self._auditor.judged(frame, seen.detections, tracks, lane.masks.polygons)
         ended = _spent(stages, "ask", delivered)
 
         if self._looks is not None:

@@ -21,6 +21,8 @@ from cloud.adapters.mqtt_link import LinkSettings, MqttLink
 from cloud.adapters.nats_callout import AccountKey, Callout, open_callout
 from cloud.adapters.nats_config import BrokerSecrets, BrokerSettings
 from cloud.adapters.nats_process import Broker, open_broker
+from cloud.audit.accuracy import AuditedModels
+from cloud.audit.service import AuditService
 from cloud.bus import Bus, OffloadWitness
 from cloud.command.service import CommandService
 from cloud.config import Settings
@@ -40,6 +42,7 @@ from cloud.registry.renewing import Renewing
 from cloud.registry.service import Registry
 from cloud.rollout.service import RolloutService
 from cloud.store.alerts import AlertStore
+from cloud.store.audits import AuditStore
 from cloud.store.batches import BatchStore
 from cloud.store.blobs import LocalBlobs
 from cloud.store.commands import CommandStore
@@ -48,6 +51,7 @@ from cloud.store.devices import DeviceStore
 from cloud.store.questions import QuestionStore
 from cloud.store.rollouts import RolloutStore
 from cloud.web.api import read_router
+from cloud.web.audits import audits_router, estimates_router
 from cloud.web.clips import clips_router
 from cloud.web.commands import commands_router
 from cloud.web.device_door import DeviceDoor
@@ -194,7 +198,11 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
             health_router(checks, counters.snapshot),
             repository_router(registry.folder.repository),
         ]
-        rolling = RolloutService(store=rollouts, signer=registry, link=link, bus=bus, clock=clock)
+        audits = AuditStore(database, clock)
+        rolling = RolloutService(
+            store=rollouts, signer=registry, link=link, bus=bus, clock=clock, accuracy=AuditedModels(audits, clock)
+        )
+        routers.append(estimates_router(audits=audits, clock=clock))
         routers.append(rollouts_router(rollouts=rollouts, clock=clock))
         commands = CommandStore(database)
         routers.append(
@@ -204,8 +212,17 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
             clips_router(commands=commands, blobs=blobs, tokens=enrolment, clock=clock, settings=settings.door)
         )
         if settings.answer_questions:
-            questions = QuestionStore(database, clock)
-            routers.append(await _answering(stack, settings, questions, blobs, link, bus, enrolment, clock))
+            routers += await _answering(
+                stack,
+                settings,
+                questions=QuestionStore(database, clock),
+                audits=audits,
+                blobs=blobs,
+                link=link,
+                bus=bus,
+                enrolment=enrolment,
+                clock=clock,
+            )
         application = make_application(routers, allowed_hosts=frozenset(settings.allowed_hosts))
         servers = [(HttpServer(application), http_socket)]
         certificates: tuple[_Background, ...] = ()
@@ -275,14 +292,16 @@ async def _broker(
 async def _answering(
     stack: AsyncExitStack,
     settings: Settings,
+    *,
     questions: QuestionStore,
+    audits: AuditStore,
     blobs: LocalBlobs,
     link: MqttLink,
     bus: Bus,
     enrolment: Enrolment,
     clock: SystemClock,
-) -> APIRouter:
-    """The offload service with its models, and its routes."""
+) -> list[APIRouter]:
+    """What looks at devices' pictures, with its models, and its routes."""
     detectors = []
     for _ in range(settings.infer.replicas):
         detector = await asyncio.to_thread(open_default_detector, settings.infer)
@@ -303,13 +322,27 @@ async def _answering(
             settings=settings.offload,
         )
     )
-    return questions_router(
-        service=service,
-        pictures=AlertPictures(blobs, questions, decoding),
-        tokens=enrolment,
-        clock=clock,
-        settings=settings.door,
+    auditing = await stack.enter_async_context(
+        AuditService(
+            judge=judge,
+            model=detectors[0].name,
+            store=audits,
+            blobs=blobs,
+            clock=clock,
+            decoding=decoding,
+            settings=settings.audit,
+        )
     )
+    return [
+        questions_router(
+            service=service,
+            pictures=AlertPictures(blobs, questions, decoding),
+            tokens=enrolment,
+            clock=clock,
+            settings=settings.door,
+        ),
+        audits_router(service=auditing, tokens=enrolment, clock=clock, settings=settings.door),
+    ]
 
 
 def _checks(

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from cloud.audit.settings import AuditSettings
 from cloud.errors import BindRefused, SettingsInvalid
 from cloud.identity.settings import IdentitySettings
 from cloud.infer.default import InferSettings
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     answer_questions: bool = True
     offload: OffloadSettings = OffloadSettings()
     infer: InferSettings = InferSettings()
+    audit: AuditSettings = AuditSettings()
     door: DoorSettings = DoorSettings()
     identity: IdentitySettings = IdentitySettings()
 

@@ -81,7 +81,7 @@ def run_child(command: Sequence[str], limits: Limits) -> Ended:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            env=_environment(),
+            env=child_environment(),
             start_new_session=True,
         )
     except OSError as failed:
@@ -114,7 +114,8 @@ def only_voice() -> Say:
     return say
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
+    """What of the environment a process gets that runs a model."""
     # The same code as this process runs, from wherever that came.
     home = str(Path(vision.__file__).parents[1])
     return {key: os.environ[key] for key in KEPT if key in os.environ} | ONE_THREAD | {"PYTHONPATH": home}

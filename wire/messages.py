@@ -204,6 +204,7 @@ class Telemetry(UpMessage):
 
     Attributes:
         bytes_by_reason: Every byte that left the device since it started, by why it left.
+        audits, audits_failed: Frames drawn for audit, and those of them that were dropped, refused or given up.
         errors: Named errors since the agent started, and how often each.
     """
 
@@ -218,6 +219,8 @@ class Telemetry(UpMessage):
     answers: Count = 0
     answers_late: Count = 0
     asks_failed: Count = 0
+    audits: Count = 0
+    audits_failed: Count = 0
     bytes_by_reason: Annotated[dict[Name, Count], Field(max_length=32)] = Field(default_factory=dict)
     errors: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
 

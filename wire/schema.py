@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from wire.audits import Audit, AuditOutcome
 from wire.channels import ON_CHANNEL
 from wire.commands import Command, Response
 from wire.identity import Certified, Claim, Enrolment, Renewal
@@ -22,6 +23,8 @@ KINDS: Final = (
     Question,
     Pending,
     Refusal,
+    Audit,
+    AuditOutcome,
     Manifest,
     Desired,
     Reported,

@@ -73,6 +73,8 @@ class Gates(Part):
             the other doesn't; what it answers counts for the one that is right.
         probation_frames, probation_s: Both must be over before the model is committed.
         max_error_share: Of frames on which the model failed, in probation.
+        max_accuracy_drop: Of the audited F1, against the model before, in probation; where enough was audited.
+        audit_factor: In probation, frames are drawn for audit as many times as often.
     """
 
     max_load_s: Annotated[float, Field(gt=0, le=600)] = 20.0
@@ -87,6 +89,8 @@ class Gates(Part):
     probation_frames: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     probation_s: Annotated[float, Field(ge=0, le=30 * 86_400)] = 20.0
     max_error_share: Unit = 0.02
+    max_accuracy_drop: Unit = 0.05
+    audit_factor: Annotated[float, Field(ge=1, le=1_000_000)] = 20.0
 
 
 class Window(Part):

@@ -17,6 +17,7 @@ from agent.config import Config
 from agent.decide.lifecycle import MOVES, Phase
 from cloud.config import Settings
 from cloud.web.api import read_router
+from cloud.web.audits import audits_router, estimates_router
 from cloud.web.health import health_router
 from cloud.web.questions import DoorSettings, questions_router
 from cloud.web.server import make_application
@@ -86,6 +87,8 @@ def openapi() -> dict[str, Any]:
         read_router(alerts=nothing, devices=nothing, pictures=nothing, feed=nothing, clock=nothing),
         health_router({}, dict),
         questions_router(service=nothing, pictures=nothing, tokens=nothing, clock=nothing, settings=DoorSettings()),
+        audits_router(service=nothing, tokens=nothing, clock=nothing, settings=DoorSettings()),
+        estimates_router(audits=nothing, clock=nothing),
     ]
     document = make_application(routers, static=Path("nowhere")).openapi()
     for path in document["paths"].values():

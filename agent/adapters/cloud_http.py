@@ -16,6 +16,7 @@ from agent.ask.questions import header_value
 from agent.ask.settings import AskSettings
 from agent.deliver.ledger import Ledger, Why, http_request_size
 from agent.errors import AnswerInvalid, AskRefused, AskUnreachable, ConfigInvalid
+from wire.audits import AUDIT_HEADER, AUDITS_PATH, Audit, AuditOutcome
 from wire.codec import decode
 from wire.commands import CLIPS_PATH, SNAPSHOTS_PATH
 from wire.errors import VedetteError, WireError
@@ -105,6 +106,23 @@ class CloudHttp:
             _check(_read(Pending, body).question_id == question.message_id)
             return None
         raise TryAgain(AnswerInvalid(f"the cloud answered a question with status {status}"))
+
+    async def audit(self, audit: Audit, jpeg: bytes, *, timeout_s: float) -> AuditOutcome | None:
+        """Send a frame for audit; None where the cloud has it, and has not looked yet.
+
+        Raises:
+            AskRefused, TryAgain: as `ask`.
+        """
+        headers = {AUDIT_HEADER: header_value(audit)}
+        status, body = await self._send("POST", AUDITS_PATH, jpeg, headers, timeout_s, Why.AUDITS)
+        if status == httpx.codes.OK:
+            outcome = _read(AuditOutcome, body)
+            _check(outcome.audit_id == audit.message_id)
+            return outcome
+        if status == httpx.codes.ACCEPTED:
+            _check(_read(Pending, body).question_id == audit.message_id)
+            return None
+        raise TryAgain(AnswerInvalid(f"the cloud answered an audit with status {status}"))
 
     async def put_picture(self, alert_id: str, jpeg: bytes, *, timeout_s: float) -> None:
         """Store an alert's picture.

@@ -12,6 +12,7 @@ import cv2
 from agent.ask.crop import Crop, scaled
 from agent.ask.uploads import Key
 from vision.detections import Image
+from wire.audits import Audit
 from wire.messages import Question
 
 MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
@@ -24,13 +25,13 @@ class Cutting:
 
     Attributes:
         image: uint8 (h, w, 3), BGR; ours alone.
-        question: None for an alert's picture.
+        message: None for an alert's picture.
         made_at, deadline_at: Monotonic; no deadline where nobody waits.
     """
 
     key: Key
     image: Image
-    question: Question | None
+    message: Question | Audit | None
     made_at: float
     deadline_at: float | None
 

@@ -11,13 +11,14 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
 from agent.adapters.cloud_http import CloudHttp, TryAgain
 from agent.adapters.crops import Cutting, CuttingQueue, cut, encode_jpeg
 from agent.adapters.wakeup import Wakeup
+from agent.ask.audit import AuditSettings, FrameAudit, audit_message
 from agent.ask.crop import Crop, crop_around
 from agent.ask.questions import question_message
 from agent.ask.schedule import Schedule, Waiting
@@ -29,10 +30,12 @@ from agent.deliver.link import OnAnswer
 from agent.deliver.messages import Boot, Moment, answer_of
 from agent.domain import AlertChange, Ask, Box, Clock, Frame
 from agent.errors import AskRefused, OutboxUnwritable
+from wire.audits import Audit, AuditOutcome
 from wire.codec import decode, encode
 from wire.errors import MessageInvalid, WireError
-from wire.messages import Question, Verdict
+from wire.messages import Message, Question, Verdict
 
+M = TypeVar("M", bound=Message)
 log = logging.getLogger(__name__)
 
 SLACK_S: Final = 0.5
@@ -54,6 +57,8 @@ class AskCounts:
         answers_late: Verdicts that came later, over HTTP.
         asks_failed: Questions dropped, refused or given up.
         pictures_failed: The same of alerts' pictures.
+        audits: Frames handed in for audit.
+        audits_failed: Those of them that were dropped, refused or given up.
     """
 
     asks: int = 0
@@ -61,6 +66,15 @@ class AskCounts:
     answers_late: int = 0
     asks_failed: int = 0
     pictures_failed: int = 0
+    audits: int = 0
+    audits_failed: int = 0
+
+
+OnOutcome = Callable[[Audit, AuditOutcome], None]
+
+
+def _unheard(_audit: Audit, _outcome: AuditOutcome) -> None:
+    """Nobody wants to know."""
 
 
 class _Stopped(Exception):
@@ -68,7 +82,7 @@ class _Stopped(Exception):
 
 
 class HttpAsker:
-    """`run` is its one task; `submit`, `submit_picture` and `counts` may be called from any thread."""
+    """`run` is its one task; all else may be called from any thread."""
 
     def __init__(
         self,
@@ -82,6 +96,8 @@ class HttpAsker:
         faults: Faults,
         ledger: Ledger,
         jitter: Callable[[], float] = random.random,
+        audit: AuditSettings | None = None,
+        on_outcome: OnOutcome = _unheard,
     ) -> None:
         self._settings = settings
         self._boot = boot
@@ -92,6 +108,8 @@ class HttpAsker:
         self._faults = faults
         self._ledger = ledger
         self._jitter = jitter
+        self._audit = audit or AuditSettings()
+        self._on_outcome = on_outcome
         self._cuttings = CuttingQueue(settings.max_waiting)
         self._arrived = Wakeup()
         self._changed = Wakeup()
@@ -105,6 +123,8 @@ class HttpAsker:
         self._asks = 0
         self._asks_unheard = 0
         self._pictures_unheard = 0
+        self._audits = 0
+        self._audits_unheard = 0
         # … and these by the event loop alone.
         self._answers = 0
         self._answers_late = 0
@@ -118,6 +138,8 @@ class HttpAsker:
             answers_late=self._answers_late,
             asks_failed=self._asks_unheard + self._failed[Kind.QUESTION],
             pictures_failed=self._pictures_unheard + self._failed[Kind.PICTURE],
+            audits=self._audits,
+            audits_failed=self._audits_unheard + self._failed[Kind.AUDIT],
         )
 
     def submit(self, ask: Ask, frame: Frame) -> bool:
@@ -127,8 +149,7 @@ class HttpAsker:
         try:
             question = self._question(ask, crop, frame)
         except ValidationError as refused:
-            first = refused.errors(include_url=False, include_input=False)[0]
-            self._faults.note(MessageInvalid(f"Question: {'.'.join(map(str, first['loc']))}: {first['msg']}"))
+            self._faults.note(_invalid("Question", refused))
             self._asks_unheard += 1
             return False
         key = Key(Kind.QUESTION, ask.id)
@@ -144,6 +165,21 @@ class HttpAsker:
         if self._take(Cutting(Key(Kind.PICTURE, change.id), image, None, self._clock.monotonic(), None)):
             return True
         self._pictures_unheard += 1
+        return False
+
+    def submit_audit(self, audit: FrameAudit, frame: Frame) -> bool:
+        """Send `frame` whole; False, and counted, where there is no room or what is said of it is invalid."""
+        self._audits += 1
+        try:
+            message = self._audit_message(audit)
+        except (ValidationError, WireError) as refused:
+            self._faults.note(_invalid("Audit", refused) if isinstance(refused, ValidationError) else refused)
+            self._audits_unheard += 1
+            return False
+        key = Key(Kind.AUDIT, audit.id)
+        if self._take(Cutting(key, frame.image.copy(), message, self._clock.monotonic(), None)):
+            return True
+        self._audits_unheard += 1
         return False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -188,6 +224,20 @@ class HttpAsker:
             model_digest=ask.model_digest or self._boot.model_digest,
         )
 
+    def _audit_message(self, audit: FrameAudit) -> Audit:
+        moment = Moment.now(self._clock)
+        # Waiting would take the only way there is from the next question.
+        wait_s = self._audit.answer_within_s if self._settings.max_concurrent > 1 else LEAST_WAIT_S
+        return audit_message(
+            audit,
+            device=self._boot.device,
+            boot_id=self._boot.boot_id,
+            boot_seq=self._boot.next_seq(),
+            made_at=moment.wall,
+            seen_at=moment.wall_at(audit.at),
+            deadline_ms=round(wait_s * 1000),
+        )
+
     def _take(self, cutting: Cutting) -> bool:
         taken = self._cuttings.put(cutting)
         if taken:
@@ -219,8 +269,11 @@ class HttpAsker:
             self._changed.set()
 
     def _keep(self, cutting: Cutting) -> list[Key]:
-        jpeg = encode_jpeg(cutting.image, quality=self._settings.jpeg_quality, max_px=self._settings.max_crop_px)
-        question = b"" if cutting.question is None else encode(cutting.question)
+        quality, max_px = self._settings.jpeg_quality, self._settings.max_crop_px
+        if cutting.key.kind is Kind.AUDIT:
+            quality, max_px = self._audit.jpeg_quality, round(max(cutting.image.shape) * self._audit.scale)
+        jpeg = encode_jpeg(cutting.image, quality=quality, max_px=max_px)
+        question = b"" if cutting.message is None else encode(cutting.message)
         made_at = Moment.now(self._clock).wall_at(cutting.made_at)
         return self._uploads.put(Upload(cutting.key, question, jpeg, made_at))
 
@@ -262,10 +315,10 @@ class HttpAsker:
         if waiting.key.kind is Kind.PICTURE:
             await cloud.put_picture(waiting.key.id, upload.jpeg, timeout_s=later_s)
             return
-        try:
-            question = decode(Question, upload.question)
-        except WireError as damaged:
-            raise AskRefused(f"a question kept on disk can't be read any more ({damaged})") from damaged
+        if waiting.key.kind is Kind.AUDIT:
+            await self._exchange_audit(cloud, upload)
+            return
+        question = _read(Question, upload)
         timeout_s = later_s
         if waiting.deadline_at is not None:
             left_s = max(LEAST_WAIT_S, waiting.deadline_at - self._clock.monotonic())
@@ -274,6 +327,13 @@ class HttpAsker:
         verdict = await cloud.ask(question, upload.jpeg, timeout_s=timeout_s)
         if verdict is not None:
             await self._hand_over(verdict, waiting)
+
+    async def _exchange_audit(self, cloud: CloudHttp, upload: Upload) -> None:
+        audit = _read(Audit, upload)
+        timeout_s = self._settings.retry_timeout_s + audit.deadline_ms / 1000
+        outcome = await cloud.audit(audit, upload.jpeg, timeout_s=timeout_s)
+        if outcome is not None:
+            self._on_outcome(audit, outcome)
 
     async def _hand_over(self, verdict: Verdict, waiting: Waiting) -> None:
         if waiting.deadline_at is not None and self._clock.monotonic() <= waiting.deadline_at:
@@ -287,3 +347,15 @@ class HttpAsker:
         await asyncio.wait((waiting_for,), timeout=COMMIT_TIMEOUT_S)
         if not waiting_for.done() or waiting_for.cancelled() or waiting_for.exception() is not None:
             raise TryAgain(OutboxUnwritable("what followed from an answer was not committed: it will be asked again"))
+
+
+def _read(kind: type[M], upload: Upload) -> M:
+    try:
+        return decode(kind, upload.question)
+    except WireError as damaged:
+        raise AskRefused(f"a message kept on disk can't be read any more ({damaged})") from damaged
+
+
+def _invalid(what: str, refused: ValidationError) -> MessageInvalid:
+    first = refused.errors(include_url=False, include_input=False)[0]
+    return MessageInvalid(f"{what}: {'.'.join(map(str, first['loc']))}: {first['msg']}")

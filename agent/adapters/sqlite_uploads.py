@@ -94,7 +94,9 @@ class SqliteUploads:
             "INSERT OR REPLACE INTO upload (kind, id, question, jpeg, made_at) VALUES (?, ?, ?, ?, ?)",
             (*upload.key, upload.question, upload.jpeg, upload.made_at.timestamp()),
         )
-        sizes = db.execute("SELECT row, kind, id, LENGTH(jpeg) FROM upload ORDER BY row").fetchall()
+        sizes = db.execute(
+            "SELECT row, kind, id, LENGTH(jpeg) FROM upload ORDER BY kind <> ?, row", (Kind.AUDIT,)
+        ).fetchall()
         count, total = len(sizes), sum(size for *_, size in sizes)
         dropped = []
         for row, kind, id_, size in sizes:

@@ -25,8 +25,11 @@ def client_context(table: str, ca_file: Path | None, cert_file: Path | None, key
         if cert_file is not None:
             context.load_cert_chain(cert_file, key_file)
     except OSError as refused:
+        # OpenSSL does not say which of them it is.
+        named = ", ".join(str(file) for file in (ca_file, cert_file, key_file) if file is not None)
         raise ConfigInvalid(
-            f"{table}: ca_file, cert_file or key_file can't be used ({refused})", "Check that they are PEM files."
+            f"{table}: {named or 'the system certificates'} can't be used ({refused})",
+            "Check that they are PEM files which the agent may read.",
         ) from refused
     return context
 

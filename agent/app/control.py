@@ -112,6 +112,7 @@ class AgentControl:
         ]
         lines.append(f"alerts: {alerts}, {figures.outbox_depth} waiting, {figures.alerts_dropped} dropped")
         lines.append(f"questions: {figures.asks}, {figures.answers} answered, {figures.asks_failed} failed")
+        lines.append(f"audits: {figures.audits}, {figures.audits_failed} lost")
         lines.append(f"bytes sent: {dict(figures.bytes_by_reason)}")
         lines.append(f"errors: {dict(figures.errors)}")
         lines.append(f"overridden by command: {', '.join(sorted(kept(self._config.data_dir))) or 'nothing'}")

@@ -75,6 +75,8 @@ class AgentFigures:
             answers=asking.answers + asking.answers_late + by_mqtt,
             answers_late=asking.answers_late + by_mqtt,
             asks_failed=asking.asks_failed,
+            audits=asking.audits,
+            audits_failed=asking.audits_failed,
             bytes_by_reason=self._ledger.bytes_by_reason(),
             errors=self._faults.counts(),
         )

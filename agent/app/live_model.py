@@ -32,7 +32,9 @@ from agent.update.swap import Swap, manner
 from agent.update.trial import Trial
 from vision.detections import Detections, Detector
 from vision.errors import InferenceFailed, VisionError
+from vision.estimates import Counts, Sums
 from vision.manifest import MANIFEST_NAME, load_manifest
+from wire.audits import Audit, AuditOutcome
 from wire.model import Manifest
 from wire.updates import Gates, TrialFigures
 
@@ -117,6 +119,14 @@ class PipelineLiveModel:
         self._counted = self._counted_classes(model)
         self._spell = self._new_spell()
         self._before: Spell | None = None
+        self._before_digest = ""
+        self.audit_factor = 1.0
+        """As many times as often as usual frames are drawn for audit now; read by the judging thread."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the model that judges."""
+        return self._model.manifest
 
     # --- the judging thread's side, see `agent.pipeline.Onlooker` ---------------------------------------------
 
@@ -155,11 +165,28 @@ class PipelineLiveModel:
 
     def _adopted(self, model: Model, source: Candidate, *, in_place: bool) -> None:
         with self._news:
+            self._before_digest = self._model.manifest.digest
             self._model, self._source = model, source
             self._handover = Handover(in_place)
             self._counted = self._counted_classes(model)
             self._before, self._spell = self._spell, self._new_spell()
         self._on_adopted(model)
+
+    # --- what the cloud says of frames that were drawn for audit ----------------------------------------------
+
+    def audited(self, audit: Audit, outcome: AuditOutcome) -> None:
+        """Count an outcome for the model that judged the frame, if it is the present one or the one before."""
+        counts = Counts(
+            matched=sum(one.matched for one in outcome.counts),
+            shown=sum(one.shown for one in outcome.counts),
+            there=sum(one.there for one in outcome.counts),
+        )
+        with self._news:
+            spells = {self._before_digest: self._before, self._model.manifest.digest: self._spell}
+            spell = spells.get(audit.model_digest)
+            if spell is not None:
+                spell.audited(audit.camera, Sums.of(counts, audit.probability))
+                self._news.notify_all()
 
     # --- the worker's side, see `agent.update.ports.LiveModel` ------------------------------------------------
 
@@ -294,16 +321,22 @@ class PipelineLiveModel:
 
     def watch(self, gates: Gates, cancelled: Callable[[], bool]) -> None:
         """See `LiveModel`; when cancelled, returns before the probation is over."""
-        with self._news:
-            before = self._standard(gates)
-            while not cancelled():
-                now, captured = self._clock.monotonic(), self._captured()
-                reason = harm(self._spell, before, gates, now, captured)
-                if reason is not None:
-                    raise CandidateRejected(f"in probation {reason}", MEND)
-                if is_over(self._spell, gates, now):
-                    return
-                self._news.wait(LOOK_S)
+        self.audit_factor = gates.audit_factor
+        try:
+            with self._news:
+                before = self._standard(gates)
+                while not cancelled():
+                    now, captured = self._clock.monotonic(), self._captured()
+                    if before is not None and self._before is not None:
+                        before = replace(before, audits=self._before.audits)
+                    reason = harm(self._spell, before, gates, now, captured)
+                    if reason is not None:
+                        raise CandidateRejected(f"in probation {reason}", MEND)
+                    if is_over(self._spell, gates, now):
+                        return
+                    self._news.wait(LOOK_S)
+        finally:
+            self.audit_factor = 1.0
 
     def _standard(self, gates: Gates) -> Standard | None:
         return standard_of(self._before, gates.probation_frames) if self._before is not None else None

@@ -25,6 +25,7 @@ from agent.adapters.sqlite_uploads import SqliteUploads
 from agent.adapters.system_clock import SystemClock
 from agent.adapters.token import token_source
 from agent.app.asides import AsideSettings
+from agent.app.auditing import FrameAuditor
 from agent.app.board import StatusBoard
 from agent.app.control import AgentControl, ClipUpload, CommandUploads, SnapshotUpload
 from agent.app.figures import AgentFigures
@@ -158,6 +159,8 @@ def assemble(config: Config, version: str) -> Agent:
             clock=clock,
             faults=faults,
             ledger=ledger,
+            audit=config.audit,
+            on_outcome=lambda audit, outcome: live.audited(audit, outcome),  # noqa: PLW0108 - it is made below
         )
     frames = WatchedFrames(slots, tuple(lanes))
 
@@ -198,6 +201,7 @@ def assemble(config: Config, version: str) -> Agent:
         min_score=judging_floor(config.tracking.low_score, detector.manifest),
         looks=_looks(config, detector.manifest),
         onlooker=live,
+        auditor=None if asker is None else _auditor(config, asker, rules, live),
     )
     tail, models = LogTail(), ModelSlot()
 
@@ -318,6 +322,17 @@ def _looks(config: Config, manifest: Manifest) -> SecondLooks | None:
         return None
     paces = {camera.name: Pace(camera.pace == "max", camera.fps_limit) for camera in config.cameras}
     return SecondLooks(LookBudget(config.looks, paces), (manifest.input.width, manifest.input.height))
+
+
+def _auditor(config: Config, asker: HttpAsker, rules: RuleBook, live: PipelineLiveModel) -> FrameAuditor:
+    return FrameAuditor(
+        {camera.name: camera.audit or config.audit for camera in config.cameras},
+        sink=asker,
+        labels=lambda: rules.labels,
+        model=lambda: live.manifest,
+        factor=lambda: live.audit_factor,
+        chance=random.random,
+    )
 
 
 def _lane(camera: CameraConfig, config: Config) -> Lane:

@@ -8,7 +8,7 @@ from datetime import datetime
 from agent.boxes import inside
 from agent.domain import Ask, Box
 from wire.codec import encode
-from wire.messages import Question
+from wire.messages import Message, Question
 
 LEAST_DEADLINE_MS = 1
 
@@ -45,10 +45,10 @@ def question_message(
     )
 
 
-def header_value(question: Question) -> str:
-    """The question as an HTTP header: ASCII, so that labels in any script pass every proxy.
+def header_value(message: Message) -> str:
+    """The message as an HTTP header: ASCII, so that labels in any script pass every proxy.
 
     Raises:
         wire.errors.MessageTooLarge: It is over its limit.
     """
-    return json.dumps(json.loads(encode(question)), ensure_ascii=True, separators=(",", ":"))
+    return json.dumps(json.loads(encode(message)), ensure_ascii=True, separators=(",", ":"))

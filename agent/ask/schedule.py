@@ -2,7 +2,7 @@
 
 A fresh question is tried at once, whatever happened before: somebody waits for its answer, and it tells as well
 as any other request whether the cloud is there. All else waits out the pause that failures impose, oldest first, one
-at a time until the first success, and pictures after questions.
+at a time until the first success: questions, then pictures, then audits.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final
 from agent.ask.uploads import Key, Kind
 
 MAX_DOUBLINGS: Final = 16
+_TURN: Final = {kind: turn for turn, kind in enumerate(Kind)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +108,13 @@ class Schedule:
     def _due(self, now: float) -> Waiting | None:
         if now < self._pause_until or (self._failures and self._under_way):
             return None
-        oldest_first = sorted(self._waiting.values(), key=lambda w: (w.key.kind is Kind.PICTURE, w.made_at))
+        oldest_first = sorted(self._waiting.values(), key=lambda w: (_TURN[w.key.kind], w.made_at))
         chosen = next(iter(oldest_first), None)
-        if chosen is not None and chosen.key.kind is Kind.PICTURE and not self._picture_may_go():
+        if chosen is not None and chosen.key.kind is not Kind.QUESTION and not self._other_may_go():
             return None
         return chosen
 
-    def _picture_may_go(self) -> bool:
+    def _other_may_go(self) -> bool:
         """A place is kept free for the next question, where there is more than one."""
-        pictures = sum(key.kind is Kind.PICTURE for key in self._under_way)
-        return pictures < max(1, self._max_concurrent - 1)
+        others = sum(key.kind is not Kind.QUESTION for key in self._under_way)
+        return others < max(1, self._max_concurrent - 1)

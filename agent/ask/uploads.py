@@ -9,14 +9,15 @@ from typing import NamedTuple, Protocol
 
 
 class Kind(StrEnum):
-    """What an upload is; questions go first."""
+    """What an upload is, in the order in which they go."""
 
     QUESTION = "question"
     PICTURE = "picture"
+    AUDIT = "audit"
 
 
 class Key(NamedTuple):
-    """Names an upload: `id` is the question's or the alert's. A second one under the same key replaces the first."""
+    """Names an upload by the question's, the alert's or the audit's id. A second one under it replaces the first."""
 
     kind: Kind
     id: str
@@ -27,7 +28,7 @@ class Upload:
     """A picture to send.
 
     Attributes:
-        question: The exact bytes of the `wire` message; empty for an alert's picture.
+        question: The exact bytes of the `wire` message, a question or an audit; empty for an alert's picture.
         made_at: By the wall clock, since it may outlive the boot.
     """
 
@@ -41,7 +42,7 @@ class Uploads(Protocol):
     """Safe to use from any thread; each call may wait for the disk, none raises for the disk's sake."""
 
     def put(self, upload: Upload) -> list[Key]:
-        """Keep it until it is removed; returns what was dropped to make room, oldest first."""
+        """Keep it until it is removed; returns what was dropped to make room: audits first, then the oldest."""
 
     def get(self, key: Key) -> Upload | None:
         """The upload, if it is still there."""

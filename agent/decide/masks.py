@@ -14,15 +14,15 @@ class MaskFilter:
     """Drops what stands in a masked part of one camera's picture."""
 
     def __init__(self, masks: Iterable[MaskSettings], camera: str) -> None:
-        self._polygons = tuple(mask.polygon for mask in masks if mask.camera == camera)
+        self.polygons = tuple(mask.polygon for mask in masks if mask.camera == camera)
 
     def hides(self, box: Box) -> bool:
         """Whether an object of this box stands in a masked part."""
-        return any(contains(polygon, ground_point(box)) for polygon in self._polygons)
+        return any(contains(polygon, ground_point(box)) for polygon in self.polygons)
 
     def keep(self, detections: Detections) -> Detections:
         """The detections that stand in no mask; the very same object where all are kept."""
-        if not self._polygons or not len(detections):
+        if not self.polygons or not len(detections):
             return detections
         kept = [
             row for row, (x1, y1, x2, y2) in enumerate(detections.boxes.tolist()) if not self.hides((x1, y1, x2, y2))

@@ -21,6 +21,8 @@ class Why(StrEnum):
     TELEMETRY = "telemetry"
     QUESTIONS = "questions"
     PICTURES = "pictures"
+    AUDITS = "audits"
+    """Whole frames, drawn at random."""
     UPDATES = "updates"
     """Asking for signed metadata and models."""
     RESPONSES = "responses"

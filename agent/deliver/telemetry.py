@@ -46,6 +46,8 @@ class Snapshot:
     answers: int = 0
     answers_late: int = 0
     asks_failed: int = 0
+    audits: int = 0
+    audits_failed: int = 0
     bytes_by_reason: Mapping[str, int] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
 
@@ -76,6 +78,8 @@ def telemetry_message(snapshot: Snapshot, *, boot: Boot, made_at: datetime, mess
         answers=snapshot.answers,
         answers_late=snapshot.answers_late,
         asks_failed=snapshot.asks_failed,
+        audits=snapshot.audits,
+        audits_failed=snapshot.audits_failed,
         bytes_by_reason=_largest(snapshot.bytes_by_reason, MAX_REASONS),
         errors=_largest(snapshot.errors, MAX_ERRORS),
     )

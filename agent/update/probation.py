@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from vision.estimates import Sums, drop
 from wire.updates import Gates
 
 REMEMBERED_FRAMES: Final = 3000
@@ -18,6 +19,11 @@ ENOUGH_FRAMES: Final = 10
 """Below it, a median latency is that of a cache warming up."""
 ENOUGH_OBJECTS: Final = 10
 """Expected below it, finding none is chance."""
+ENOUGH_AUDITS: Final = 12
+"""Frames with something in them, of each model: with fewer, the interval of F1 spans more than a third."""
+AUDIT_LEVEL: Final = 0.995
+"""Of the interval that must lie above no drop. The drop is looked at after each outcome; over 300 of them that takes
+back 1 sound model in 150 (tests/cloud/audit/test_simulation.py)."""
 STALLED_S: Final = 30.0
 """Several times the slowest inference that a gate lets through on a small board."""
 STALLED_CAPTURES: Final = 5
@@ -37,6 +43,7 @@ class Spell:
         captured_by_then: Pictures that the cameras had given by then.
         objects: For each of the latest judged frames, how many objects it found.
         latencies_ms: Of the latest judged frames.
+        audits: What the cloud made of its frames that were drawn for audit.
     """
 
     began_at: float
@@ -47,6 +54,7 @@ class Spell:
     failure: str = ""
     objects: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED_FRAMES))
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
+    audits: Mapping[str, Sums] = field(default_factory=dict)
 
     def walked(self, now: float, captured: int) -> None:
         """A frame was dealt with."""
@@ -64,6 +72,10 @@ class Spell:
         self.failed += 1
         self.failure = what
 
+    def audited(self, camera: str, sums: Sums) -> None:
+        """The cloud looked at a frame of this camera too."""
+        self.audits = {**self.audits, camera: self.audits.get(camera, Sums()).plus(sums)}
+
     def latency_ms(self) -> float | None:
         """Median lately; None before the first frame."""
         return statistics.median(self.latencies_ms) if self.latencies_ms else None
@@ -76,11 +88,13 @@ class Standard:
     Attributes:
         quietest, busiest: Objects a frame, over the quietest and the busiest stretch as long as a probation: a scene
             that empties by itself must not cost a sound model its place.
+        audits: What the cloud made of its frames, by camera.
     """
 
     latency_ms: float
     quietest: float
     busiest: float
+    audits: Mapping[str, Sums] = field(default_factory=dict)
 
 
 def standard_of(spell: Spell, stretch: int) -> Standard | None:
@@ -89,7 +103,7 @@ def standard_of(spell: Spell, stretch: int) -> Standard | None:
     means = _means(tuple(spell.objects), stretch)
     if latency is None or not means:
         return None
-    return Standard(latency, min(means), max(means))
+    return Standard(latency, min(means), max(means), spell.audits)
 
 
 def harm(spell: Spell, before: Standard | None, gates: Gates, now: float, captured: int) -> str | None:
@@ -107,7 +121,25 @@ def harm(spell: Spell, before: Standard | None, gates: Gates, now: float, captur
             f"it takes {latency:.0f} ms a frame where the model before took {before.latency_ms:.0f} ms, more than "
             f"{gates.max_latency_ratio:g} times as long"
         )
-    return _detection_harm(spell, before, gates) if is_over(spell, gates, now) else None
+    return audited_harm(before.audits, spell.audits, gates) or (
+        _detection_harm(spell, before, gates) if is_over(spell, gates, now) else None
+    )
+
+
+def audited_harm(before: Mapping[str, Sums], now: Mapping[str, Sums], gates: Gates) -> str | None:
+    """What harm the audits show, in words; None if none, or too few frames came back to tell.
+
+    F1 must have fallen by more than the gate allows, over the same cameras, and beyond chance.
+    """
+    found = drop([(before[camera], now[camera]) for camera in before.keys() & now.keys()], AUDIT_LEVEL)
+    if found is None or min(found.frames_before, found.frames_now) < ENOUGH_AUDITS:
+        return None
+    if not found.exceeds(gates.max_accuracy_drop):
+        return None
+    return (
+        f"audits put its F1 at {found.now:.2f} (on {found.frames_now} frames) where that of the model before was "
+        f"{found.before:.2f} (on {found.frames_before}), more than {gates.max_accuracy_drop:g} above"
+    )
 
 
 def is_over(spell: Spell, gates: Gates, now: float) -> bool:

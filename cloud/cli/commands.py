@@ -17,6 +17,7 @@ from rich.table import Table
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import Addresses, DataDir
 from cloud.app import serve_until_signalled
+from cloud.cli.audit import audit
 from cloud.cli.command import command
 from cloud.cli.model import model_app
 from cloud.cli.rollout import rollout_app
@@ -44,6 +45,7 @@ device_app: Final = typer.Typer(help="One device: show, enroll, revoke.", no_arg
 app.add_typer(device_app, name="device")
 app.add_typer(rollout_app, name="rollout")
 app.command()(command)
+app.command()(audit)
 app.add_typer(model_app, name="model")
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]

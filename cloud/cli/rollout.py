@@ -90,6 +90,7 @@ def start(
     probation_frames: Annotated[int, typer.Option(help="Before it is committed.")] = _GATES.probation_frames,
     probation: Annotated[str, typer.Option(help="Before it is committed.")] = f"{_GATES.probation_s:g}s",
     max_error_share: Annotated[float, typer.Option(help="Of frames, in probation.")] = _GATES.max_error_share,
+    audit_factor: Annotated[float, typer.Option(help="Audits in probation, against else.")] = _GATES.audit_factor,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
@@ -109,6 +110,8 @@ def start(
             "probation_frames": probation_frames,
             "probation_s": read.seconds(probation, "--probation"),
             "max_error_share": max_error_share,
+            "max_accuracy_drop": max_accuracy_drop,
+            "audit_factor": audit_factor,
         }
         policy = _policy(
             {

@@ -79,6 +79,9 @@ token_file = "token"
 
 [ask]                   # without this table nothing is asked, and nothing but messages leaves
 url = "{http}"
+
+[audit]                 # whole frames, drawn at random, tell how good the device is: vedette audit
+per_hour = 6            # of each camera, on average, some 16 kB each; 0: never
 """
 
 

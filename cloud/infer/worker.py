@@ -1,11 +1,12 @@
-"""Detectors for asyncio: each in a thread of its own, before them one bounded queue."""
+"""Detectors for asyncio: each in a thread of its own, before them one bounded queue in which the urgent go first."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -13,11 +14,15 @@ from cloud.infer.errors import Overloaded
 from vision.detections import Detections, Detector, Image
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class _Job:
-    image: Image
-    min_score: float
-    outcome: asyncio.Future[Detections]
+    """Sorted by when it may be looked at."""
+
+    can_wait: bool
+    number: int
+    image: Image = field(compare=False)
+    min_score: float = field(compare=False)
+    outcome: asyncio.Future[Detections] = field(compare=False)
 
 
 class InferWorker:
@@ -29,7 +34,8 @@ class InferWorker:
 
     def __init__(self, replicas: Sequence[Detector], *, max_waiting: int) -> None:
         self._replicas = tuple(replicas)
-        self._jobs: asyncio.Queue[_Job] = asyncio.Queue(max_waiting)
+        self._jobs: asyncio.PriorityQueue[_Job] = asyncio.PriorityQueue(max_waiting)
+        self._numbers = itertools.count()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -60,9 +66,16 @@ class InferWorker:
             Overloaded: As many pictures wait as may; ask again later.
             vision.errors.InferenceFailed: The model failed on this picture.
         """
+        return await self._detect(image, min_score, can_wait=False)
+
+    async def detect_when_idle(self, image: Image, min_score: float) -> Detections:
+        """As `detect`, but only once no picture of that waits."""
+        return await self._detect(image, min_score, can_wait=True)
+
+    async def _detect(self, image: Image, min_score: float, *, can_wait: bool) -> Detections:
         outcome: asyncio.Future[Detections] = asyncio.get_running_loop().create_future()
         try:
-            self._jobs.put_nowait(_Job(image, min_score, outcome))
+            self._jobs.put_nowait(_Job(can_wait, next(self._numbers), image, min_score, outcome))
         except asyncio.QueueFull:
             raise Overloaded(
                 f"{self._jobs.maxsize} pictures wait for the model already", "Ask again in a second."

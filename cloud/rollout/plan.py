@@ -6,7 +6,8 @@ The rules:
 3. Before the last stage only devices that are there are chosen; in the last one all, and who is away catches up.
 4. A stage is passed when nobody is left to tell, and enough have committed; when it has soaked, the next begins.
 5. Too many failures, of all tried or of the latest stage's, halt the rollout; so does a stage that can't be passed
-   any more, and a drop of the audited accuracy. A halt holds back all who have not switched, and tells nobody new.
+   any more, and a drop of the audited accuracy that is no chance. A halt holds back all who have not switched, and
+   tells nobody new.
 6. A rollback tells everyone who was told anything, and nobody else.
 """
 
@@ -21,6 +22,7 @@ from typing import Final
 
 from cloud.deployment import ALLOWED, Ask, Fate, Member, Order, Phase, Policy, Rollout, Tally, Wish
 from cloud.rollout.judge import judged
+from vision.estimates import Drop
 from wire.updates import ModelRef
 
 # A device that lies about the version it saw must not drive its counter to the end of what a message can say.
@@ -51,7 +53,7 @@ def plan(
     now: datetime,
     *,
     wish: Wish | None = None,
-    accuracy: Mapping[str, float] | None = None,
+    drop: Drop | None = None,
 ) -> Decision:
     """Decide on the next step.
 
@@ -61,12 +63,12 @@ def plan(
         fleet: All devices that were not revoked.
         now: The time of day.
         wish: What a person asked for since.
-        accuracy: Audited, 0..1, by digest of the model.
+        drop: Of the audited accuracy, from the model before to this one; None where too little was audited to tell.
     """
     planning = _Planning(rollout, orders, fleet, now)
     refused = planning.grant(wish) if wish is not None else ""
     planning.judge()
-    planning.go_on(accuracy or {})
+    planning.go_on(drop)
     return planning.decision(refused)
 
 
@@ -209,13 +211,13 @@ class _Planning:
 
     # --- the next step -------------------------------------------------------------------------------------------
 
-    def go_on(self, accuracy: Mapping[str, float]) -> None:
+    def go_on(self, drop: Drop | None) -> None:
         if not self._rollout.signed:
             return
         if self._rollout.phase is Phase.ROLLING_BACK:
             self._return_all()
         elif self._rollout.phase is Phase.RUNNING:
-            why = self._harm(accuracy)
+            why = self._harm(drop)
             if why:
                 self._halt(why)
             else:
@@ -225,7 +227,7 @@ class _Planning:
         self._enter(Phase.HALTED, why)
         self._hold_back()
 
-    def _harm(self, accuracy: Mapping[str, float]) -> str:
+    def _harm(self, drop: Drop | None) -> str:
         policy, rollout = self._rollout.policy, self._rollout
         latest = [order for order in self._orders.values() if order.stage == rollout.stage]
         for among, orders in (("all", self._orders.values()), ("this stage's", latest)):
@@ -233,14 +235,12 @@ class _Planning:
             tried = counts.committed + counts.failed
             if tried >= policy.min_tried and counts.failed > policy.max_failure_share * tried:
                 return f"{counts.failed} of {among} {_devices(tried)} tried failed; {self._commonest_failure()}"
-        now, before = accuracy.get(rollout.target.digest), self._accuracy_before(accuracy)
-        if now is not None and before is not None and before - now > policy.max_accuracy_drop:
-            return f"the audited accuracy fell from {before:.3f} to {now:.3f}"
+        if drop is not None and drop.exceeds(policy.max_accuracy_drop):
+            return (
+                f"the audited accuracy fell from {drop.before:.3f} ({drop.frames_before} frames) to {drop.now:.3f}"
+                f" ({drop.frames_now} frames)"
+            )
         return ""
-
-    def _accuracy_before(self, accuracy: Mapping[str, float]) -> float | None:
-        back_to = self._rollout.back_to
-        return None if back_to is None else accuracy.get(back_to.digest)
 
     def _commonest_failure(self) -> str:
         reasons = [order.reason for order in self._orders.values() if order.fate is Fate.FAILED and not order.excused]

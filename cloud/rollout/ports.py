@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
+from vision.estimates import Drop
 from wire.messages import Message
 from wire.topics import Channel
 from wire.updates import GroupRelease, ModelRef
@@ -52,5 +53,8 @@ class Publisher(Protocol):
 class AuditedAccuracy(Protocol):
     """What audits found."""
 
-    async def by_digest(self) -> Mapping[str, float]:
-        """Accuracy, 0..1, of the models that were audited enough for it to mean something."""
+    async def drop(self, before: str, now: str, /) -> Drop | None:
+        """How the accuracy changed between the two models, named by digest, on the cameras where both were audited.
+
+        None where too few frames were audited to tell.
+        """

@@ -21,6 +21,7 @@ from cloud.ports import Clock
 from cloud.rollout.plan import plan
 from cloud.rollout.ports import AuditedAccuracy, GroupSigner, Publisher
 from cloud.store.rollouts import RolloutStore, Standing
+from vision.estimates import Drop
 from wire.topics import Channel
 from wire.updates import Desired, Gates, GroupRelease, ModelRef
 
@@ -37,6 +38,7 @@ _RETURN: Final[Mapping[str, object]] = {
     "max_latency_ratio": 1000.0,
     "min_detection_ratio": 0.0,
     "max_detection_ratio": 1000.0,
+    "max_accuracy_drop": 1.0,
 }
 
 
@@ -100,7 +102,7 @@ class RolloutService:
             await self._store.members(now - SILENT_AFTER),
             now,
             wish=standing.wish,
-            accuracy=None if self._accuracy is None else await self._accuracy.by_digest(),
+            drop=await self._drop(rollout),
         )
         if decision.refused:
             log.warning("rollout: %s", decision.refused, extra={"rollout": rollout.id})
@@ -112,6 +114,11 @@ class RolloutService:
         orders |= changed
         _say(standing, decision.rollout, len(messages))
         self._bus.publish(Change(Kind.ROLLOUT, rollout.id))
+
+    async def _drop(self, rollout: Rollout) -> Drop | None:
+        if self._accuracy is None or rollout.back_to is None:
+            return None
+        return await self._accuracy.drop(rollout.back_to.digest, rollout.target.digest)
 
     # --- the signed document -------------------------------------------------------------------------------------
 

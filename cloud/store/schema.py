@@ -153,6 +153,43 @@ pictures: Final = Table(
     Index(None, "alert_id"),
 )
 
+audits: Final = Table(
+    "audits",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("id", _Id, nullable=False, unique=True),
+    Column("device", _Device, nullable=False),
+    Column("camera", String(63), nullable=False),
+    Column("model_digest", String(71), nullable=False),
+    Column("model", String(500), nullable=False),
+    Column("weight", Float, nullable=False),
+    Column("boot_id", _Id, nullable=False),
+    Column("drawn", BigInteger, nullable=False),
+    Column("walked", BigInteger, nullable=False),
+    Column("picture_key", String(200), nullable=False),
+    Column("picture_bytes", BigInteger, nullable=False),
+    Column("received_at", UtcTime, nullable=False),
+    Column("concluded", Boolean, nullable=False),
+    Column("matched", Integer, nullable=False),
+    Column("shown", Integer, nullable=False),
+    Column("there", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("outcome", Text),
+    Index(None, "concluded", "number"),
+    Index(None, "received_at"),
+    Index(None, "model_digest", "received_at"),
+)
+
+audit_counts: Final = Table(
+    "audit_counts",
+    metadata,
+    Column("audit", _Id, primary_key=True),
+    Column("label", String(64), primary_key=True),
+    Column("matched", Integer, nullable=False),
+    Column("shown", Integer, nullable=False),
+    Column("there", Integer, nullable=False),
+)
+
 commands: Final = Table(
     "commands",
     metadata,

@@ -23,6 +23,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
+from cloud.audit.errors import AuditNotYours
 from cloud.errors import BlobMissing, NotFound
 from cloud.identity.errors import ClaimRefused, SigningRefused
 from cloud.infer.errors import Overloaded
@@ -125,6 +126,7 @@ _STATUS: Final[tuple[tuple[type[VedetteError], int], ...]] = (
     (SigningRefused, 400),
     (ClaimRefused, 403),
     (QuestionNotYours, 409),
+    (AuditNotYours, 409),
     (NotFound, 404),
     (BlobMissing, 404),
     (PictureUnreadable, 422),

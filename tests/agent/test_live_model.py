@@ -32,6 +32,7 @@ from agent.update.swap import Swap
 from tests.agent.deliver.samples import DIGEST, WALL, ManualClock, boot, change, outbox
 from vision.detections import Detections, Image, no_detections
 from vision.errors import InferenceFailed, ModelRefused
+from wire.audits import Audit, AuditOutcome, FrameKind, LabelCounts
 from wire.codec import decode
 from wire.messages import Alert, AskReason, DecidedBy, Decision
 from wire.model import Manifest, OutputKind
@@ -722,3 +723,73 @@ def test_nothing_is_asked_where_the_rollout_does_not_say_so(stage: Stage) -> Non
         stage.show_until(done)
     assert done.result().asked == 0
     assert stage.asker.asks == []
+
+
+def audited(stage: Stage, model: FakeModel, frames: int, matched: int) -> None:
+    """The cloud looked at so many of its frames, and saw four objects in each."""
+    for number in range(frames):
+        audit = cloud_audit(number, model_digest=digest(model.name))
+        found = matched + number % 2
+        stage.live.audited(audit, audit_outcome(audit, LabelCounts(label="person", matched=found, shown=4, there=4)))
+
+
+@contextmanager
+def watched(stage: Stage) -> Iterator[Future[None]]:
+    """A probation that is judged by audits long before its frames are over."""
+    enough = threading.Event()
+    gates = GATES.model_copy(update={"probation_frames": 10_000})
+    with stage.running() as worker:
+        settled(stage)
+        worker.submit(stage.live.switch, stage.offers(), None).result(10)
+        try:
+            done = worker.submit(stage.live.watch, gates, enough.is_set)
+            stage.show(12)
+            yield done
+        finally:
+            enough.set()
+
+
+def test_audits_of_both_models_are_held_against_each_other_in_probation(stage: Stage) -> None:
+    with watched(stage) as done:
+        audited(stage, stage.old, 40, matched=3)
+        audited(stage, FakeModel("another", stage.clock), 40, matched=0)
+        assert not done.done(), "outcomes of a model that is neither say nothing"
+        audited(stage, stage.new, 20, matched=0)
+        with pytest.raises(CandidateRejected, match=r"audits put its F1 at 0.1\d \(on \d+ frames\)"):
+            done.result(10)
+
+
+def test_late_outcomes_of_the_model_before_still_count(stage: Stage) -> None:
+    with watched(stage) as done:
+        audited(stage, stage.new, 20, matched=0)
+        assert not done.done(), "there is nothing to hold them against"
+        audited(stage, stage.old, 40, matched=3)
+        with pytest.raises(CandidateRejected, match="audits put its F1"):
+            done.result(10)
+
+
+def test_frames_are_drawn_more_often_while_a_model_is_on_probation(stage: Stage) -> None:
+    factors: list[float] = []
+
+    def enough() -> bool:
+        factors.append(stage.live.audit_factor)
+        return True
+
+    stage.live.watch(GATES, enough)
+    assert factors == [GATES.audit_factor]
+    assert stage.live.audit_factor == 1.0
+
+
+def cloud_audit(number: int, **changes: object) -> Audit:
+    given: dict[str, object] = {
+        "message_id": f"{number:032x}", "device": "cam-1", "made_at": WALL, "boot_id": "b" * 32, "boot_seq": 1,
+        "camera": "yard", "kind": FrameKind.CONFIDENT, "probability": 0.1, "number": 1, "walked": 9,
+        "labels": ("person",), "seen_at": WALL, "deadline_ms": 1000, "model_digest": DIGEST,
+    }  # fmt: skip
+    return Audit.model_validate(given | changes)
+
+
+def audit_outcome(audit: Audit, *counts: LabelCounts) -> AuditOutcome:
+    return AuditOutcome(
+        message_id="1" * 32, device="cam-1", made_at=WALL, audit_id=audit.message_id, model="big 1", counts=counts
+    )

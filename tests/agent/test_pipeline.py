@@ -10,6 +10,7 @@ import pytest
 from agent.decide.masks import MaskFilter
 from agent.decide.rulebook import RuleBook
 from agent.decide.settings import AskPolicySettings, MaskSettings, RuleSettings
+from agent.decide.zones import Polygon
 from agent.deliver.faults import Faults
 from agent.deliver.stream_cost import StreamCost
 from agent.detect.budget import LookBudget, Pace
@@ -137,6 +138,19 @@ class Audience:
         self.heard.append((frame.index, [(round(track.score, 2), track.seen_now) for track in tracks], looks))
 
 
+class ListAuditor:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int, list[float], int, int]] = []
+
+    def judged(
+        self, frame: Frame, detections: Detections, tracks: Sequence[Track], masks: tuple[Polygon, ...]
+    ) -> None:
+        self.told.append(("judged", frame.index, detections.scores.tolist(), len(tracks), len(masks)))
+
+    def still(self, frame: Frame, masks: tuple[Polygon, ...]) -> None:
+        self.told.append(("still", frame.index, [], 0, len(masks)))
+
+
 class Scene:
     """A pipeline of real rules, trackers and gates before two cameras, with scripted ends."""
 
@@ -154,6 +168,7 @@ class Scene:
         self.detector = ScriptedDetector()
         self.outbox = ListOutbox()
         self.asker = ListAsker()
+        self.auditor = ListAuditor()
         self.faults = Faults()
         self.audience = Audience()
         paces = {name: Pace(waits=True) for name in ("front", "back")}
@@ -189,6 +204,7 @@ class Scene:
             min_score=0.2,
             looks=SecondLooks(LookBudget(LookSettings(per_frame=looks), paces), (48, 48)) if looks else None,
             audience=self.audience,
+            auditor=self.auditor,
         )
 
     def frame(self, camera: str = "front", image: Image = PICTURE) -> Frame:
@@ -450,6 +466,25 @@ def test_the_tally_counts_an_alert_where_it_stands_and_stays_bounded() -> None:
     tally.note(change(1, AlertEvent.UPDATE, AlertState.CONFIRMED))
     assert tally.alerts()[AlertState.CONFIRMED] == Tally.REMEMBERED
     assert tally.alerts()[AlertState.RETRACTED] == 1, "the oldest was forgotten, and counts where it was"
+
+
+def test_the_auditor_is_told_of_every_frame_that_was_dealt_with_and_of_what_was_said() -> None:
+    scene = Scene(motion=MotionSettings(hold_s=0))
+    left = MaskSettings(camera="front", polygon=((0, 0), (0.2, 0), (0.2, 1), (0, 1)))
+    scene.lanes["front"].masks = MaskFilter([left], "front")
+    scene.run(*scene.several(3))
+    scene.detector.box = (0.0, 0.2, 0.1, 0.6)
+    changed = np.full_like(PICTURE, 20)
+    changed[:20, :20] = 200
+    scene.run(scene.frame(image=changed))
+    scene.detector.fails = True
+    scene.run(scene.frame(image=np.roll(changed, 40, axis=1)))
+    seen = [pytest.approx(CERTAIN)]
+    told = scene.auditor.told
+    assert told[0] == ("judged", 0, seen, 1, 1)
+    assert told[2] == ("still", 2, [], 0, 1)
+    assert told[3][:3] == ("judged", 3, []), "what stands in a mask was not said"
+    assert len(told) == 4, "a model that failed said nothing"
 
 
 def small(scene: Scene) -> None:

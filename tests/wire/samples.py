@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from wire.audits import Audit, AuditOutcome, FrameKind, LabelCounts, Sighting
 from wire.commands import Command, Outcome, Phase, Response
 from wire.identity import Certified, Enrolment, Renewal
 from wire.messages import (
@@ -160,6 +161,35 @@ SAMPLES: dict[str, Message] = {
         phase=Phase.DONE,
         outcome=Outcome.REFUSED,
         reason="there is no rule 'people'",
+    ),
+    "audit": Audit(
+        **UP,
+        message_id="1e" * 16,
+        camera="front door",
+        kind=FrameKind.UNCERTAIN,
+        probability=0.03125,
+        number=3,
+        walked=600,
+        labels=("person", "car"),
+        shown=(Sighting("person", 0.8125, (0.25, 0.5, 0.375, 0.75)),),
+        detections=(
+            Sighting("person", 0.875, (0.25, 0.5, 0.375, 0.75)),
+            Sighting("bird", 0.4375, (0.5, 0.125, 0.625, 0.25)),
+        ),
+        left_out=1,
+        masks=(((0.0, 0.0), (0.5, 0.0), (0.5, 0.125)),),
+        seen_at=AT,
+        deadline_ms=10000,
+        model_digest=DIGEST,
+        model="ssdlite 1.0.0",
+    ),
+    "audit_outcome": AuditOutcome(
+        **DOWN,
+        message_id="1f" * 16,
+        audit_id="1e" * 16,
+        model="default 1",
+        counts=(LabelCounts(label="person", matched=1, shown=1, there=2),),
+        missed=(Sighting("person", 0.75, (0.625, 0.5, 0.75, 0.875)),),
     ),
     "enrolment": Enrolment(**DOWN, message_id="0d" * 16, secret="s3cr3t-_" * 5 + "abc", request=PEM),
     "renewal": Renewal(**DOWN, message_id="0e" * 16, request=PEM),

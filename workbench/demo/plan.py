@@ -10,6 +10,8 @@ from typing import Final
 
 TELEMETRY_EVERY_S: Final = 2
 """More often than on duty, so that the figures on the screen move."""
+AUDITED: Final = 0.01
+"""Of the frames: some ten a minute from both cameras, so that there is something to see within it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,9 @@ picture = {_text(device.pictures)}
 
 [trust]
 root_file = {_text(root_file)}
+
+[audit]
+probability = {AUDITED}
 
 [telemetry]
 every_s = {TELEMETRY_EVERY_S}

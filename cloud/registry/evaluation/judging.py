@@ -1,7 +1,7 @@
 """Running a model over an evaluation set, in a process of its own: what crashes there has harmed nobody.
 
-Run as `python -m cloud.registry.evaluation.judging MODEL SET`, with two folders, it prints a line of JSON for each
-picture that is done, and as its last line the figures, or the error that refused the model.
+Run as `python -m cloud.registry.evaluation.judging PARENT MODEL SET`, with two folders, it prints a line of JSON for
+each picture that is done, and as its last line the figures, or the error that refused the model.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Final
 
 import numpy as np
 
-from cloud.registry.confinement import confine, refusal
 from cloud.registry.evaluation.clip import clip_frames
 from cloud.registry.evaluation.document import (
     PICTURES,
@@ -25,8 +24,10 @@ from cloud.registry.evaluation.document import (
     load_set,
     stored_name,
 )
+from cloud.registry.evaluation.ending import refusal
 from cloud.registry.evaluation.results import Figures, LabelFigures, OperatingPoint
 from vision.accuracy import Counts, Tally, Truth
+from vision.confinement import die_with, leave_the_network, limit
 from vision.detections import Detections, Detector, Image
 from vision.detector import open_detector
 from vision.errors import VisionError
@@ -36,6 +37,9 @@ from wire.model import Manifest
 LOWEST_SCORE: Final = 0.05
 """Average precision needs what lies far below any threshold; below this, it moves in the third decimal."""
 MAX_THREADS: Final = 4
+MEMORY_MIB: Final = 4096.0
+CPU_S: Final = 12 * 3600.0
+"""A large model over tens of thousands of pictures; what hangs on one of them is ended from outside."""
 
 
 def judge(detector: Detector, manifest: Manifest, asked: EvaluationSet, folder: Path) -> Iterator[Figures | int]:
@@ -128,7 +132,8 @@ def _point(score: float, tallies: Sequence[Tally]) -> OperatingPoint:
 def main(model: Path, folder: Path) -> int:
     """The child's part."""
     asked = load_set(folder)
-    confine()
+    leave_the_network()
+    limit(memory_mib=MEMORY_MIB, cpu_s=CPU_S)
     try:
         detector = open_detector(model, threads=min(MAX_THREADS, os.cpu_count() or 1))
         for each in judge(detector, detector.manifest, asked, folder):
@@ -143,4 +148,5 @@ def main(model: Path, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    die_with(int(sys.argv[1]))
+    sys.exit(main(Path(sys.argv[2]), Path(sys.argv[3])))

@@ -17,15 +17,16 @@ from typing import Final
 from pydantic import ValidationError
 
 from cloud.ports import Clock
-from cloud.registry.confinement import crash, refused_as
 from cloud.registry.errors import EvaluationFailed
+from cloud.registry.evaluation.ending import crash, refused_as
 from cloud.registry.evaluation.results import Evaluation, Figures, keep, manifest_digest
 from cloud.registry.evaluation.shelf import EvaluationSets
 from cloud.registry.service import Registry
+from vision.child import child_environment
 
 SILENCE_S: Final = 60.0
 """As long as the trial of a model may take: opening it, or judging one picture, is no more than that."""
-_PROGRAM: Final = (sys.executable, "-m", "cloud.registry.evaluation.judging")
+PROGRAM: Final = (sys.executable, "-P", "-m", "cloud.registry.evaluation.judging")
 _MAX_LINE_BYTES: Final = 1 << 20
 _MEND: Final = "Export the model again; a device would fail too."
 
@@ -68,7 +69,7 @@ def evaluate(
     begun = time.monotonic()
     with _model_folder(registry, name, version) as model:
         figures = _run(
-            (*_PROGRAM, str(model), str(sets.folder_of(set_name))),
+            (*PROGRAM, str(os.getpid()), str(model), str(sets.folder_of(set_name).absolute())),
             lambda done: progress(done, len(asked.pictures)),
             silence_s,
         )
@@ -99,7 +100,15 @@ def _model_folder(registry: Registry, name: str, version: str) -> Iterator[Path]
 def _run(program: tuple[str, ...], done: Callable[[int], None], silence_s: float) -> Figures:
     last = b""
     with tempfile.TemporaryFile() as stderr:
-        process = subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr)
+        process = subprocess.Popen(
+            program,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            cwd="/",
+            env=child_environment(),
+            start_new_session=True,
+        )
         try:
             for last in _lines(process, silence_s):
                 if (count := _count(last)) is not None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from tests.agent.ask.test_uploads import WALL
+from wire.audits import Audit, AuditOutcome, LabelCounts
 from wire.codec import encode
 from wire.fields import Timestamp
 from wire.messages import Decision, Pending, Question, Verdict
@@ -48,6 +49,21 @@ async def in_time(request: Request) -> bytes:
 
 async def later(request: Request) -> bytes:
     pending = Pending(message_id="8" * 32, device="cam-1", made_at=WALL, question_id=request.question.message_id)
+    return response(202, encode(pending))
+
+
+async def audited(request: Request) -> bytes:
+    audit = Audit.model_validate_json(request.headers["vedette-audit"])
+    outcome = AuditOutcome(
+        message_id="7" * 32, device=audit.device, made_at=WALL, audit_id=audit.message_id, model="big 1",
+        counts=(LabelCounts(label="person", matched=0, shown=0, there=1),),
+    )  # fmt: skip
+    return response(200, encode(outcome))
+
+
+async def audited_later(request: Request) -> bytes:
+    audit = Audit.model_validate_json(request.headers["vedette-audit"])
+    pending = Pending(message_id="8" * 32, device="cam-1", made_at=WALL, question_id=audit.message_id)
     return response(202, encode(pending))
 
 

@@ -14,6 +14,7 @@ from agent.adapters.http_asker import AskCounts, HttpAsker
 from agent.adapters.sqlite_uploads import SqliteUploads
 from agent.adapters.system_clock import SystemClock
 from agent.adapters.wakeup import Wakeup
+from agent.ask.audit import AuditSettings, Drawn, FrameAudit, Said
 from agent.ask.settings import AskSettings
 from agent.deliver.faults import Faults
 from agent.deliver.ledger import Ledger
@@ -22,6 +23,8 @@ from agent.errors import ConfigInvalid
 from tests.agent.ask.scripted_cloud import (
     ScriptedCloud,
     always,
+    audited,
+    audited_later,
     hang_up,
     in_time,
     later,
@@ -30,6 +33,7 @@ from tests.agent.ask.scripted_cloud import (
     verdict_for,
 )
 from tests.agent.deliver.samples import boot, change
+from wire.audits import Audit, AuditOutcome, FrameKind
 from wire.messages import AskReason, Decision, Refusal
 
 BOUND_S = 20.0
@@ -79,6 +83,7 @@ class Rig:
     token: str | None = "secret"
     hold: Future[None] | None = None
     taken: int = 0
+    outcomes: list[tuple[Audit, AuditOutcome]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.happened = Wakeup()
@@ -98,7 +103,8 @@ class Rig:
         self.uploads.happened = self.happened
         self.asker = HttpAsker(
             settings, boot=boot(), uploads=self.uploads, token=lambda: self.token, on_answer=self._keep,
-            clock=self.clock, faults=self.faults, ledger=self.ledger,
+            clock=self.clock, faults=self.faults, ledger=self.ledger, audit=AuditSettings(answer_within_s=3),
+            on_outcome=lambda audit, outcome: self.outcomes.append((audit, outcome)),
         )  # fmt: skip
         self.stop = asyncio.Event()
 
@@ -132,6 +138,18 @@ class Rig:
             "asked_at": self.clock.monotonic(), "deadline_s": deadline_s,
         }  # fmt: skip
         taken = self.asker.submit(Ask(**(given | fields)), self.frame())  # type: ignore[arg-type]
+        self.taken += taken
+        return taken
+
+    def audit(self, number: int = 1, **changes: object) -> bool:
+        given: dict[str, object] = {
+            "kind": FrameKind.EMPTY, "labels": ("person",), "shown": (), "detections": (), "left_out": 0,
+            "model_digest": "sha256:" + "0" * 64, "model": "tiny 1",
+        }  # fmt: skip
+        said = Said(**(given | changes))  # type: ignore[arg-type]
+        frame = self.frame()
+        audit = FrameAudit(f"{number:032x}", "yard", frame.at, Drawn(0.25, number, 10 * number), said, ())
+        taken = self.asker.submit_audit(audit, frame)
         self.taken += taken
         return taken
 
@@ -449,3 +467,54 @@ async def test_a_question_about_an_uncertain_object_must_name_its_alert(cloud, r
     assert not rig.ask(alert_id=None)
     assert rig.faults.counts() == {"MessageInvalid": 1}
     assert cloud.requests == []
+
+
+async def test_a_frame_for_audit_goes_whole_at_half_size_and_its_outcome_comes_back(cloud, rig):
+    cloud.script = [audited]
+    assert rig.audit()
+    await rig.done()
+    [request] = cloud.requests
+    assert (request.method, request.path) == ("POST", "/v1/audits")
+    picture = cv2.imdecode(np.frombuffer(request.body, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (240, 320, 3)
+    [(audit, outcome)] = rig.outcomes
+    assert (audit.probability, audit.number, audit.walked, audit.deadline_ms) == (0.25, 1, 10, 3000)
+    assert outcome.audit_id == audit.message_id == f"{1:032x}"
+    assert rig.asker.counts() == AskCounts(audits=1)
+    assert set(rig.ledger.bytes_by_reason()) == {"audits"}
+
+
+async def test_an_audit_that_the_cloud_looks_at_later_is_done(cloud, rig):
+    cloud.script = [audited_later]
+    rig.audit()
+    await rig.done()
+    assert rig.outcomes == []
+    assert rig.asker.counts() == AskCounts(audits=1)
+
+
+async def test_an_audit_waits_for_the_link_and_keeps_its_number(cloud, rig):
+    cloud.script = [hang_up, always(BUSY), audited]
+    rig.audit()
+    await rig.done()
+    assert [request.path for request in cloud.requests] == ["/v1/audits"] * 3
+    assert len(rig.outcomes) == 1
+
+
+async def test_an_audit_that_is_lost_is_counted(cloud, rig):
+    cloud.script = [always(REFUSED)]
+    rig.audit()
+    await rig.done()
+    assert not rig.audit(2, labels=("",)), "what breaks the contract is never sent"
+    assert rig.asker.counts() == AskCounts(audits=2, audits_failed=2)
+    assert set(rig.faults.counts()) == {"AskRefused", "MessageInvalid"}
+
+
+async def test_who_may_send_one_thing_at_a_time_does_not_wait_for_an_outcome(cloud, tmp_path):
+    rig = Rig(cloud, tmp_path / "one.db", settings={"max_concurrent": 1})
+    rig.start()
+    cloud.script = [audited]
+    rig.audit()
+    await rig.done()
+    assert rig.outcomes[0][0].deadline_ms == 50
+    await rig.end()

@@ -20,11 +20,16 @@ def picture(number: int, made_at: float = 0.0) -> Waiting:
     return Waiting(Key(Kind.PICTURE, str(number)), made_at)
 
 
-def test_fresh_questions_go_before_old_ones_and_pictures_last():
+def audit(number: int, made_at: float = 0.0) -> Waiting:
+    return Waiting(Key(Kind.AUDIT, str(number)), made_at)
+
+
+def test_fresh_questions_go_before_old_ones_then_pictures_and_audits_last():
     plan = schedule(max_concurrent=9)
-    for upload in (picture(1), question(2), question(3, deadline_at=5.0)):
+    for upload in (audit(4), picture(1), question(2), question(3, deadline_at=5.0)):
         plan.add(upload)
-    assert [plan.take(0.0), plan.take(0.0), plan.take(0.0)] == [question(3, deadline_at=5.0), question(2), picture(1)]
+    taken = [plan.take(0.0) for _ in range(4)]
+    assert taken == [question(3, deadline_at=5.0), question(2), picture(1), audit(4)]
     assert plan.take(0.0) is None
 
 
@@ -40,10 +45,10 @@ def test_no_more_than_the_allowed_number_is_under_way():
     assert plan.take(0.0)
 
 
-def test_pictures_leave_a_place_for_a_question():
+def test_pictures_and_audits_leave_a_place_for_a_question():
     plan = schedule(max_concurrent=2)
-    for number in range(2):
-        plan.add(picture(number))
+    for upload in (picture(0), audit(1)):
+        plan.add(upload)
     assert plan.take(0.0)
     assert plan.take(0.0) is None
     plan.add(question(7, deadline_at=1.0))

@@ -46,6 +46,13 @@ def test_over_the_count_the_oldest_are_dropped_and_named(tmp_path: Path):
     assert [uploads.put(upload(n)) for n in range(1, 4)] == [[], [], [key(1)]]
 
 
+def test_audits_are_dropped_before_anything_that_somebody_waits_for(tmp_path: Path):
+    uploads = store(tmp_path / "uploads.db", max_stored=2)
+    puts = [uploads.put(upload(n, kind=kind)) for n, kind in enumerate((Kind.QUESTION, Kind.AUDIT, Kind.PICTURE))]
+    assert puts == [[], [], [key(1, Kind.AUDIT)]]
+    assert uploads.put(upload(3, kind=Kind.AUDIT)) == [key(3, Kind.AUDIT)], "even where it is the newest"
+
+
 def test_over_the_size_the_oldest_are_dropped_and_named(tmp_path: Path):
     uploads = store(tmp_path / "uploads.db", max_stored_mib=1)
     uploads.put(upload(1, 400_000))

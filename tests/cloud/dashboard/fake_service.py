@@ -25,6 +25,7 @@ from pydantic import BaseModel
 
 from cloud.deployment import OPEN
 from cloud.domain import TelemetryPoint
+from cloud.web.audits import AuditReport
 from cloud.web.commands import CommandPage, CommandsChanged
 from cloud.web.doorway import LOOPBACK_NAMES, Doorway
 from cloud.web.rollouts import RolloutDetail, RolloutView
@@ -59,6 +60,8 @@ class FakeService:
         """Both newest first."""
         self.asked: list[str] = []
         """Which commands and rollouts pages asked for."""
+        self.accuracy: Json | None = {"since": "2026-05-01T12:00:00Z", "level": 0.95, "estimates": [], "cameras": []}
+        """None where the service can't say."""
         self.page_size = 50
         self._port = 0
         self._app = self._routes(static)
@@ -206,6 +209,12 @@ class FakeService:
         return app
 
     def _add_boards(self, app: FastAPI) -> None:
+        @app.get("/api/audits/estimates")
+        async def _accuracy() -> Response:
+            if self.accuracy is None:
+                return JSONResponse({"error": "StoreFailed", "message": "the database refused", "mend": ""}, 503)
+            return JSONResponse(_spoken(AuditReport, self.accuracy).model_dump(mode="json"))
+
         @app.get("/api/rollouts")
         async def _rollouts(only_open: bool = False) -> list[RolloutView]:
             self.asked.append("open rollouts" if only_open else "rollouts")

@@ -51,7 +51,7 @@ def test_pages_are_reached_by_keyboard_by_link_and_by_the_back_button(page: Page
     page.goto(service.address)
     expect(page.get_by_test_id("link")).to_have_text("Live")
     links = page.get_by_role("navigation", name="Pages").get_by_role("link")
-    expect(links).to_have_text(["Overview", "Rollouts", "Commands"])
+    expect(links).to_have_text(["Overview", "Rollouts", "Commands", "Accuracy"])
     expect(links.nth(0)).to_have_attribute("aria-current", "page")
 
     page.keyboard.press("Tab")

@@ -127,3 +127,15 @@ async def test_closing_cancels_those_who_wait(gated):
     results = await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), BOUND_S)
     assert all(isinstance(result, asyncio.CancelledError) for result in results[1:])
     assert gated.judged == [0]
+
+
+async def test_what_can_wait_is_looked_at_when_nothing_else_waits(gated):
+    async with InferWorker([gated], max_waiting=4) as worker:
+        first = asyncio.create_task(worker.detect_when_idle(picture(0), 0.5))
+        await gated.wait_until_begun()
+        asks = [asyncio.create_task(worker.detect_when_idle(picture(1), 0.5))]
+        asks += [asyncio.create_task(worker.detect(picture(n), 0.5)) for n in (2, 3)]
+        await asyncio.sleep(0)
+        gated.gate.release(4)
+        await asyncio.gather(first, *asks)
+    assert gated.judged == [0, 2, 3, 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import DataDir
 from cloud.cli import app
 from cloud.registry.errors import EvaluationFailed, RegistryBroken
+from cloud.registry.evaluation import running
 from cloud.registry.evaluation.results import evaluations_of
 from cloud.registry.evaluation.running import evaluate
 from cloud.registry.evaluation.shelf import EvaluationSets
@@ -156,12 +158,9 @@ def test_model_that_can_t_be_evaluated_is_imported_all_the_same(person: Person, 
 
 
 def test_process_that_crashes_or_hangs_is_told(person: Person, tmp_path: Path, monkeypatch) -> None:
-    """A child whose interpreter dies, or sleeps: no model of ours is known to kill the present runtime."""
+    """A program in the child's place that dies, or sleeps: no model of ours is known to kill the present runtime."""
     person.types("import", tiny(tmp_path / "one"))
     person.adds("default")
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.setenv("PYTHONPATH", str(site))
 
     def ends(silence_s: float) -> None:
         evaluate(person.registry, "tiny", "1", "default", clock=ManualClock(), progress=nothing, silence_s=silence_s)
@@ -172,7 +171,7 @@ def test_process_that_crashes_or_hangs_is_told(person: Person, tmp_path: Path, m
         ("import os\nos.write(1, b'x' * (2 << 20))\n", 60, "without end"),
         ("import os\nos.write(1, b'{}\\n')\nos._exit(0)\n", 60, "no figures"),
     ):
-        (site / "sitecustomize.py").write_text(program)
+        monkeypatch.setattr(running, "PROGRAM", (sys.executable, "-c", program))
         with pytest.raises(EvaluationFailed, match=said):
             ends(silence_s)
     assert evaluations_of(person.registry.folder, person.registry.release("tiny", "1").manifest, []) == []

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from cloud.deployment import Answer, Ask, Fate, Member, Order, Phase, Policy, Rollout, Wish
 from cloud.rollout.plan import Decision, budget, in_scope, plan
 from tests.cloud.samples import NOW, new_id
+from vision.estimates import Drop
 from wire.updates import ModelRef, UpdateState
 
 
@@ -74,7 +75,7 @@ class Simulation:
     orders: dict[str, Order] = field(default_factory=dict)
     now: datetime = NOW
     history: list[Decision] = field(default_factory=list)
-    accuracy: Mapping[str, float] = field(default_factory=dict)
+    drop: Drop | None = None
 
     @classmethod
     def of(
@@ -86,9 +87,7 @@ class Simulation:
         return cls(rollout, {one: replace(member, device=one) for one in ids}, answering or {})
 
     def step(self, wish: Wish | None = None, seconds: float = 1) -> Decision:
-        decision = plan(
-            self.rollout, self.orders, list(self.members.values()), self.now, wish=wish, accuracy=self.accuracy
-        )
+        decision = plan(self.rollout, self.orders, list(self.members.values()), self.now, wish=wish, drop=self.drop)
         self._check(decision)
         self.history.append(decision)
         self.rollout = decision.rollout

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from cloud.deployment import Answer, Ask, Fate, Member, Phase, Policy, Wish
 from cloud.rollout.plan import budget, plan, rank
 from tests.cloud.rollout.fleets import (
-    NEW,
     OLD,
     Answering,
     Simulation,
@@ -26,6 +25,7 @@ from tests.cloud.rollout.fleets import (
     vanishes,
 )
 from tests.cloud.samples import NOW
+from vision.estimates import Drop
 from wire.updates import UpdateState, Window
 
 
@@ -200,14 +200,23 @@ def test_device_whose_disk_was_lost_is_no_longer_committed() -> None:
     assert decision.rollout.phase is Phase.HALTED
 
 
-@pytest.mark.parametrize(("after", "phase"), [(0.60, Phase.HALTED), (0.68, Phase.RUNNING)])
-def test_drop_of_the_audited_accuracy_halts(after: float, phase: Phase) -> None:
+@pytest.mark.parametrize(
+    ("after", "low", "phase"),
+    [
+        (0.60, 0.02, Phase.HALTED),
+        (0.68, 0.01, Phase.RUNNING),  # beyond chance, and within what is allowed
+        (0.50, -0.01, Phase.RUNNING),  # it may be chance
+    ],
+)
+def test_drop_of_the_audited_accuracy_halts(after: float, low: float, phase: Phase) -> None:
     simulation = Simulation.of(100, rollout_of(Policy(stages=(5, 100), soak_s=1000)))
-    simulation.accuracy = {OLD.digest: 0.70}
     simulation.run(3)
-    simulation.accuracy = {OLD.digest: 0.70, NEW.digest: after}
+    simulation.drop = Drop(before=0.70, now=after, low=low, frames_before=80, frames_now=30)
     simulation.step()
     assert simulation.rollout.phase is phase
+    if phase is Phase.HALTED:
+        expected = "the audited accuracy fell from 0.700 (80 frames) to 0.600 (30 frames)"
+        assert simulation.rollout.reason == expected
 
 
 def test_who_waits_for_its_window_has_not_timed_out() -> None:

@@ -24,6 +24,7 @@ from cloud.store.rollouts import RolloutStore
 from tests.cloud.rollout.fleets import NEW, OLD, ref
 from tests.cloud.rollout.signers import FakeLink, FakeSigner, Release
 from tests.cloud.samples import BOOT, ManualClock, new_id, status
+from vision.estimates import Drop
 from wire.messages import UpMessage
 from wire.updates import Desired, ModelRef, Reported, UpdateState
 
@@ -265,3 +266,31 @@ async def test_older_report_of_the_same_boot_does_not_take_the_place_of_a_newer_
     latest = (await DeviceStore(rig.database).find("cam-0")).reported
     assert latest is not None
     assert latest.state is UpdateState.PROVING
+
+
+class Audits:
+    """Says what it is told to of any two models, and remembers which."""
+
+    def __init__(self, drop: Drop | None) -> None:
+        self.found = drop
+        self.asked: set[tuple[str, str]] = set()
+
+    async def drop(self, before: str, now: str) -> Drop | None:
+        self.asked.add((before, now))
+        return self.found
+
+
+async def test_audits_that_show_a_drop_halt_a_rollout(rig: Rig) -> None:
+    audits = Audits(None)
+    rig.service = RolloutService(
+        store=rig.store, signer=rig.signer, link=rig.link, bus=rig.bus, clock=rig.clock, accuracy=audits
+    )
+    await rig.begin()
+    await rig.look()
+    assert await rig.phase() is Phase.RUNNING
+    assert audits.asked == {(OLD.digest, NEW.digest)}
+    audits.found = Drop(before=0.8, now=0.5, low=0.1, frames_before=90, frames_now=30)
+    await rig.look()
+    halted = await rig.store.find("")
+    assert halted.phase is Phase.HALTED
+    assert halted.reason == "the audited accuracy fell from 0.800 (90 frames) to 0.500 (30 frames)"

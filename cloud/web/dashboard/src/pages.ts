@@ -4,6 +4,7 @@ import type { Component } from "svelte";
 
 import type { Dashboard } from "./dashboard.svelte";
 import { type Mark, rolloutMark } from "./model/rollouts";
+import Accuracy from "./pages/Accuracy.svelte";
 import Commands from "./pages/Commands.svelte";
 import Overview from "./pages/Overview.svelte";
 import Rollouts from "./pages/Rollouts.svelte";
@@ -31,6 +32,7 @@ export const PAGES: readonly Page[] = [
   OVERVIEW,
   { path: "rollouts", title: "Rollouts", component: Rollouts, mark: ({ rollouts }) => rolloutMark(rollouts.open) },
   { path: "commands", title: "Commands", component: Commands },
+  { path: "accuracy", title: "Accuracy", component: Accuracy },
 ];
 
 /** A first word that names none shows the overview. */

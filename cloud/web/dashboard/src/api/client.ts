@@ -28,7 +28,7 @@ async function refusal(response: Response): Promise<string> {
   }
 }
 
-async function get<T>(path: string): Promise<T> {
+export async function get<T>(path: string): Promise<T> {
   let response: Response;
   try {
     response = await fetch(path, {

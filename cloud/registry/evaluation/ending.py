@@ -1,23 +1,14 @@
-"""What a process that runs a model not trusted yet does to itself, and how its end is told."""
+"""How the process that evaluates a model tells its end, and how its parent reads that."""
 
 from __future__ import annotations
 
 import json
-import resource
 from typing import Final
 
 from vision import errors
 from vision.errors import VisionError
 
-MAX_ADDRESS_BYTES: Final = 6 << 30
 _MAX_REASON: Final = 300
-
-
-def confine() -> None:
-    """Bound this process's memory; it leaves no core file and writes no other either."""
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_BYTES, MAX_ADDRESS_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
 def refusal(error: VisionError) -> dict[str, str]:

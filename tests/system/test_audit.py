@@ -1,0 +1,98 @@
+"""A device audits itself on the demo's clip, with each of the two models, and the cloud tells which is better."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.engines import need_clip, need_models
+from tests.system.parts import System, eventually, whole_system
+from vision.models import DEFAULT_MODEL, UPGRADE_MODEL
+from workbench.demo.parts import cloud_folder
+
+BOUND_S = 240.0
+FRAMES = 40
+"""Half a second each for the default cloud model on one core; enough for intervals of a tenth on this busy clip."""
+pytestmark = [pytest.mark.system, pytest.mark.timeout(3 * BOUND_S)]
+
+TOLD = """
+[[cameras]]
+name = "gate"
+source = "{clip}"
+loop = true
+
+[model]
+model = "{model}"
+
+[[rules]]
+name = "anyone"
+labels = ["person"]
+
+[asking]
+max_per_minute = 1
+
+[audit]
+probability = 0.1
+"""
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    need_models()
+    need_clip()
+    with whole_system(tmp_path) as running:
+        yield running
+
+
+def concluded(system: System) -> dict[str, int]:
+    """How many frames were looked at, by model."""
+    return dict(system.store.rows("SELECT model, COUNT(*) FROM audits WHERE concluded GROUP BY model"))
+
+
+def audit_with(system: System, model: str) -> None:
+    agent = system.start_agent(TOLD.format(clip=need_clip(), model=model))
+    eventually(
+        lambda: any(name.startswith(model) and count >= FRAMES for name, count in concluded(system).items()),
+        f"{FRAMES} frames of {model} are audited",
+        BOUND_S,
+    )
+    agent.process.terminate()
+    assert agent.process.wait(30) == 0
+
+
+def said(system: System, *options: str) -> str:
+    data = ["--data-dir", str(cloud_folder(system.folder).root)]
+    command = [sys.executable, "-m", "workbench", "audit", *options, *data]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def test_the_better_model_is_told_from_audits_alone(system: System) -> None:
+    for model in (DEFAULT_MODEL, UPGRADE_MODEL):
+        audit_with(system, model)
+    report: dict[str, Any] = json.loads(said(system, "--label", "person", "--device", System.DEVICE, "--json"))
+    old, new = report["estimates"]
+    assert old["model"].startswith(DEFAULT_MODEL)
+    assert new["model"].startswith(UPGRADE_MODEL)
+    for one in (old, new):
+        assert one["audits"] >= FRAMES
+        for figure in ("recall", "precision", "f1"):
+            found = one[figure]
+            assert 0.3 < found["low"] < found["value"] < found["high"] < 1.0
+            assert found["high"] - found["low"] < 0.3
+    assert new["recall"]["value"] > old["recall"]["value"]
+    assert new["f1"]["value"] > old["f1"]["value"]
+
+    [sample] = report["cameras"]
+    assert sample["lost"] <= 0.1 * sample["kept"]
+    assert 5_000 < sample["picture_bytes"] / sample["kept"] < 30_000
+    assert sample["walked"] * 0.1 == pytest.approx(sample["kept"] + sample["lost"], rel=0.5)
+
+    table = said(system)
+    assert "all" in table
+    assert f"{new['f1']['value']:.2f} ({new['f1']['low']:.2f}–{new['f1']['high']:.2f}" in table
