@@ -28,7 +28,7 @@ def client_context(table: str, ca_file: Path | None, cert_file: Path | None, key
         # OpenSSL does not say which of them it is.
         named = ", ".join(str(file) for file in (ca_file, cert_file, key_file) if file is not None)
         raise ConfigInvalid(
-            f"{table}: {named or 'the system certificates'} can't be used ({refused})",
+            f"{table}: ca_file, cert_file or key_file can't be used: {named} ({refused})",
             "Check that they are PEM files which the agent may read.",
         ) from refused
     return context

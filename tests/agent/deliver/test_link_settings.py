@@ -37,7 +37,7 @@ def test_bad_addresses_are_refused_by_the_key(url):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"cert_file": "c.pem", "url": "mqtts://b"},
+        {"key_file": "k.pem", "url": "mqtts://b"},
         {"reconnect_min_s": 9.0, "reconnect_max_s": 1.0},
         {"ca_file": "ca.pem"},
         {"protocol": "4"},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent.adapters.tls import client_context
 from agent.adapters.tuf_repository import TufRepository
 from agent.deliver.faults import Faults
 from agent.deliver.ledger import Ledger
@@ -66,9 +68,12 @@ class Device:
             clock=self.clock,
             faults=self.faults,
             ledger=self.ledger,
-            ca_file=self.ca_file,
+            tls=self._tls if self.server.url.startswith("https") else None,
             wait=wait or pytest.fail,
         )
+
+    def _tls(self) -> ssl.SSLContext:
+        return client_context("ask", self.ca_file, None, None)
 
     def fetch(self, ref=None, **settings: Any) -> None:
         self.repository(**settings).fetch(ref or REF, self.staging, lambda _: None, lambda: False)
