@@ -46,6 +46,5 @@ def test_people_are_told_of_soon_and_once(judge):
 
 def test_the_policy_costs_a_small_part_of_an_inference(judge):
     figures = judge(LookSettings().per_frame)
-    # Half a millisecond where an inference takes 4.15, as on the machine of the first measurements; as a ratio, since
-    # whatever else runs on a machine slows both.
-    assert figures.policy_ms <= 0.5 / 4.15 * figures.inference_ms
+    # A ratio, since whatever else runs on a machine slows both; a ninth was measured, and the rest is for bad days.
+    assert figures.policy_ms <= 0.2 * figures.inference_ms
