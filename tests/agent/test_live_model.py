@@ -44,7 +44,7 @@ IMAGE = np.zeros((8, 8, 3), np.uint8)
 LATENCY_S = 0.01
 NEVER: Callable[[], bool] = lambda: False  # noqa: E731 - read as a constant
 TIMELESS = {"max_latency_ratio": math.inf}
-"""The clock is turned by judge and trial at once, so that a latency may hold another's turns; latencies have tests."""
+"""The clock is turned by judge and trial at once, so a latency may hold another's turns; latencies have tests."""
 GATES = Gates(shadow_frames=10, probation_frames=20, probation_s=5, shadow_cpu_share=1.0).model_copy(update=TIMELESS)
 
 
