@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import faulthandler
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.adapters.identity_folder import IdentityFolder
+from agent.adapters.sd_notify import supervisor
 from agent.app.bench import bench
 from agent.app.check import check
 from agent.app.detect import detect
@@ -70,9 +72,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    config = load_overridden(chosen.config)
-    begin_logging(chosen.log_level or config.log_level)
-    return asyncio.run(run(chosen.config, config, version("vedette"), until_end=chosen.until_end))
+    manager = supervisor(os.environ, os.getpid())
+    try:
+        config = load_overridden(chosen.config)
+        begin_logging(chosen.log_level or config.log_level)
+        if not faulthandler.is_enabled():
+            # A watchdog ends the process by SIGABRT; the log then says where each thread stood.
+            faulthandler.enable()
+        return asyncio.run(run(chosen.config, config, version("vedette"), manager, until_end=chosen.until_end))
+    except VedetteError as failed:
+        manager.status(f"{failed.name}: {failed}")
+        raise
 
 
 def _check(chosen: argparse.Namespace) -> int:

@@ -85,6 +85,7 @@ class Agent:
     journal: SqliteJournal
     control: AgentControl
     tail: LogTail
+    board: StatusBoard
     worker: UpdateWorker | None
     renewal: CertificateRenewal | None
 
@@ -283,6 +284,7 @@ def assemble(config: Config, version: str) -> Agent:
         journal,
         control,
         tail,
+        board,
         worker,
         None if config.identity is None else CertificateRenewal(config.identity, clock=clock, faults=faults),
     )
