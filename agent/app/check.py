@@ -53,18 +53,24 @@ class Report:
         }
 
 
-def check(config: Config) -> Report:
-    """Open the model and each source once, and look at the data folder and the token."""
-    return Report(tuple(_findings(config)))
+def check(config: Config, *, files_only: bool = False) -> Report:
+    """Open the model and each source once, and look at the data folder and the token.
+
+    Args:
+        config: What is to be looked at.
+        files_only: Leave out the model and the sources, which a running agent may have for itself.
+    """
+    return Report(tuple(_findings(config, files_only=files_only)))
 
 
-def _findings(config: Config) -> Iterator[Finding]:
+def _findings(config: Config, *, files_only: bool) -> Iterator[Finding]:
     yield Finding(
         "configuration", f"device {config.device}, {len(config.cameras)} cameras, {len(config.rules)} rules"
     )
-    yield _model(config)
-    for camera in config.cameras:
-        yield _camera(camera)
+    if not files_only:
+        yield _model(config)
+        for camera in config.cameras:
+            yield _camera(camera)
     yield _data_dir(config)
     yield _token(config)
     yield from _certificates(config)
