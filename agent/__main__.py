@@ -88,7 +88,7 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _check(chosen: argparse.Namespace) -> int:
-    report = check(load_config(chosen.config), files_only=chosen.files_only)
+    report = check(load_config(chosen.config), settings_only=chosen.settings_only)
     if chosen.json:
         sys.stdout.write(json.dumps(report.for_programs()) + "\n")
     else:
@@ -205,11 +205,7 @@ def _parser() -> argparse.ArgumentParser:
 
     one = _command(commands, "check", _check, "say what is wrong with a configuration, its model and its sources")
     one.add_argument("--config", type=Path, required=True, metavar="FILE", help="the agent's TOML file")
-    one.add_argument(
-        "--files-only",
-        action="store_true",
-        help="open neither model nor sources, as before a reload of a running agent",
-    )
+    one.add_argument("--settings-only", action="store_true", help="open nothing, as before a reload")
     one.add_argument("--json", action="store_true", help="for programs")
 
     one = _command(

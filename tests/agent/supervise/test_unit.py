@@ -54,7 +54,7 @@ def test_where_the_package_has_it_nothing_changes() -> None:
 def test_another_place() -> None:
     found = settings(fit(program=PurePath("/opt/v/bin/vedette-agent"), config=PurePath("/srv/gate/own.toml")))
     assert found["ExecStart"] == ["/opt/v/bin/vedette-agent run --config /srv/gate/own.toml"]
-    assert found["ExecReload"][0] == "/opt/v/bin/vedette-agent check --config /srv/gate/own.toml --files-only"
+    assert found["ExecReload"][0] == "/opt/v/bin/vedette-agent check --config /srv/gate/own.toml --settings-only"
     assert found["LoadCredential"] == ["token:/srv/gate/token"]
     assert found["ConditionPathExists"] == ["/srv/gate/token"]
     assert found["WorkingDirectory"] == ["/srv/gate"]
