@@ -94,6 +94,7 @@ class Device:
         command = ["ip", "netns", "exec", self.network.cloud, sys.executable, "-m", "workbench", "serve", "--json"]
         command += ["--data-dir", str(self.data_dir)]
         told = {"HTTP_HOST": Network.CLOUD, "MQTT_HOST": Network.CLOUD, "ALLOW_PLAINTEXT": "true"}
+        told["ALLOWED_HOSTS"] = json.dumps([Network.CLOUD])
         settings = {f"VEDETTE_{name}": value for name, value in told.items()}
         self._children.start("cloud", command, settings, stdout=writing)
         os.close(writing)
