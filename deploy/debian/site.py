@@ -38,6 +38,7 @@ NOT_FOR_A_DEVICE: Final = (
     "securesystemslib/_vendor/**/test_data",
     "**/*.pyi",
     "**/.gitignore",
+    "**/*.sh",
 )
 LIBRARIES: Final = {
     "libc.so.6": f"libc6 (>= {GLIBC})",

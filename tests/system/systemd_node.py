@@ -21,6 +21,7 @@ import psutil
 from tests.system.engines import missing
 from workbench.clip import cache_folder
 
+ROOT = Path(__file__).parents[2]
 SUITE = "bookworm"
 INCLUDED = ("systemd", "systemd-sysv", "dbus", "libpam-systemd", "procps", "ca-certificates", "python3")
 """What a fresh Debian server has of what the package needs; the node has no network to fetch more over."""
@@ -53,18 +54,34 @@ def system(*words: object, check: bool = True) -> str:
     return done.stdout
 
 
+def packages(architecture: str) -> Path:
+    """The agent's package as `make dist` made it; `VEDETTE_DIST` names another folder than `dist`."""
+    folder = Path(os.environ.get("VEDETTE_DIST", ROOT / "dist"))
+    found = sorted(folder.glob(f"vedette-agent_*_{architecture}.deb"))
+    if not found:
+        missing(f"there is no package for {architecture} in {folder}: make dist")
+    return found[-1]
+
+
 def base() -> Path:
-    """The Debian that nodes boot; half a minute and a network the first time."""
-    contents = hashlib.sha256(" ".join((SUITE, *INCLUDED)).encode()).hexdigest()[:12]
-    folder = cache_folder().parent / "nodes" / f"{SUITE}-{contents}"
+    """The Debian that nodes boot."""
+    return cached_debian("node", INCLUDED, "--variant=minbase")
+
+
+def cached_debian(name: str, included: tuple[str, ...], *options: str) -> Path:
+    """A Debian's root folder, not to be written to; half a minute and a network the first time."""
+    contents = hashlib.sha256(" ".join((SUITE, *included, *options)).encode()).hexdigest()[:12]
+    folder = cache_folder().parent / "nodes" / f"{name}-{SUITE}-{contents}"
     if not folder.is_dir():
+        if shutil.which("mmdebstrap") is None:
+            missing("mmdebstrap is not installed (Debian's package `mmdebstrap`)")
         being_built = folder.with_name(f"{folder.name}.{os.getpid()}")
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
-            system("mmdebstrap", "--variant=minbase", f"--include={','.join(INCLUDED)}", SUITE, being_built)
+            system("mmdebstrap", *options, f"--include={','.join(included)}", SUITE, being_built)
         except AssertionError as failed:
             shutil.rmtree(being_built, ignore_errors=True)
-            missing(f"no Debian can be had to boot: {str(failed)[-300:]}")
+            missing(f"no Debian can be had to run: {str(failed)[-300:]}")
         being_built.rename(folder)
     return folder
 

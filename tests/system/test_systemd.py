@@ -1,7 +1,7 @@
 """The package on a machine with systemd: from nothing to the first alert, through what may befall it, and off again.
 
 One node is booted for all; the tests build on each other, in their order. It watches the demo's clip, and the service
-is on the other end of a line that can be cut. `VEDETTE_DIST` names the folder with the package (dist).
+is on the other end of a line that can be cut.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pytest
 
 from tests.system.engines import missing, need_clip, need_models
 from tests.system.parts import BOUND_S, Kept, environment, eventually
-from tests.system.systemd_node import Network, Node, booted, system
+from tests.system.systemd_node import ROOT, Network, Node, booted, packages, system
 from vision.models import UPGRADE_MODEL
 from wire.messages import Alert
 from workbench.demo.parts import cloud_folder
@@ -30,7 +30,6 @@ from workbench.demo.processes import Children
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(5 * BOUND_S)]
 
-ROOT = Path(__file__).parents[2]
 HOME = "usr/lib/vedette-agent"
 SITE = f"{HOME}/lib/python3.11/site-packages"
 UNIT = "vedette-agent"
@@ -46,15 +45,10 @@ GATES = ("--shadow-frames", "5", "--probation-frames", "10", "--probation", "3s"
 
 
 def package() -> Path:
-    """The package for this machine, if it is of these sources."""
+    """The package for this machine."""
     if shutil.which("dpkg") is None:
         missing("dpkg is not installed")
-    architecture = system("dpkg", "--print-architecture").strip()
-    folder = Path(os.environ.get("VEDETTE_DIST", ROOT / "dist"))
-    found = sorted(folder.glob(f"{UNIT}_*_{architecture}.deb"))
-    if not found:
-        missing(f"there is no package for {architecture} in {folder}: make dist")
-    return found[-1]
+    return packages(system("dpkg", "--print-architecture").strip())
 
 
 def need_same_sources(root: Path) -> None:
