@@ -161,7 +161,9 @@ class MqttLink:
             await opening
             self._ledger.spend(Why.PROTOCOL, connection.connect_size)
             self._proved(connection)
-            await self._serve(connection, stop)
+            # In a task of its own: a group whose children fail leaves its task marked as cancelled, and before Python
+            # 3.11.3 (Debian 12 has 3.11.2) no time-out of that task is told from a cancellation any more.
+            await asyncio.create_task(self._serve(connection, stop), name="mqtt-serve")
         finally:
             self._online = False
             for task in (opening, stopping):

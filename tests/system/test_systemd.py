@@ -64,7 +64,7 @@ def newer(file: Path, folder: Path) -> Path:
     system("dpkg-deb", "--raw-extract", file, folder / "tree")
     control = folder / "tree" / "DEBIAN" / "control"
     control.write_text(re.sub(r"(?m)^(Version: .*)$", rf"\1{NEWER}", control.read_text()))
-    system("dpkg-deb", "-Zgzip", "-z1", "--build", folder / "tree", folder / "newer.deb")
+    system("dpkg-deb", "-Znone", "--build", folder / "tree", folder / "newer.deb")
     shutil.rmtree(folder / "tree")
     return folder / "newer.deb"
 
