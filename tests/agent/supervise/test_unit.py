@@ -66,7 +66,7 @@ def test_another_user() -> None:
     assert "DynamicUser" not in found
 
 
-@pytest.mark.parametrize("folder", ["/home/ann/.local", "/root/venv"])
+@pytest.mark.parametrize("folder", ["/home", "/root", "/run/user/1000/venv"])
 def test_a_program_in_a_home_can_be_read_and_not_written(folder: str) -> None:
     assert settings(fit(reads=[PurePath("/usr"), PurePath(folder)]))["ProtectHome"] == ["read-only"]
 
@@ -79,10 +79,10 @@ def test_a_path_that_would_mean_something_else_in_a_unit(path: str) -> None:
 
 @pytest.mark.parametrize(
     ("uid", "gids", "closed"),
-    [(None, (), "/home/ann"), (1000, (), None), (2000, (50,), None), (2000, (51,), "/home/ann"), (0, (), None)],
+    [(None, (), "/srv/ann"), (1000, (), None), (2000, (50,), None), (2000, (51,), "/srv/ann"), (0, (), None)],
 )
 def test_who_may_enter(uid: int | None, gids: tuple[int, ...], closed: str | None) -> None:
-    entries = [Entry("/", 0o755, 0, 0), Entry("/home", 0o755, 0, 0), Entry("/home/ann", 0o710, 1000, 50)]
+    entries = [Entry("/", 0o755, 0, 0), Entry("/srv", 0o755, 0, 0), Entry("/srv/ann", 0o710, 1000, 50)]
     assert closed_at(entries, uid=uid, gids=gids) == closed
 
 
