@@ -352,6 +352,22 @@ def test_a_start_under_a_bad_configuration_is_not_hammered(device: Device) -> No
     device.goes_on()
 
 
+def test_a_camera_of_the_machine_may_be_opened(device: Device) -> None:
+    """There is no driver behind it; but it is the kernel that says so, and not a lack of rights."""
+    video = device.node.run("getent", "group", "video").stdout.split(":")[2]
+    device.node.run("mknod", "--mode=660", "/dev/video7", "c", "81", "7")
+    device.node.run("chown", f"0:{video}", "/dev/video7")
+    file = device.node.root / "etc/vedette/agent.toml"
+    text = file.read_text()
+    file.write_text(f'{text}\n[[cameras]]\nname = "usb"\nsource = "/dev/video7"\n')
+    device.node.run("systemctl", "restart", UNIT)
+    eventually(lambda: "usb lost: /dev/video7 could not be opened as a camera" in device.status(), device.status())
+    assert "1 of 2 cameras live" in device.status()
+    file.write_text(text)
+    device.node.run("systemctl", "restart", UNIT)
+    device.goes_on()
+
+
 def test_a_stop_delivers_what_is_left_within_its_limit(device: Device) -> None:
     began = time.monotonic()
     device.node.run("systemctl", "stop", UNIT)
