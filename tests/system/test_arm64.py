@@ -32,7 +32,7 @@ APART = 60
 """Frames between two pictures."""
 BOXES_APART = 0.01
 SCORES_APART = 0.08
-"""It is int8, which each processor's kernels round in their own way: on x86-64 alone, with and without XNNPACK, scores
+"""It is int8, which each processor's kernels round in their own way: on x86-64, with and without XNNPACK, scores
 differ by 0.015, here by 0.04. NanoDet, in floating point, gave the same to four digits, in a minute more."""
 MIN_SCORE = 0.5
 RUN_S = 300
