@@ -77,31 +77,32 @@ class Device:
         self.network = network
         self.folder = folder
         self.data_dir = cloud_folder(folder).root
-        self._children = children
+        self.children = children
         self.store = Kept(self.data_dir / "vedette.db")
         self.outbox = Kept(node.root / "var/lib/private/vedette-agent/outbox.db")
+        self.settings: dict[str, str] = {}
         self.first_alert_s = 0.0
 
-    def serve(self) -> None:
+    def serve(self, **more: str) -> None:
         """Start the service in its part of the network."""
         reading, writing = os.pipe()
         command = ["ip", "netns", "exec", self.network.cloud, sys.executable, "-m", "workbench", "serve", "--json"]
         command += ["--data-dir", str(self.data_dir)]
         told = {"HTTP_HOST": Network.CLOUD, "MQTT_HOST": Network.CLOUD, "ALLOW_PLAINTEXT": "true"}
         told["ALLOWED_HOSTS"] = json.dumps([Network.CLOUD])
-        settings = {f"VEDETTE_{name}": value for name, value in told.items()}
-        self._children.start("cloud", command, settings, stdout=writing)
+        self.settings = {f"VEDETTE_{name}": value for name, value in (told | more).items()}
+        child = self.children.start("cloud", command, self.settings, stdout=writing)
         os.close(writing)
         with os.fdopen(reading, "rb") as said:
             ready, _, _ = select.select([said], [], [], BOUND_S)
-            assert ready, (self.folder / "cloud.log").read_text()
-            assert said.readline(), (self.folder / "cloud.log").read_text()
+            assert ready, child.log.read_text()
+            assert said.readline(), child.log.read_text()
 
     def vedette(self, *words: str) -> str:
         """What a person types on the service's machine."""
         done = subprocess.run(
             [sys.executable, "-m", "workbench", *words],
-            env=environment(VEDETTE_DATA_DIR=str(self.data_dir)),
+            env=environment(VEDETTE_DATA_DIR=str(self.data_dir), **self.settings),
             capture_output=True,
             text=True,
             timeout=BOUND_S,
@@ -378,6 +379,44 @@ def test_a_stop_delivers_what_is_left_within_its_limit(device: Device) -> None:
     device.check_once_and_in_order()
     print(f"\nstopped in {took_s:.1f} s")  # noqa: T201 - a figure for `-s`
     device.node.run("systemctl", "start", UNIT)
+    device.goes_on()
+
+
+def test_a_certificate_instead_of_a_token(device: Device) -> None:
+    """Against a service with TLS beside the first; the certificate is renewed where only the agent may write."""
+    node, folder = device.node, device.folder / "encrypted"
+    folder.mkdir()
+    other = Device(node, device.network, folder, device.children)
+    free = {"HTTP_PORT": "0", "MQTT_PORT": "0", "DEVICE_PORT": "0"}
+    other.serve(TLS="true", DEVICE_HOST=Network.CLOUD, IDENTITY__NAMES=json.dumps([Network.CLOUD]), **free)
+    claim = json.loads(other.vedette("device", "enroll", DEVICE, "--json"))["claim"]
+    node.write("/srv/claim", claim, 0o600)
+    as_the_service = ["systemd-run", "--quiet", "--wait", "--pipe", "-p", "DynamicUser=yes", "-p", f"User={UNIT}"]
+    as_the_service += ["-p", f"StateDirectory={UNIT}"]
+    identity = f"/var/lib/{UNIT}/identity"
+    enrol = f"{' '.join(as_the_service)} vedette-agent enroll --identity {identity} </srv/claim"
+    node.run("systemctl", "stop", UNIT)
+    node.run("/bin/sh", "-ec", enrol)
+
+    dropins = f"/etc/systemd/system/{UNIT}.service.d"
+    file = node.root / "etc/vedette/agent.toml"
+    text = file.read_text()
+    node.run("mkdir", "-p", dropins)
+    node.run("ln", "-s", f"/usr/share/{UNIT}/systemd/certificates.conf", dropins)
+    node.run("mv", "/etc/vedette/token", "/etc/vedette/token.away")
+    without_link = re.sub(r"(?ms)^\[(link|ask|trust)\].*?(?=^\[|\Z)", "", text)
+    file.write_text(re.sub(r"(?m)^device = .*$", f'identity = "{identity}"', without_link))
+    node.run("systemctl", "daemon-reload")
+    node.run("systemctl", "start", UNIT)
+    eventually(lambda: "; connected to mqtts://" in device.status(), f"it speaks TLS:\n{device.status()}")
+    eventually(lambda: bool(other.stored()), "its alerts arrive")
+    assert node.run("systemctl", "reload", UNIT, check=False).returncode == 0
+
+    node.run("rm", "-r", dropins)
+    node.run("mv", "/etc/vedette/token.away", "/etc/vedette/token")
+    file.write_text(text)
+    node.run("systemctl", "daemon-reload")
+    node.run("systemctl", "restart", UNIT)
     device.goes_on()
 
 
