@@ -49,7 +49,7 @@ cloud/web/static/index.html: .venv/.ready-run $(DASHBOARD) | .venv/.ready-node
 clip: .venv/.ready-run ## fetch the demo's video
 	@$(PY) -m workbench.clip >/dev/null
 
-dist: .venv/.ready-dev models dashboard ## the wheel, with models and dashboard inside
+dist: .venv/.ready-dev models dashboard ## the wheel, with models and dashboard inside, and the agent's .deb for amd64 and arm64
 	@deploy/setup/dist.sh
 
 documents: .venv/.ready-dev ## write the generated documents

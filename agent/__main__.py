@@ -1,4 +1,4 @@
-"""The command line of a device: `vedette-agent run | check | enroll | renew | detect | bench`.
+"""The command line of a device: `vedette-agent COMMAND`; `--help` lists them.
 
 Exit codes: 0 done; 1 something failed, the message says what and what to do; 2 the command line is wrong;
 75 a `restart` command ended `run`, start it again; 78 the configuration is wrong (EX_CONFIG); 130 interrupted.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import faulthandler
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.adapters.identity_folder import IdentityFolder
+from agent.adapters.sd_notify import supervisor
 from agent.app.bench import bench
 from agent.app.check import check
 from agent.app.detect import detect
@@ -27,10 +29,12 @@ from agent.app.logs import begin_logging
 from agent.app.overrides import load_overridden
 from agent.app.progress import Line
 from agent.app.run import run
+from agent.app.service import DEVICES, Service, install, uninstall, unit_text
 from agent.capture.settings import CameraSettings, SourceKind
 from agent.config import load_config
 from agent.detect.settings import DetectSettings
 from agent.errors import ConfigInvalid
+from agent.supervise.unit import CONFIG, UNIT
 from wire.errors import VedetteError
 from wire.identity import MAX_CLAIM_CHARACTERS
 
@@ -70,13 +74,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    config = load_overridden(chosen.config)
-    begin_logging(chosen.log_level or config.log_level)
-    return asyncio.run(run(chosen.config, config, version("vedette"), until_end=chosen.until_end))
+    manager = supervisor(os.environ, os.getpid())
+    try:
+        config = load_overridden(chosen.config)
+        begin_logging(chosen.log_level or config.log_level)
+        if not faulthandler.is_enabled():
+            # A watchdog ends the process by SIGABRT; the log then says where each thread stood.
+            faulthandler.enable()
+        return asyncio.run(run(chosen.config, config, version("vedette"), manager, until_end=chosen.until_end))
+    except VedetteError as failed:
+        manager.status(f"{failed.name}: {failed}")
+        raise
 
 
 def _check(chosen: argparse.Namespace) -> int:
-    report = check(load_config(chosen.config))
+    report = check(load_config(chosen.config), settings_only=chosen.settings_only)
     if chosen.json:
         sys.stdout.write(json.dumps(report.for_programs()) + "\n")
     else:
@@ -146,6 +158,26 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def _install_service(chosen: argparse.Namespace) -> int:
+    service = Service(chosen.config, chosen.user, tuple(chosen.device or ("v4l2",)), chosen.prefix.absolute())
+    if chosen.print:
+        sys.stdout.write(unit_text(service))
+        return 0
+    install(service, _say)
+    _say(f"next: fill {service.config}, put the token into {service.config.parent / 'token'} (chmod 600), and")
+    _say(f"systemctl enable --now {UNIT}")
+    return 0
+
+
+def _uninstall_service(chosen: argparse.Namespace) -> int:
+    uninstall(Service(chosen.config, prefix=chosen.prefix.absolute()), _say)
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
 def _model(chosen: argparse.Namespace) -> DetectSettings:
     values: dict[str, object] = {"model": chosen.model, "threads": chosen.threads}
     if chosen.delegate:
@@ -173,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
 
     one = _command(commands, "check", _check, "say what is wrong with a configuration, its model and its sources")
     one.add_argument("--config", type=Path, required=True, metavar="FILE", help="the agent's TOML file")
+    one.add_argument("--settings-only", action="store_true", help="open nothing, as before a reload")
     one.add_argument("--json", action="store_true", help="for programs")
 
     one = _command(
@@ -196,6 +229,22 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--source", required=True, type=_recorded, help="a video file or a folder of pictures")
     one.add_argument("--json", action="store_true", help="for programs")
     _model_options(one)
+
+    one = _command(commands, "install-service", _install_service, "make the agent a systemd service of this machine")
+    _service_options(one)
+    one.add_argument("--user", metavar="NAME", help="who runs it (a user that systemd makes for the time it runs)")
+    one.add_argument(
+        "--device",
+        action="append",
+        choices=DEVICES,
+        help="which devices it may open; repeat for several (v4l2: cameras of the machine itself)",
+    )
+    one.add_argument("--print", action="store_true", help="write nothing; print the unit")
+
+    one = _command(
+        commands, "uninstall-service", _uninstall_service, "stop the service and remove it; settings and data stay"
+    )
+    _service_options(one)
     return parser
 
 
@@ -233,6 +282,15 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
         help="xnnpack, none, or a library's path; repeat in order of preference",
     )
     parser.add_argument("--runtime", choices=("litert", "tflite-runtime"), help="instead of whichever is installed")
+
+
+def _service_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, default=Path(CONFIG), metavar="FILE", help=f"the agent's TOML file ({CONFIG})"
+    )
+    parser.add_argument(
+        "--prefix", type=Path, default=Path("/"), metavar="DIR", help="the root of the system that it is for (/)"
+    )
 
 
 def _share(text: str) -> float:

@@ -3,6 +3,7 @@
 AgentError
 ├── ConfigInvalid            names the key and the mend
 ├── OutputUnwritable         a file of results can't be written where it was to go
+├── ServiceRefused           the agent can't be made a service, or be one no more, as was asked
 ├── LifecycleBroken          an alert was to make a move that its table does not name: a fault of this program
 ├── CaptureError
 │   ├── SourceMissing        no such file, folder or device
@@ -37,6 +38,10 @@ class ConfigInvalid(AgentError):
 
 class OutputUnwritable(AgentError):
     """Results can't be written where they were to go."""
+
+
+class ServiceRefused(AgentError):
+    """The agent can't be made a service, or be one no more, as was asked."""
 
 
 class LifecycleBroken(AgentError):

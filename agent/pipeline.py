@@ -310,6 +310,10 @@ class Pipeline:
         self._spared_until = -math.inf
         self.stages = Stages()
         self.tally = Tally()
+        self.turns = 0
+        """How often the judging thread came round, with a frame or without; read by any thread."""
+        self.looked = 0
+        """Frames that it was done with, in whichever way."""
 
     def run(self, should_end: Callable[[], bool] = lambda: False) -> None:
         """Judge until `stop`, or until no frame waits and `should_end` says that none will come.
@@ -324,8 +328,10 @@ class Pipeline:
                 self._settle()
                 if frame is not None:
                     self.judge(frame)
+                    self.looked += 1
                 elif should_end():
                     break
+                self.turns += 1
         except (InferenceFailed, NoModelOpens):
             self._end("the model failed")
             raise

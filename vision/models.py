@@ -35,7 +35,7 @@ def find_model(name_or_path: str | Path, environment: Mapping[str, str] = os.env
     Raises:
         ModelMissing: None is there.
     """
-    path = Path(name_or_path).expanduser()
+    path = _from_home(name_or_path) or Path(name_or_path)
     if path.exists():
         return path
     name = DEFAULT_MODEL if str(name_or_path) == "default" else str(name_or_path)
@@ -74,10 +74,18 @@ def model_file(path: Path) -> Path:
 
 def _folders(environment: Mapping[str, str]) -> Iterator[Path]:
     if chosen := environment.get("VEDETTE_MODELS_DIR"):
-        yield Path(chosen).expanduser()
+        yield _from_home(chosen) or Path(chosen)
     yield _PACKAGED
-    cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
-    yield Path(cache).expanduser() / "vedette" / "models"
+    if (cache := _from_home(environment.get("XDG_CACHE_HOME") or "~/.cache")) is not None:
+        yield cache / "vedette" / "models"
+
+
+def _from_home(path: str | Path) -> Path | None:
+    """With `~` replaced; None where it can't be, since a service's user may have no home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return None
 
 
 def _newness(folder: Path) -> tuple[tuple[bool, int, str], ...]:

@@ -161,7 +161,9 @@ class MqttLink:
             await opening
             self._ledger.spend(Why.PROTOCOL, connection.connect_size)
             self._proved(connection)
-            await self._serve(connection, stop)
+            # In a task of its own: a group whose children fail leaves its task marked as cancelled, and before Python
+            # 3.11.3 (Debian 12 has 3.11.2) no time-out of that task is told from a cancellation any more.
+            await asyncio.create_task(self._serve(connection, stop), name="mqtt-serve")
         finally:
             self._online = False
             for task in (opening, stopping):
@@ -202,6 +204,7 @@ class MqttLink:
     async def _serve(self, connection: MqttConnection, stop: asyncio.Event) -> None:
         self._window.restart()
         voice = Voice(connection, boot=self._boot, clock=self._clock, ledger=self._ledger, faults=self._faults)
+        ended: BaseExceptionGroup[DeliveryError] | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_watch(connection), name="mqtt-watch")
@@ -209,7 +212,10 @@ class MqttLink:
         except* _Stopped:
             pass
         except* DeliveryError as group:
-            raise _first(group) from None
+            ended = group
+        # Not inside: Python before 3.11.4, and so Debian 12's, wraps what is raised there in a group of its own.
+        if ended is not None:
+            raise _first(ended) from None
 
     async def _converse(self, voice: Voice, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
         wanted = {Channel.COMMANDS: self._desk, Channel.DESIRED: self._desired}

@@ -11,9 +11,11 @@ from typing import Final
 
 from agent.adapters.resident import hand_back
 from agent.app.overrides import load_overridden
+from agent.app.supervision import Supervision
 from agent.app.wiring import Agent, assemble, new_rules
 from agent.config import Config
 from agent.errors import ConfigInvalid, OutboxUnwritable
+from agent.supervise.port import Supervisor
 from wire.errors import VedetteError
 
 log: Final = logging.getLogger(__name__)
@@ -33,8 +35,10 @@ EX_RESTART: Final = 75
 that is `Restart=on-failure`, or `RestartForceExitStatus=75` where other failures shall not."""
 
 
-async def run(config_path: Path, config: Config, version: str, *, until_end: bool) -> int:
+async def run(config_path: Path, config: Config, version: str, manager: Supervisor, *, until_end: bool) -> int:
     """Run until SIGTERM, SIGINT or a `restart` command, or with `until_end` until every recorded source is over.
+
+    The service manager is told when the agent is ready, that it lives, and how it is doing.
 
     Returns:
         The exit code: 0, or EX_RESTART.
@@ -55,14 +59,16 @@ async def run(config_path: Path, config: Config, version: str, *, until_end: boo
     loop.add_signal_handler(signal.SIGINT, interrupted)
     # Without a handler, a SIGHUP that comes while the parts are put together would end the process.
     loop.add_signal_handler(signal.SIGHUP, log.info, "still starting: the configuration was read just now")
+    manager.status("starting: opening the model and what the last run left")
     agent = assemble(config, version)
-    reloading = Reloading(agent, config_path, config)
+    reloading = Reloading(agent, config_path, config, manager)
     loop.add_signal_handler(signal.SIGHUP, reloading.now)
     restarting = _connect(agent, reloading, stopping, config_path)
     await asyncio.to_thread(_open_desk, agent)
     hand_back()
     log.info("watching %s", ", ".join(camera.name for camera in config.cameras))
-    await _live(agent, stopping, until_end=until_end)
+    manager.status("starting: waiting for the first picture")
+    await _live(agent, stopping, reloading, until_end=until_end)
     if until_end:
         for camera in agent.cameras.by_name.values():
             if camera.failure is not None:
@@ -95,7 +101,7 @@ def _open_desk(agent: Agent) -> None:
         agent.faults.note(refused)
 
 
-async def _live(agent: Agent, stopping: asyncio.Event, *, until_end: bool) -> None:
+async def _live(agent: Agent, stopping: asyncio.Event, reloading: Reloading, *, until_end: bool) -> None:
     """The parts' lives, from first to last; the link outlives all others so that it can deliver what they left.
 
     A part that fails for good ends the others in the same order as a signal does, and its error is raised then.
@@ -117,25 +123,24 @@ async def _live(agent: Agent, stopping: asyncio.Event, *, until_end: bool) -> No
         agent.worker.start()
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(live(agent.link.run(link_stop)), name="link")
+            linking = tasks.create_task(live(agent.link.run(link_stop)), name="link")
             for name, part in _speaking(agent, stopping, ask_stop):
                 tasks.create_task(live(part), name=name)
             judging = tasks.create_task(live(asyncio.to_thread(agent.pipeline.run, over)), name="judge")
             tasks.create_task(agent.desk.run(ask_stop), name="desk")
             settled = tasks.create_task(_settle(), name="settle")
+            supervision = reloading.supervision(link_runs=lambda: not linking.done())
+            supervising = tasks.create_task(supervision.run(), name="supervision")
             await stopping.wait()
+            supervision.stop()
             settled.cancel()
-            late = await asyncio.to_thread(agent.cameras.stop)
-            for name in late:
-                log.warning("camera %s is stuck in a read; leaving it behind", name)
-            if agent.worker is not None:
-                agent.worker.stop()
-                if not await asyncio.to_thread(agent.worker.join, WORKER_STOP_S):
-                    log.warning("the update is busy; leaving it to the next start")
+            await _stop_reading(agent)
             agent.pipeline.stop()
             await judging
             ask_stop.set()
             link_stop.set()
+            await linking
+            supervising.cancel()
     finally:
         # Whatever happened above: a judging thread that goes on would keep the process from ending.
         agent.pipeline.stop()
@@ -158,6 +163,17 @@ def _speaking(
         yield "asker", agent.asker.run(ask_stop)
     if agent.renewal is not None:
         yield "renewal", agent.renewal.run(stopping)
+
+
+async def _stop_reading(agent: Agent) -> None:
+    """No more pictures, no more updates."""
+    late = await asyncio.to_thread(agent.cameras.stop)
+    for name in late:
+        log.warning("camera %s is stuck in a read; leaving it behind", name)
+    if agent.worker is not None:
+        agent.worker.stop()
+        if not await asyncio.to_thread(agent.worker.join, WORKER_STOP_S):
+            log.warning("the update is busy; leaving it to the next start")
 
 
 async def _settle() -> None:
@@ -196,20 +212,38 @@ class Reloading:
 
     LIVE: Final = frozenset({"rules", "zones", "masks", "asking", "log_level"})
 
-    def __init__(self, agent: Agent, path: Path, config: Config) -> None:
+    def __init__(self, agent: Agent, path: Path, config: Config, manager: Supervisor) -> None:
         self._agent = agent
         self._path = path
         self._config = config
+        self._manager = manager
+        self._refused = ""
 
     def now(self) -> None:
         """Read the file again; a file that can't be used changes nothing."""
+        self._manager.reloading()
         try:
             config = load_overridden(self._path)
         except ConfigInvalid as refused:
             log.error("%s: %s; going on with the old configuration", refused.name, refused)  # noqa: TRY400 - for people
             self._agent.faults.note(refused)
-            return
-        self.take(config)
+            self._refused = f"going on with the old configuration, since the new one can't be used: {refused}"
+        else:
+            self._refused = ""
+            self.take(config)
+        self._manager.status(self._refused or "configuration reloaded")
+        self._manager.ready()
+
+    def supervision(self, *, link_runs: Callable[[], bool]) -> Supervision:
+        """What tells the service manager of the agent, a refused reload included."""
+        return Supervision(
+            self._manager,
+            self._agent,
+            cameras=self._config.cameras,
+            broker=self._config.link.url,
+            link_runs=link_runs,
+            trouble=lambda: self._refused,
+        )
 
     @property
     def rules(self) -> frozenset[str]:

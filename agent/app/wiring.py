@@ -88,6 +88,7 @@ class Agent:
     journal: SqliteJournal
     control: AgentControl
     tail: LogTail
+    board: StatusBoard
     worker: UpdateWorker | None
     renewal: CertificateRenewal | None
 
@@ -287,6 +288,7 @@ def assemble(config: Config, version: str) -> Agent:
         journal,
         control,
         tail,
+        board,
         worker,
         None if config.identity is None else CertificateRenewal(config.identity, clock=clock, faults=faults),
     )

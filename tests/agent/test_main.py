@@ -42,9 +42,11 @@ def command(*arguments: str) -> list[str]:
     ("name", "options"),
     [
         ("run", ["--config", "--until-end", "--log-level", "SIGTERM", "SIGHUP"]),
-        ("check", ["--config", "--json"]),
+        ("check", ["--config", "--settings-only", "--json"]),
         ("detect", ["--source", "--model", "--jsonl", "--min-score", "--threads", "--delegate"]),
         ("bench", ["--source", "--model", "--json"]),
+        ("install-service", ["--config", "--user", "--device", "--prefix", "--print"]),
+        ("uninstall-service", ["--config", "--prefix"]),
     ],
 )
 def test_help_teaches(name: str, options: list[str], capsys: Capture) -> None:
@@ -125,6 +127,18 @@ def test_check_says_everything_that_is_wrong(tmp_path: Path, model: str, capsys:
     said = capsys.readouterr().out
     assert "BAD  model: tiny knows no persn" in said
     assert "gone.avi" in said
+
+
+def test_check_before_a_reload_opens_nothing(tmp_path: Path, capsys: Capture) -> None:
+    """A running agent may have the camera for itself, and its token is hidden from other processes."""
+    path = configuration(tmp_path / "a.toml", model="gone", source=tmp_path / "gone.avi", data_dir=tmp_path / "data")
+    assert main(["check", "--config", path, "--settings-only"]) == 0
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == ["ok   configuration"]
+    assert not (tmp_path / "data").exists()
+    with Path(path).open("a") as file:
+        file.write("[rulez]\n")
+    assert main(["check", "--config", path, "--settings-only"]) == 78
+    assert "rulez" in capsys.readouterr().err
 
 
 def test_check_of_a_model_that_is_not_there(tmp_path: Path, capsys: Capture) -> None:

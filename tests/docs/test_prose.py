@@ -10,6 +10,7 @@ from pydantic import BaseModel
 import cloud.infer.errors
 import cloud.offload.errors
 import cloud.web.questions
+import deploy.debian.errors
 import deploy.models.errors
 import workbench.errors
 from agent.config import Config, check_config
@@ -96,7 +97,14 @@ def test_exit_codes_are_the_program_s_and_each_stands_for_one_thing():
 
 def test_named_errors_exist():
     assert all(
-        (cloud.infer.errors, cloud.offload.errors, cloud.web.questions, deploy.models.errors, workbench.errors)
+        (
+            cloud.infer.errors,
+            cloud.offload.errors,
+            cloud.web.questions,
+            deploy.debian.errors,
+            deploy.models.errors,
+            workbench.errors,
+        )
     )
     named = {code for code in inline(ROOT / "docs" / "troubleshooting.md") if ERROR.match(code)}
     assert len(named) > 20

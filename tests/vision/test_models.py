@@ -62,3 +62,14 @@ def test_the_file_in_a_folder(tmp_path: Path) -> None:
     assert model_file(folder) == folder / "model.tflite"
     with pytest.raises(ModelMissing):
         model_file(tmp_path / "gone")
+
+
+def test_a_user_without_a_home_has_no_cache_and_all_the_rest(tmp_path: Path) -> None:
+    """As the user that systemd makes for a service."""
+    nowhere = "~no-user-of-this-name/cache"
+    chosen = put(tmp_path / "mine")
+    assert find_model("mine", {"XDG_CACHE_HOME": nowhere, "VEDETTE_MODELS_DIR": str(tmp_path)}) == chosen
+    with pytest.raises(ModelMissing):
+        find_model("other", {"XDG_CACHE_HOME": nowhere})
+    with pytest.raises(ModelMissing):
+        find_model(nowhere, {})

@@ -1,0 +1,1 @@
+"""Packs the agent as a Debian package."""

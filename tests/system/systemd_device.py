@@ -1,0 +1,142 @@
+"""The agent as a service on a node, and the cloud's service at the other end of its line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from tests.system.engines import missing
+from tests.system.parts import BOUND_S, Kept, environment, eventually
+from tests.system.systemd_node import ROOT, Network, Node, packages, system
+from wire.messages import Alert
+from workbench.demo.parts import cloud_folder
+from workbench.demo.processes import Children
+
+HOME = "usr/lib/vedette-agent"
+SITE = f"{HOME}/lib/python3.11/site-packages"
+UNIT = "vedette-agent"
+NEWER = "+test1"
+
+
+def package() -> Path:
+    """The package for this machine."""
+    if shutil.which("dpkg") is None:
+        missing("dpkg is not installed")
+    return packages(system("dpkg", "--print-architecture").strip())
+
+
+def need_same_sources(root: Path) -> None:
+    for folder in ("agent", "vision", "wire"):
+        for file in (ROOT / folder).rglob("*.py"):
+            packed = root / SITE / file.relative_to(ROOT)
+            if not packed.is_file() or packed.read_bytes() != file.read_bytes():
+                missing(f"the package was made from another {file.relative_to(ROOT)}: make dist")
+
+
+def newer(file: Path, folder: Path) -> Path:
+    """The same package under a higher version, packed loosely."""
+    system("dpkg-deb", "--raw-extract", file, folder / "tree")
+    control = folder / "tree" / "DEBIAN" / "control"
+    control.write_text(re.sub(r"(?m)^(Version: .*)$", rf"\1{NEWER}", control.read_text()))
+    system("dpkg-deb", "-Znone", "--build", folder / "tree", folder / "newer.deb")
+    shutil.rmtree(folder / "tree")
+    return folder / "newer.deb"
+
+
+class Device:
+    """A node with the agent as a service, and the service at the other end."""
+
+    def __init__(self, node: Node, network: Network, folder: Path, children: Children) -> None:
+        self.node = node
+        self.network = network
+        self.folder = folder
+        self.data_dir = cloud_folder(folder).root
+        self.children = children
+        self.store = Kept(self.data_dir / "vedette.db")
+        self.outbox = Kept(node.root / "var/lib/private/vedette-agent/outbox.db")
+        self.settings: dict[str, str] = {}
+        self.first_alert_s = 0.0
+
+    def serve(self, **more: str) -> None:
+        """Start the service in its part of the network."""
+        reading, writing = os.pipe()
+        command = ["ip", "netns", "exec", self.network.cloud, sys.executable, "-m", "workbench", "serve", "--json"]
+        command += ["--data-dir", str(self.data_dir)]
+        told = {"HTTP_HOST": Network.CLOUD, "MQTT_HOST": Network.CLOUD, "ALLOW_PLAINTEXT": "true"}
+        told["ALLOWED_HOSTS"] = json.dumps([Network.CLOUD])
+        self.settings = {f"VEDETTE_{name}": value for name, value in (told | more).items()}
+        child = self.children.start("cloud", command, self.settings, stdout=writing)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as said:
+            ready, _, _ = select.select([said], [], [], BOUND_S)
+            assert ready, child.log.read_text()
+            assert said.readline(), child.log.read_text()
+
+    def vedette(self, *words: str) -> str:
+        """What a person types on the service's machine."""
+        done = subprocess.run(
+            [sys.executable, "-m", "workbench", *words],
+            env=environment(VEDETTE_DATA_DIR=str(self.data_dir), **self.settings),
+            capture_output=True,
+            text=True,
+            timeout=BOUND_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def install(self, file: str) -> str:
+        done = self.node.run(
+            "apt-get", "install", "-y", "-q", "--allow-downgrades", "--no-install-recommends", file, timeout_s=240
+        )
+        return done.stdout + done.stderr
+
+    # --- what is said ---------------------------------------------------------------------------------------------
+
+    def status(self) -> str:
+        return self.node.says("systemctl", "status", UNIT, "--no-pager", "--full", "--lines=0")
+
+    def pid(self) -> int:
+        return int(self.node.property(UNIT, "MainPID") or 0)
+
+    def restarts(self) -> int:
+        return int(self.node.property(UNIT, "NRestarts"))
+
+    def runs(self, *, after: int) -> bool:
+        """Another process than `after` is ready."""
+        return self.pid() not in {0, after} and self.node.property(UNIT, "ActiveState") == "active"
+
+    def journal(self, *words: str) -> list[dict[str, str]]:
+        lines = self.node.says("journalctl", "-u", UNIT, "-o", "json", *words).splitlines()
+        return [json.loads(line) for line in lines]
+
+    # --- what is kept ---------------------------------------------------------------------------------------------
+
+    def stored(self) -> list[Alert]:
+        rows = self.store.rows("SELECT message FROM alert_events ORDER BY number")
+        return [Alert.model_validate_json(row[0]) for row in rows]
+
+    def waiting(self) -> int:
+        return len(self.outbox.rows("SELECT message_id FROM outbox"))
+
+    def goes_on(self) -> None:
+        """New alerts are stored."""
+        before = len(self.stored())
+        eventually(lambda: len(self.stored()) > before + 3, f"alerts arrive:\n{self.status()}")
+
+    def check_once_and_in_order(self) -> list[Alert]:
+        """What is stored is all that the outbox ever numbered but for what waits there, once, and in that order."""
+        stored = self.stored()
+        by_camera: dict[str, list[int]] = defaultdict(list)
+        for alert in stored:
+            by_camera[alert.camera].append(alert.sequence)
+        assert by_camera == {camera: list(range(1, len(seen) + 1)) for camera, seen in by_camera.items()}
+        assert len({alert.message_id for alert in stored}) == len(stored)
+        return stored
