@@ -174,7 +174,8 @@ class CameraOrder:
 
     Attributes:
         last: Up to it, each is stored, or was given up by its device.
-        ahead: The highest that was left since it came beyond a gap; None while there is none.
+        ahead: The latest that was left since it came beyond a gap; None while there is none.
+        returns: How often one was left that came no later than the one before it.
         gap_since: When the gap was first seen.
     """
 
@@ -182,6 +183,7 @@ class CameraOrder:
     camera: str
     last: int = 0
     ahead: int | None = None
+    returns: int = 0
     gap_since: datetime | None = None
 
 

@@ -1,8 +1,9 @@
 """Whether a camera's message is next, or comes beyond a gap. Pure.
 
 A broker that was killed may hand over later messages before earlier ones that were under way. So what comes beyond a
-gap is not taken: the device gets no ack, and goes back to the oldest message that it holds. If that is again beyond
-the gap, the device does not hold what is missing (its outbox was full, or its disk broke), and the gap is final.
+gap is not taken: the device gets no ack, and goes back to the oldest message that it holds. If that is beyond the gap
+again and again, the device does not hold what is missing (its outbox was full, or its disk broke), and the gap is
+final. Once would not do: a broker that heard no acknowledgement in time repeats a message, too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Final
 
 from cloud.domain import CameraOrder
 
+RETURNS: Final = 2
+"""So often the device must have gone back, and not have begun with what is missing."""
 GAP_WAIT_S: Final = 120.0
 """A gap is final after so long whatever the device does: several of its ack timeouts. Reached only where each new
 message drops the one before, so that none is ever sent twice."""
@@ -31,14 +34,20 @@ def taken(order: CameraOrder, sequence: int, at: datetime) -> CameraOrder | None
         return order
     if sequence > order.last + 1 and not _is_final(order, sequence, at):
         return None
-    return replace(order, last=sequence, ahead=None, gap_since=None)
+    return replace(order, last=sequence, ahead=None, returns=0, gap_since=None)
 
 
 def left(order: CameraOrder, sequence: int, at: datetime) -> CameraOrder:
     """The camera's order once a message beyond its gap is left."""
-    return replace(order, ahead=max(sequence, order.ahead or 0), gap_since=order.gap_since or at)
+    returns = order.returns + _went_back(order, sequence)
+    return replace(order, ahead=sequence, returns=returns, gap_since=order.gap_since or at)
 
 
 def _is_final(order: CameraOrder, sequence: int, at: datetime) -> bool:
-    went_back = order.ahead is not None and sequence <= order.ahead
-    return went_back or (order.gap_since is not None and (at - order.gap_since).total_seconds() > GAP_WAIT_S)
+    if order.returns + _went_back(order, sequence) >= RETURNS:
+        return True
+    return order.gap_since is not None and (at - order.gap_since).total_seconds() > GAP_WAIT_S
+
+
+def _went_back(order: CameraOrder, sequence: int) -> bool:
+    return order.ahead is not None and sequence <= order.ahead

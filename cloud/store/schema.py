@@ -111,6 +111,7 @@ camera_orders: Final = Table(
     Column("camera", String(63), primary_key=True),
     Column("last", BigInteger, nullable=False),
     Column("ahead", BigInteger),
+    Column("returns", Integer, nullable=False),
     Column("gap_since", UtcTime),
 )
 

@@ -80,7 +80,7 @@ async def test_what_a_device_has_lost_is_told_and_waited_for_once(
         token = await service.enroll("cam-1")
         held = [alert(sequence=number) for number in (8, 9)]
         async with connected(service.addresses.mqtt, "cam-1", token) as device:
-            for message in (*held, *held):
+            for message in (*held, *held, *held):
                 await device.say(Channel.ALERTS, message)
             await device.until_acked(*held)
         assert (await service.counts())["ingest.missing"] == 7

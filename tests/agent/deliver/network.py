@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -192,7 +193,7 @@ class Proxy:
 class Cloud:
     """Hears every device, keeps what it hears, and acks alerts after keeping them.
 
-    As the real one, it takes a camera's alerts in order: one beyond a gap is left un-acked until it comes again.
+    As the real one, it takes a camera's alerts in order: one beyond a gap is left un-acked until it came twice again.
     """
 
     def __init__(self, port: int) -> None:
@@ -202,7 +203,7 @@ class Cloud:
         self.statuses: list[Status] = []
         self.telemetry: list[Telemetry] = []
         self.acking = True
-        self._left: set[str] = set()
+        self._left: Counter[str] = Counter()
         self.listening = asyncio.Event()
         self._client: aiomqtt.Client | None = None
         self._changed = asyncio.Condition()
@@ -268,7 +269,7 @@ class Cloud:
 
     def _leaves(self, alert: Alert) -> bool:
         last = max(self.in_order(alert.camera), default=0)
-        if alert.sequence <= last + 1 or alert.message_id in self._left:
+        if alert.sequence <= last + 1 or self._left[alert.message_id] == 2:
             return False
-        self._left.add(alert.message_id)
+        self._left[alert.message_id] += 1
         return True

@@ -128,7 +128,7 @@ def test_what_a_device_has_lost_holds_nothing_up(data, count: int, batch: int) -
     kept = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
     device.outbox = [message for message, there in zip(device.outbox, kept, strict=True) if there]
     held = [message.sequence for message in device.outbox]
-    for _ in range(2 * count):
+    for _ in range(3 * count):
         device.send(device.outbox, batch)
     assert device.outbox == []
     assert device.stored == held
@@ -142,7 +142,7 @@ def test_nothing_is_lost_however_often_the_connection_breaks(data, count: int) -
     for _ in range(4):
         some = data.draw(st.lists(st.integers(0, count - 1), max_size=12))
         device.send([device.outbox[place] for place in some if place < len(device.outbox)], 3)
-    for _ in range(2 * count):
+    for _ in range(3 * count):
         device.send(device.outbox, 3)
     assert device.outbox == []
     assert sorted(device.stored) == list(range(1, count + 1))
@@ -156,6 +156,15 @@ def test_what_came_before_its_predecessor_is_neither_stored_nor_acked() -> None:
     assert done.left == 1
     again = plan(arrivals(second, third), after(NOTHING, done))
     assert again.acks == {"cam-1": (second.message_id, third.message_id)}
+
+
+def test_what_a_broker_repeats_is_no_sign_that_the_device_went_back() -> None:
+    first, second, third = (alert(sequence=number) for number in (1, 2, 3))
+    repeated = after(NOTHING, plan(arrivals(second, third, second, third), NOTHING))
+    assert repeated.messages == frozenset()
+    done = plan(arrivals(first, second, third), repeated)
+    assert [event.sequence for event, _ in done.writes.events] == [1, 2, 3]
+    assert done.gaps == ()
 
 
 def test_other_cameras_and_devices_wait_for_no_gap() -> None:

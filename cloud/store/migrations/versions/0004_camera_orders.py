@@ -19,10 +19,11 @@ def upgrade() -> None:
         sa.Column("camera", sa.String(length=63), nullable=False),
         sa.Column("last", sa.BigInteger(), nullable=False),
         sa.Column("ahead", sa.BigInteger(), nullable=True),
+        sa.Column("returns", sa.Integer(), nullable=False),
         sa.Column("gap_since", UtcTime(), nullable=True),
         sa.PrimaryKeyConstraint("device", "camera", name="pk_camera_orders"),
     )
     op.execute(
-        "INSERT INTO camera_orders (device, camera, last) "
-        "SELECT device, camera, MAX(sequence) FROM alert_events GROUP BY device, camera"
+        "INSERT INTO camera_orders (device, camera, last, returns) "
+        "SELECT device, camera, MAX(sequence), 0 FROM alert_events GROUP BY device, camera"
     )
