@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(chosen: argparse.Namespace) -> int:
     config = load_overridden(chosen.config)
-    begin_logging(chosen.log_level or config.log_level)
+    begin_logging(chosen.log_level or config.log_level, config.log_format)
     return asyncio.run(run(chosen.config, config, version("vedette"), until_end=chosen.until_end))
 
 

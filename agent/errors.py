@@ -4,6 +4,7 @@ AgentError
 ├── ConfigInvalid            names the key and the mend
 ├── OutputUnwritable         a file of results can't be written where it was to go
 ├── LifecycleBroken          an alert was to make a move that its table does not name: a fault of this program
+├── StatusUnavailable        the status page's address is taken; tried again
 ├── CaptureError
 │   ├── SourceMissing        no such file, folder or device
 │   ├── SourceUnreadable     it is there, but no picture can be had from it
@@ -45,6 +46,10 @@ class LifecycleBroken(AgentError):
 
 class DataDirInUse(AgentError):
     """Another agent works in the data folder."""
+
+
+class StatusUnavailable(AgentError):
+    """The status page can't be served; the agent goes on without it."""
 
 
 class CaptureError(AgentError):

@@ -23,6 +23,12 @@ class StatusBoard:
         self._on_change: OnChange | None = None
         self._lock = threading.Lock()
 
+    @property
+    def condition(self) -> tuple[ModelStatus, tuple[CameraStatus, ...]]:
+        """As things stand."""
+        with self._lock:
+            return self._model, tuple(self._cameras.values())
+
     def call_when_changed(self, on_change: OnChange) -> None:
         """Pass changes on, beginning with how things stand."""
         with self._lock:

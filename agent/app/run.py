@@ -122,6 +122,7 @@ async def _live(agent: Agent, stopping: asyncio.Event, *, until_end: bool) -> No
                 tasks.create_task(live(part), name=name)
             judging = tasks.create_task(live(asyncio.to_thread(agent.pipeline.run, over)), name="judge")
             tasks.create_task(agent.desk.run(ask_stop), name="desk")
+            tasks.create_task(agent.status.run(ask_stop), name="status")
             settled = tasks.create_task(_settle(), name="settle")
             await stopping.wait()
             settled.cancel()
