@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -155,7 +155,7 @@ class Exposition:
         async with self._turn:
             fleet = await self._read_fleet()
             expiries = await self._read_expiries()
-        families = [*self._own(ready), *_counters(self._counts()), *_expiring(expiries)]
+        families = [*_own(self._version, ready), *_counters(self._counts()), *_expiring(expiries)]
         if fleet is not None:
             families += _of_the_fleet(fleet)
         return generate_latest(self._instruments.registry) + generate_latest(_Made(families))
@@ -183,15 +183,6 @@ class Exposition:
         except CloudError:  # none yet, or broken: then `vedette_ready{part="repository"}` says so
             return {}
 
-    def _own(self, ready: Mapping[str, bool]) -> Iterable[Metric]:
-        build = GaugeMetricFamily("vedette_build_info", "Always 1; the version is its label.", labels=["version"])
-        build.add_metric([self._version], 1)
-        yield build
-        parts = GaugeMetricFamily("vedette_ready", "1 where the part of the service works.", labels=["part"])
-        for part, works in ready.items():
-            parts.add_metric([part], works)
-        yield parts
-
 
 class _Made(Collector):
     """Families that were made beforehand: reading them needs the event loop, which a collector does not have."""
@@ -202,6 +193,16 @@ class _Made(Collector):
     def collect(self) -> Iterable[Metric]:
         """The families."""
         return self._families
+
+
+def _own(version: str, ready: Mapping[str, bool]) -> Iterable[Metric]:
+    build = GaugeMetricFamily("vedette_build_info", "Always 1; the version is its label.", labels=["version"])
+    build.add_metric([version], 1)
+    yield build
+    parts = GaugeMetricFamily("vedette_ready", "1 where the part of the service works.", labels=["part"])
+    for part, works in ready.items():
+        parts.add_metric([part], works)
+    yield parts
 
 
 COUNTED: Final[Mapping[str, tuple[str, str]]] = {
@@ -289,3 +290,16 @@ def _expiring(expiries: Mapping[str, datetime]) -> Iterable[Metric]:
     for role, expires in sorted(expiries.items()):
         family.add_metric([role], expires.timestamp())
     yield family
+
+
+def every_family() -> list[Metric]:
+    """All that can be told, with values that mean nothing: for the documents."""
+    nothing = FleetFigures(0, 0, 0, 0, 0, {}, {}, 0, {}, 0, {"alert": 0, "question": 0})
+    counts = {beginning + "x": 1 for beginning in COUNTED_BY}
+    return [
+        *_own("0", {"database": True}),
+        *_of_the_fleet(nothing),
+        *_counters(counts),
+        *Instruments().registry.collect(),
+        *_expiring({"root": datetime.fromtimestamp(0, UTC)}),
+    ]
