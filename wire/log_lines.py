@@ -23,13 +23,14 @@ _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 _SECRET: Final = re.compile(
     r"(://[^/\s:@]{0,200}:)[^\s/]{0,200}(?:/[^\s/@]{0,200}){0,4}@"  # a URL's password, also with @ or / in it
     r"|((?i:[?&](?:password|passwd|pwd|pass|token|key|auth)=))[^&\s\"']+"  # one in a URL's query
-    r"|(vdt_)[A-Za-z0-9_-]+"  # a device's token
+    r"|(vdt_|vdc1\.)[A-Za-z0-9_-]+"  # a device's token, or the claim by which it is enrolled
     r"|((?i:bearer|basic)\s+)[A-Za-z0-9._~+/=-]+"  # what an HTTP request proves itself by
+    r"|(-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----)[^-]+"
 )
 
 
 def without_secrets(text: str) -> str:
-    """`text` with passwords in URLs, tokens of devices and HTTP authorisations blotted out.
+    """`text` with passwords in URLs, tokens, claims, private keys and HTTP authorisations blotted out.
 
     Nothing secret is handed to the log in the first place; this is for what foreign code says of its own accord.
     """
@@ -37,8 +38,8 @@ def without_secrets(text: str) -> str:
 
 
 def _blot(found: re.Match[str]) -> str:
-    url, query, token, scheme = found.groups()
-    return f"{url}…@" if url else f"{query or token or scheme}…"
+    url, *others = found.groups()
+    return f"{url}…@" if url else f"{next(filter(None, others))}…"
 
 
 def is_json(form: LogFormat, *, for_people: bool) -> bool:
