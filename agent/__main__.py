@@ -77,7 +77,7 @@ def _run(chosen: argparse.Namespace) -> int:
     manager = supervisor(os.environ, os.getpid())
     try:
         config = load_overridden(chosen.config)
-        begin_logging(chosen.log_level or config.log_level)
+        begin_logging(chosen.log_level or config.log_level, config.log_format)
         if not faulthandler.is_enabled():
             # A watchdog ends the process by SIGABRT; the log then says where each thread stood.
             faulthandler.enable()

@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -34,10 +34,12 @@ from agent.deliver.telemetry import TelemetrySettings
 from agent.detect.motion import MotionSettings
 from agent.detect.settings import DetectSettings, LookSettings
 from agent.errors import ConfigInvalid
+from agent.status.settings import StatusSettings
 from agent.track.settings import TrackSettings
 from agent.update.settings import UpdateSettings
 from agent.update.trust import TrustSettings
 from wire.fields import DeviceId
+from wire.log_lines import LogFormat, LogLevel
 
 MAX_CONFIG_BYTES: Final = 1 << 20
 """A megabyte of TOML is no configuration; refusing it keeps a wrong path from filling the memory."""
@@ -68,6 +70,7 @@ class Config(BaseSettings):
             of `link` and `ask`, where they are left out; `[ask]` may then be empty, and without it nothing is asked.
         data_dir: Where alerts and questions wait until they are delivered; made where it is missing.
         log_level: Below it nothing is logged.
+        log_format: `auto` is text on a terminal and in systemd's journal, and JSON otherwise.
         ask: Without it the cloud is not asked, and no picture leaves.
     """
 
@@ -82,7 +85,8 @@ class Config(BaseSettings):
     device: DeviceId
     identity: Path | None = None
     data_dir: Path
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "auto"
     model: DetectSettings = DetectSettings()
     looks: LookSettings = LookSettings()
     cameras: Annotated[tuple[CameraConfig, ...], Field(min_length=1, max_length=64)]
@@ -96,6 +100,7 @@ class Config(BaseSettings):
     link: LinkSettings = LinkSettings()
     outbox: OutboxSettings = OutboxSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    status: StatusSettings = StatusSettings()
     trust: TrustSettings = TrustSettings()
     updates: UpdateSettings = UpdateSettings()
 

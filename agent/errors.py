@@ -5,6 +5,7 @@ AgentError
 ├── OutputUnwritable         a file of results can't be written where it was to go
 ├── ServiceRefused           the agent can't be made a service, or be one no more, as was asked
 ├── LifecycleBroken          an alert was to make a move that its table does not name: a fault of this program
+├── StatusUnavailable        the status page's address is taken; tried again
 ├── CaptureError
 │   ├── SourceMissing        no such file, folder or device
 │   ├── SourceUnreadable     it is there, but no picture can be had from it
@@ -50,6 +51,10 @@ class LifecycleBroken(AgentError):
 
 class DataDirInUse(AgentError):
     """Another agent works in the data folder."""
+
+
+class StatusUnavailable(AgentError):
+    """The status page can't be served; the agent goes on without it."""
 
 
 class CaptureError(AgentError):

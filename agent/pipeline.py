@@ -137,6 +137,16 @@ class Mute:
 Event = Answer | Aside | NewRules | NewModel | SwapModel | Mute
 
 
+class Viewer(Protocol):
+    """Shows people what is judged. The judging thread waits for it: it must return at once."""
+
+    def looked(self, frame: Frame, tracks: Sequence[Track], masks: MaskFilter) -> None:
+        """These objects are in the frame; of one too still to be judged, those of the last before it."""
+
+    def changed(self, change: AlertChange) -> None:
+        """An alert changed; it is in the outbox."""
+
+
 class Onlooker(Protocol):
     """Told of each frame by the judging thread, which waits for it: it must return at once."""
 
@@ -179,6 +189,8 @@ class Lane:
     movement: Movement | None = None
     """Where second looks go beside what the detector shows."""
     stream_cost: StreamCost | None = None
+    tracks: Sequence[Track] = ()
+    """Of the last frame that was judged."""
     judged: int = 0
     still: int = 0
     looks: int = 0
@@ -271,6 +283,7 @@ class Pipeline:
         onlooker: Watches over the model; None where nobody does.
         audience: Wants to know what is in each frame; None where nobody does.
         auditor: Draws frames for audit; None where nobody does.
+        viewer: Shows people what is judged; None where nobody can look.
     """
 
     def __init__(
@@ -290,6 +303,7 @@ class Pipeline:
         onlooker: Onlooker | None = None,
         audience: Audience | None = None,
         auditor: Auditor | None = None,
+        viewer: Viewer | None = None,
     ) -> None:
         self._frames = frames
         self._detector = detector
@@ -306,6 +320,7 @@ class Pipeline:
         self._onlooker = onlooker
         self._audience = audience
         self._auditor = auditor
+        self._viewer = viewer
         self._failures_in_a_row = 0
         self._spared_until = -math.inf
         self.stages = Stages()
@@ -363,6 +378,7 @@ class Pipeline:
                     self._onlooker.skipped()
                 if self._auditor is not None:
                     self._auditor.still(frame, lane.masks.polygons)
+                self._show(lane, frame)
                 return
 
         try:
@@ -381,7 +397,8 @@ class Pipeline:
         looked = _spent(stages, "look", detected)
 
         looks_like = appearances(frame.image, seen.detections)
-        tracks = lane.tracker.update(seen.detections, frame.at, seen.looked, looks_like)
+        tracks = lane.tracks = lane.tracker.update(seen.detections, frame.at, seen.looked, looks_like)
+        self._show(lane, frame)
         tracked = _spent(stages, "track", looked)
 
         decided = self._rules.step(frame.camera, tracks, frame.at, self._clock.wall())
@@ -422,18 +439,24 @@ class Pipeline:
             lane.movement.looked(moving, seen.looked, frame.at)
         return Seen(lane.masks.keep(only(seen.detections, self._rules.labels)), seen.looked)
 
+    def _show(self, lane: Lane, frame: Frame) -> None:
+        if self._viewer is not None:
+            self._viewer.looked(frame, lane.tracks, lane.masks)
+
     def _deliver(self, changes: Sequence[AlertChange], frame: Frame | None) -> None:
         if not changes:
             return
         self._outbox.record(changes)
         for change in changes:
             log.info(
-                "alert %s %s, %s: %s %.2f on %s by rule %s (%s)",
-                change.id[:8], change.event, change.state, change.label, change.score, change.camera, change.rule,
-                change.reason,
+                "alert %s, %s: %s %.2f on %s by rule %s (%s)",
+                change.event, change.state, change.label, change.score, change.camera, change.rule, change.reason,
+                extra={"alert_id": change.id},
             )  # fmt: skip
         for change in changes:
             self.tally.note(change)
+            if self._viewer is not None:
+                self._viewer.changed(change)
             if (
                 change.event is AlertEvent.NEW
                 and change.wants_picture
@@ -446,6 +469,8 @@ class Pipeline:
         for ask in asks:
             self.tally.asks += 1
             if self._asker is not None:
+                ids = {"alert_id": ask.alert_id, "question_id": ask.id}
+                log.info("asking about a %s %.2f on %s", ask.label, ask.score, ask.camera, extra=ids)
                 self._asker.submit(ask, frame)
 
     def _settle(self) -> None:
@@ -457,6 +482,8 @@ class Pipeline:
             awaited = done.set_running_or_notify_cancel()
             match event:
                 case Answer():
+                    ids = {"alert_id": event.alert_id, "question_id": event.question_id}
+                    log.info("answered: %s (%s)", event.decision, event.reason, extra=ids)
                     self._deliver(self._rules.answer(event, now), None)
                 case NewRules():
                     self._deliver(self._rules.replace_rules(event.rules, event.zones, event.asking, now), None)

@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from typing import Any, Final
 
 from fastapi import APIRouter
 
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import Addresses, DataDir
+from cloud.adapters.metrics import CountingWitness, Exposition, Instruments, TimedDetector
 from cloud.adapters.mqtt_link import LinkSettings, MqttLink
 from cloud.adapters.nats_callout import AccountKey, Callout, open_callout
 from cloud.adapters.nats_config import BrokerSecrets, BrokerSettings
@@ -48,6 +50,7 @@ from cloud.store.blobs import LocalBlobs
 from cloud.store.commands import CommandStore
 from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
+from cloud.store.figures import FigureStore
 from cloud.store.questions import QuestionStore
 from cloud.store.rollouts import RolloutStore
 from cloud.web.api import read_router
@@ -58,6 +61,7 @@ from cloud.web.device_door import DeviceDoor
 from cloud.web.enrolments import enrolments_router
 from cloud.web.events import Feed
 from cloud.web.health import health_router
+from cloud.web.metrics import metrics_router
 from cloud.web.questions import questions_router
 from cloud.web.repository import repository_router
 from cloud.web.rollouts import rollouts_router
@@ -198,6 +202,7 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
             health_router(checks, counters.snapshot),
             repository_router(registry.folder.repository),
         ]
+        instruments = Instruments()
         audits = AuditStore(database, clock)
         rolling = RolloutService(
             store=rollouts, signer=registry, link=link, bus=bus, clock=clock, accuracy=AuditedModels(audits, clock)
@@ -222,8 +227,20 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
                 bus=bus,
                 enrolment=enrolment,
                 clock=clock,
+                instruments=instruments,
             )
-        application = make_application(routers, allowed_hosts=frozenset(settings.allowed_hosts))
+        exposition = Exposition(
+            instruments=instruments,
+            counts=counters.snapshot,
+            checks=checks,
+            store=FigureStore(database),
+            repository=registry,
+            version=version("vedette"),
+            clock=clock,
+        )
+        # The operator's alone: no route of the devices' door leads there.
+        shown = [*routers, metrics_router(exposition.text)]
+        application = make_application(shown, allowed_hosts=frozenset(settings.allowed_hosts))
         servers = [(HttpServer(application), http_socket)]
         certificates: tuple[_Background, ...] = ()
         if doors.identities is not None and doors.files is not None:
@@ -300,6 +317,7 @@ async def _answering(
     bus: Bus,
     enrolment: Enrolment,
     clock: SystemClock,
+    instruments: Instruments,
 ) -> list[APIRouter]:
     """What looks at devices' pictures, with its models, and its routes."""
     detectors = []
@@ -307,7 +325,9 @@ async def _answering(
         detector = await asyncio.to_thread(open_default_detector, settings.infer)
         stack.callback(detector.close)
         detectors.append(detector)
-    judge = await stack.enter_async_context(InferWorker(detectors, max_waiting=settings.infer.max_waiting))
+    timed = [TimedDetector(detector, instruments.infer_seconds) for detector in detectors]
+    judge = await stack.enter_async_context(InferWorker(timed, max_waiting=settings.infer.max_waiting))
+    instruments.infer_waiting.set_function(lambda: judge.waiting)
     decoding = Decoding()
     service = await stack.enter_async_context(
         OffloadService(
@@ -316,7 +336,7 @@ async def _answering(
             store=questions,
             blobs=blobs,
             link=link,
-            witness=OffloadWitness(bus),
+            witness=CountingWitness(instruments, OffloadWitness(bus)),
             clock=clock,
             decoding=decoding,
             settings=settings.offload,

@@ -20,9 +20,9 @@ from cloud.audit.settings import AuditSettings
 from cloud.errors import BindRefused, SettingsInvalid
 from cloud.identity.settings import IdentitySettings
 from cloud.infer.default import InferSettings
-from cloud.log import LogFormat, LogLevel
 from cloud.offload.settings import OffloadSettings
 from cloud.web.questions import DoorSettings
+from wire.log_lines import LogFormat, LogLevel
 
 MAX_CONFIG_BYTES: Final = 1 << 20
 MQTT_PORT: Final = 1883
@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         allow_plaintext: Listen beyond this machine where nothing is encrypted.
         allowed_hosts: Names beside loopback's under which browsers may call the service.
         log_level: Below it nothing is logged.
-        log_format: `auto` is text on a terminal and JSON otherwise.
+        log_format: `auto` is text on a terminal and in systemd's journal, and JSON otherwise.
         answer_questions: Look at what devices are unsure of; without it no model is loaded.
     """
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import sys
-from datetime import UTC, datetime
-from typing import Final, Literal
+from datetime import datetime
+from typing import Final
 
-LogFormat = Literal["auto", "text", "json"]
-LogLevel = Literal["debug", "info", "warning", "error"]
+from wire.log_lines import JsonLines, LogFormat, LogLevel, extra_of, is_json, without_secrets
 
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 # Chatty by the message, or saying as an error what we say ourselves.
 _QUIET: Final = {
     "aiosqlite": logging.WARNING,
@@ -26,28 +24,11 @@ _QUIET: Final = {
 def configure(level: LogLevel, form: LogFormat) -> None:
     """Log to standard error, at `level` and above."""
     output = logging.StreamHandler(sys.stderr)
-    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
-    output.setFormatter(JsonLines() if as_json else Lines())
+    for_people = sys.stderr.isatty() or "JOURNAL_STREAM" in os.environ
+    output.setFormatter(JsonLines() if is_json(form, for_people=for_people) else Lines())
     logging.basicConfig(level=level.upper(), handlers=[output], force=True)
     for name, quieter in _QUIET.items():
         logging.getLogger(name).setLevel(quieter)
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as JSON; whatever was passed as `extra` stands beside the usual."""
-        line: dict[str, object] = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "from": record.name,
-            "message": record.getMessage(),
-            **_extra(record),
-        }
-        if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
 
 
 class Lines(logging.Formatter):
@@ -55,11 +36,7 @@ class Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Time, level, message, and what was passed as `extra`."""
-        extra = "".join(f" {name}={value}" for name, value in _extra(record).items())
+        extra = "".join(f" {name}={value}" for name, value in extra_of(record).items())
         at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         line = f"{at} {record.levelname.lower():7} {record.getMessage()}{extra}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
-
-
-def _extra(record: logging.LogRecord) -> dict[str, object]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD and value != 0}
+        return without_secrets(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)

@@ -24,6 +24,7 @@ from cloud.web.server import make_application
 from wire.messages import AlertState
 from wire.model import Manifest
 from wire.schema import asyncapi, json_schemas
+from workbench.metric_tables import agent_metrics, service_metrics
 from workbench.reference import reference
 
 FOLDER: Final = Path(__file__).parent.parent / "docs"
@@ -55,6 +56,8 @@ def parts() -> dict[str, str]:
         "service_settings": reference(Settings, "Top level of the service's file"),
         "manifest": reference(Manifest, "Top level of a manifest", toml=False),
         "lifecycle": lifecycle_diagram(),
+        "service_metrics": service_metrics(),
+        "agent_metrics": agent_metrics(),
     }
 
 

@@ -93,7 +93,7 @@ class CommandDesk:
             outcome, reason = after_restart(entry.name, entry.stage)
             answer = self._answer(entry.id, entry.name, Phase.DONE, outcome=outcome, reason=reason)
             self._journal.finish(Entry(entry.id, entry.name, Stage.DONE, answer), None)
-            log.info("command %s %s: %s %s", entry.name, entry.id, outcome, reason)
+            log.info("command %s: %s %s", entry.name, outcome, reason, extra={"command_id": entry.id})
 
     async def run(self, stop: asyncio.Event) -> None:
         """Do commands until `stop` is set; one that is being done then is answered at the next start."""
@@ -224,7 +224,7 @@ class CommandDesk:
 
     async def _finish(self, command: Command, outcome: Outcome, reason: str, result: Result | None = None) -> None:
         answer = self._done(command, outcome, reason, result)
-        log.info("command %s %s: %s %s", command.name, command.message_id, outcome, reason)
+        log.info("command %s: %s %s", command.name, outcome, reason, extra={"command_id": command.message_id})
         entry = Entry(command.message_id, command.name, Stage.DONE, answer)
         try:
             async with self._speaking:

@@ -283,7 +283,8 @@ class HttpAsker:
         while True:
             now = self._clock.monotonic()
             for key in self._schedule.give_up(now):
-                log.warning("gave up %s %s: it is too old", key.kind, key.id)
+                ids = {"question_id" if key.kind is Kind.QUESTION else "alert_id": key.id}
+                log.warning("gave up a %s: it is too old", key.kind, extra=ids)
                 self._failed[key.kind] += 1
                 await asyncio.to_thread(self._uploads.remove, key)
             while (waiting := self._schedule.take(now)) is not None:

@@ -17,7 +17,7 @@ from agent.app.overrides import keep, kept, overridden
 from agent.ask.settings import AskSettings
 from agent.command.clip import Clip
 from agent.command.errors import CloudUnreachable, CommandFailed, CommandRefused
-from agent.command.log_tail import LogTail, tail_within, without_secrets
+from agent.command.log_tail import LogTail, tail_within
 from agent.config import Config
 from agent.deliver.ledger import Ledger
 from agent.deliver.messages import Boot
@@ -25,6 +25,7 @@ from agent.deliver.telemetry import Figures
 from agent.domain import Clock
 from agent.errors import AskRefused
 from agent.pipeline import Inbox, Mute
+from wire.log_lines import without_secrets
 
 MAX_REPORT_BYTES: Final = 11_000
 """Of the 16 KiB of an answer, which as JSON spends two bytes on each line's end and quote."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -58,16 +58,20 @@ class AgentFigures:
         self._before: dict[str, _Before] = {}
 
     def snapshot(self) -> Snapshot:
-        """The figures now."""
+        """The figures now; rates are over the time since this was called last."""
+        now, counts = self._clock.monotonic(), self._counts()
+        cameras = tuple(self._camera(name, lane, counts[name], now) for name, lane in self._lanes.items())
+        return replace(self.totals(), cameras=cameras)
+
+    def totals(self) -> Snapshot:
+        """The figures now, without the cameras'."""
         now = self._clock.monotonic()
-        counts = self._counts()
         asking = self._ask_counts()
         by_mqtt = self._answers_by_mqtt()
         return Snapshot(
             uptime_s=round(now - self._started_at, 3),
             rss_mib=round(rss_mib(), 1),
             cpu_s=round(time.process_time(), 2),
-            cameras=tuple(self._camera(name, lane, counts[name], now) for name, lane in self._lanes.items()),
             alerts=self._pipeline.tally.alerts(),
             outbox_depth=self._outbox.depth(),
             alerts_dropped=self._outbox.dropped(),

@@ -128,6 +128,7 @@ async def _live(agent: Agent, stopping: asyncio.Event, reloading: Reloading, *, 
                 tasks.create_task(live(part), name=name)
             judging = tasks.create_task(live(asyncio.to_thread(agent.pipeline.run, over)), name="judge")
             tasks.create_task(agent.desk.run(ask_stop), name="desk")
+            tasks.create_task(agent.status.run(ask_stop), name="status")
             settled = tasks.create_task(_settle(), name="settle")
             supervision = reloading.supervision(link_runs=lambda: not linking.done())
             supervising = tasks.create_task(supervision.run(), name="supervision")

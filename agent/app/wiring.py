@@ -6,8 +6,10 @@ import logging
 import os
 import random
 import secrets
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Final
 
 from agent.adapters.clip_file import DiskClips, shrunk
@@ -22,6 +24,7 @@ from agent.adapters.opencv_source import open_source
 from agent.adapters.renewal import CertificateRenewal
 from agent.adapters.sqlite_outbox import SqliteOutbox
 from agent.adapters.sqlite_uploads import SqliteUploads
+from agent.adapters.status_server import StatusServer
 from agent.adapters.system_clock import SystemClock
 from agent.adapters.token import token_source
 from agent.app.asides import AsideSettings
@@ -30,7 +33,9 @@ from agent.app.board import StatusBoard
 from agent.app.control import AgentControl, ClipUpload, CommandUploads, SnapshotUpload
 from agent.app.figures import AgentFigures
 from agent.app.live_model import Model, PipelineLiveModel, judging_floor
+from agent.app.logs import named_in_log
 from agent.app.model_commands import WorkerCommands
+from agent.app.status import Sources, status_server
 from agent.app.updating import open_startup_model, update_worker
 from agent.capture.camera import Camera
 from agent.capture.cameras import Cameras
@@ -55,6 +60,7 @@ from agent.detect.motion import MotionGate
 from agent.detect.movement import Movement
 from agent.domain import Answer, Clock
 from agent.pipeline import Inbox, Lane, NewRules, Pipeline
+from agent.status.views import Views
 from agent.track.tracker import Tracker
 from agent.update.record import ReportedFacts
 from agent.update.worker import UpdateWorker
@@ -91,6 +97,7 @@ class Agent:
     board: StatusBoard
     worker: UpdateWorker | None
     renewal: CertificateRenewal | None
+    status: StatusServer
 
 
 class ModelSlot:
@@ -123,7 +130,7 @@ def assemble(config: Config, version: str) -> Agent:
     detector = opened.detector
     for label in unknown_labels(config, detector):
         log.warning("no alert will be raised about %r: the model knows no such label", label)
-    boot = new_boot(config.device, version, detector.manifest, clock)
+    boot = named_in_log(new_boot(config.device, version, detector.manifest, clock))
     outbox = SqliteOutbox(data_dir / OUTBOX_FILE, settings=config.outbox, boot=boot, clock=clock, faults=faults)
     outbox.open()
 
@@ -163,7 +170,7 @@ def assemble(config: Config, version: str) -> Agent:
             audit=config.audit,
             on_outcome=lambda audit, outcome: live.audited(audit, outcome),  # noqa: PLW0108 - it is made below
         )
-    frames = WatchedFrames(slots, tuple(lanes))
+    frames, views = WatchedFrames(slots, tuple(lanes)), Views()
 
     def adopted(model: Model) -> None:
         boot.model_digest = model.manifest.digest
@@ -203,6 +210,7 @@ def assemble(config: Config, version: str) -> Agent:
         looks=_looks(config, detector.manifest),
         onlooker=live,
         auditor=None if asker is None else _auditor(config, asker, rules, live),
+        viewer=views if config.status.address is not None else None,
     )
     tail, models = LogTail(), ModelSlot()
 
@@ -220,7 +228,9 @@ def assemble(config: Config, version: str) -> Agent:
         faults=faults,
         ledger=ledger,
     )
-    figures = AgentFigures(
+    # Rates are counted from one reading to the next, so each reader has figures of its own.
+    new_figures: Callable[[], AgentFigures] = partial(
+        AgentFigures,
         clock=clock,
         pipeline=pipeline,
         lanes=lanes,
@@ -235,7 +245,7 @@ def assemble(config: Config, version: str) -> Agent:
     control = AgentControl(
         config=config,
         boot=boot,
-        figures=figures,
+        figures=new_figures(),
         inbox=inbox,
         clock=clock,
         tail=tail,
@@ -255,12 +265,12 @@ def assemble(config: Config, version: str) -> Agent:
     )
     journal = SqliteJournal(data_dir / COMMANDS_FILE, faults=faults)
     desk = CommandDesk(journal=journal, actions=actions.table(), boot=boot, clock=clock, faults=faults)
-    link = MqttLink(
+    link: MqttLink = MqttLink(
         config.link,
         telemetry=config.telemetry,
         boot=boot,
         outbox=outbox,
-        figures=figures,
+        figures=new_figures(),
         password=password,
         on_answer=on_answer,
         clock=clock,
@@ -291,6 +301,22 @@ def assemble(config: Config, version: str) -> Agent:
         board,
         worker,
         None if config.identity is None else CertificateRenewal(config.identity, clock=clock, faults=faults),
+        status_server(
+            config.status,
+            Sources(
+                boot=boot,
+                clock=clock,
+                board=board,
+                broker=config.link.url,
+                online=lambda: link.online,
+                lanes=lanes,
+                counts=lambda: {name: camera.counts for name, camera in cameras.by_name.items()},
+                figures=new_figures(),
+                update=None if worker is None else worker.facts,
+                views=views,
+            ),
+            faults,
+        ),
     )
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
+from wire.log_lines import without_secrets
+
 MAX_LINES: Final = 200
 MAX_LINE: Final = 300
-_SECRET: Final = re.compile(r"(://[^/\s:@]*:)[^@\s/]+@|(vdt_)[A-Za-z0-9_-]+|([Bb]earer +)\S+")
-"""Passwords in URLs of cameras, device tokens, HTTP authorisations."""
 
 
 class LogTail(logging.Handler):
@@ -29,16 +28,6 @@ class LogTail(logging.Handler):
     def lines(self) -> list[str]:
         """Oldest first."""
         return list(self._lines)
-
-
-def without_secrets(text: str) -> str:
-    """`text` with what must not leave the device blotted out."""
-    return _SECRET.sub(_blot, text)
-
-
-def _blot(found: re.Match[str]) -> str:
-    url, token, bearer = found.groups()
-    return f"{url}…@" if url else f"{token or bearer}…"
 
 
 def tail_within(lines: Iterable[str], max_bytes: int) -> list[str]:

@@ -24,7 +24,7 @@ class Faults:
             self._counts[error.name] += 1
             times = self._counts[error.name]
         if times & (times - 1) == 0:
-            log.warning("%s (%d so far): %s", error.name, times, error)
+            log.warning("%s (%d so far): %s", error.name, times, error, extra={"error": error.name})
 
     def counts(self) -> dict[str, int]:
         """How often each error happened since the agent started."""

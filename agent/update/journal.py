@@ -167,7 +167,13 @@ class Journal:
         self._since = now
         self._progress = None
         self._progress_told_at = None
-        log.info("update is %s%s", record.state, f": {record.reason}" if record.reason else "")
+        deployment = None if record.desired is None else record.desired.deployment_id
+        log.info(
+            "update is %s%s",
+            record.state,
+            f": {record.reason}" if record.reason else "",
+            extra={} if deployment is None else {"deployment_id": deployment},
+        )
         self.tell()
 
     def _save(self, record: UpdateRecord) -> None:

@@ -85,7 +85,8 @@ class CommandService:
         decided = look(waiting, online, came, now)
         for over in decided.over:
             await self._store.close(over.command.id, over.outcome, over.reason, now)
-            log.info("command %s to %s: %s", over.command.name, over.command.device, over.reason)
+            who = {"device": over.command.device, "command_id": over.command.id}
+            log.info("command %s: %s %s", over.command.name, over.outcome, over.reason, extra=who)
         for first in range(0, len(decided.send), AT_ONCE):
             some = decided.send[first : first + AT_ONCE]
             sent = await asyncio.gather(*(self._send(command) for command in some))
@@ -111,7 +112,10 @@ class CommandService:
         except (ValueError, WireError) as refused:
             await self._store.close(command.id, Outcome.REFUSED, f"it can't be sent: {refused}"[:500], now)
         except LinkError as failed:
-            log.info("a command to %s is not sent yet: %s", command.device, failed)
+            log.info(
+                "a command is not sent yet: %s", failed, extra={"device": command.device, "command_id": command.id}
+            )
         else:
+            log.info("command %s sent", command.name, extra={"device": command.device, "command_id": command.id})
             return True
         return False

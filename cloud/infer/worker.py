@@ -43,6 +43,11 @@ class InferWorker:
         """What the replicas can name."""
         return self._replicas[0].labels
 
+    @property
+    def waiting(self) -> int:
+        """How many pictures wait."""
+        return self._jobs.qsize()
+
     async def __aenter__(self) -> Self:
         self._tasks = [
             asyncio.create_task(self._serve(detector, number), name=f"infer-{number}")

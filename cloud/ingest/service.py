@@ -102,13 +102,31 @@ class IngestService:
 
     def _note(self, decided: Plan, refused: tuple[Refused, ...]) -> None:
         self._counter.count("ingest.alerts", len(decided.writes.events))
+        for alert, _ in decided.writes.events:
+            log.info(
+                "alert %s, %s: stored",
+                alert.event,
+                alert.state,
+                extra={"device": alert.device, "boot_id": alert.boot_id, "alert_id": alert.id},
+            )
+        for response, _ in decided.writes.responses:
+            log.info(
+                "command %s",
+                response.phase,
+                extra={"device": response.device, "boot_id": response.boot_id, "command_id": response.command_id},
+            )
         self._counter.count("ingest.repeats", decided.repeats)
         self._counter.count("ingest.out_of_order", decided.out_of_order)
         self._counter.count("ingest.left", decided.left)
         for gap in decided.gaps:
             self._counter.count("ingest.missing", gap.last - gap.first + 1)
             log.warning(
-                "%s has lost alert messages %d to %d of camera %s", gap.device, gap.first, gap.last, gap.camera
+                "%s has lost alert messages %d to %d of camera %s",
+                gap.device,
+                gap.first,
+                gap.last,
+                gap.camera,
+                extra={"device": gap.device},
             )
         for one in refused:
             self._counter.count(f"ingest.refused.{one.error.name}")

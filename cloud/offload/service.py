@@ -179,6 +179,19 @@ class OffloadService:
             await self._link.publish(question.device, Channel.VERDICTS, verdict)
         await self._store.add_verdict(verdict)
         self._witness.decided(question, verdict)
+        log.info(
+            "%s%s: %s in %.0f ms",
+            "late, " if late else "",
+            verdict.decision,
+            verdict.reason,
+            verdict.took_ms,
+            extra={
+                "device": question.device,
+                "boot_id": question.boot_id,
+                "alert_id": question.alert_id,
+                "question_id": question.message_id,
+            },
+        )
         if not late and took_s > SURE_SHARE * deadline_s:
             self._spawn(self._echo(verdict), f"offload-echo-{question.message_id}")
         return verdict

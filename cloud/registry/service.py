@@ -278,6 +278,25 @@ class Registry:
         """
         return View(self.folder).timestamp.signed.expires
 
+    def expiries(self) -> dict[str, datetime]:
+        """When the metadata expires by kind of role, the soonest of each: `root`, `timestamp`, `groups` and so on.
+
+        Raises:
+            RegistryMissing, RegistryBroken: There is none, or it can't be read.
+        """
+        view = View(self.folder)
+        found = {
+            "root": view.root.signed.expires,
+            "snapshot": view.snapshot.signed.expires,
+            "timestamp": view.timestamp.signed.expires,
+        }
+        for name in view.snapshot.signed.meta:
+            role = name.removesuffix(".json")
+            kind = "groups" if group_of(role) is not None else role.partition("-")[0]
+            expires = view.role(role).signed.expires
+            found[kind] = min(expires, found.get(kind, expires))
+        return found
+
     def _groups_due(self, view: View, now: datetime) -> list[str]:
         roles = [name.removesuffix(".json") for name in view.snapshot.signed.meta]
         return [

@@ -105,7 +105,7 @@ class RolloutService:
             drop=await self._drop(rollout),
         )
         if decision.refused:
-            log.warning("rollout: %s", decision.refused, extra={"rollout": rollout.id})
+            log.warning("rollout: %s", decision.refused, extra={"deployment_id": rollout.id})
         if decision.rollout == standing.rollout and not decision.orders and standing.wish is None:
             return
         changed = {order.device: order for order in decision.orders}
@@ -221,5 +221,5 @@ def _say(before: Standing, after: Rollout, told: int) -> None:
             "rollout %s%s",
             after.phase,
             f": {after.reason}" if after.reason else "",
-            extra={"rollout": after.id, "stage": after.stage, "told": told},
+            extra={"deployment_id": after.id, "stage": after.stage, "told": told},
         )

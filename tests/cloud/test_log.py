@@ -7,7 +7,8 @@ import logging
 
 from cloud.adapters.nats_claims import Connecting
 from cloud.adapters.nats_config import BrokerSecrets
-from cloud.log import JsonLines, Lines
+from cloud.log import Lines
+from wire.log_lines import JsonLines
 
 
 def record(**extra: object) -> logging.LogRecord:

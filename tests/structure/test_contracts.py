@@ -62,6 +62,7 @@ def test_the_device_starts_without_the_clouds_dependencies():
     script = (
         "import sys, agent.__main__, agent.app\n"
         "cloud = set('fastapi starlette uvicorn sqlalchemy alembic obstore rich typer nats nkeys'.split())\n"
+        "cloud.add('prometheus_client')\n"
         "loaded = {name.split('.')[0] for name in sys.modules}\n"
         "sys.exit(', '.join(sorted(loaded & (cloud | {'cloud','workbench'}))) or 0)"
     )

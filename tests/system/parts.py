@@ -23,6 +23,7 @@ from workbench.demo.processes import Child, Children
 
 BOUND_S = 60.0
 T = TypeVar("T")
+S = TypeVar("S", bound="System")
 
 
 def eventually(condition: Callable[[], bool], what: str, bound_s: float = BOUND_S) -> None:
@@ -81,12 +82,13 @@ class System:
     """One service and one agent, `gate-1`."""
 
     DEVICE = "gate-1"
+    SERVICE_OPTIONS: tuple[str, ...] = ()
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.children = Children(folder)
         enrol(folder, [self.DEVICE])
-        self.service, self.addresses = start_service(self.children, folder)
+        self.service, self.addresses = start_service(self.children, folder, self.SERVICE_OPTIONS)
         self.uplink = Uplink(self.addresses.mqtt, self.addresses.http)
         self.outbox = Kept(agent_folder(folder, self.DEVICE) / "data" / "outbox.db")
         self.store = Kept(cloud_folder(folder).root / "vedette.db")
@@ -173,8 +175,8 @@ class Kept:
 
 
 @contextlib.contextmanager
-def whole_system(folder: Path) -> Iterator[System]:
-    system = System(folder)
+def whole_system(folder: Path, kind: type[S] = System) -> Iterator[S]:  # type: ignore[assignment]
+    system = kind(folder)
     try:
         yield system
     finally:

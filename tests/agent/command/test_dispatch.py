@@ -12,8 +12,9 @@ from agent.command.arguments import ARGUMENTS, read_arguments
 from agent.command.cloud_time import CloudTime, Timing
 from agent.command.dispatch import Accept, Refuse, Repeat, Stage, admit, after_restart
 from agent.command.errors import CommandRefused
-from agent.command.log_tail import tail_within, without_secrets
+from agent.command.log_tail import tail_within
 from wire.commands import CommandName, Outcome
+from wire.log_lines import without_secrets
 
 from .rig import CLOUD, command
 

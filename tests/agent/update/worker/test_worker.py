@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from agent.errors import (
@@ -43,6 +45,15 @@ def test_the_whole_way(device):
     assert device.live.running.ref == NEW
     held = {path.name for path in (device.folder / "data/models/objects").iterdir()}
     assert held == {OLD.digest[7:], NEW.digest[7:]}
+
+
+def test_its_lines_in_the_log_name_the_rollout(device, caplog):
+    with caplog.at_level(logging.INFO):
+        device.update(wanted(version=2, deployment_id="d" * 32))
+    said = {
+        one.getMessage().partition(":")[0] for one in caplog.records if vars(one).get("deployment_id") == "d" * 32
+    }
+    assert {"update is queued", "update is installing", "update is committed"} <= said
 
 
 def test_only_two_models_are_kept_besides_the_built_in(device):

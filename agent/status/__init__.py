@@ -1,0 +1,1 @@
+"""What the device shows on the spot: a page for people, figures for Prometheus."""
