@@ -30,7 +30,7 @@ from agent.deliver.faults import Faults
 from agent.detect.budget import LookBudget, Pace
 from agent.detect.looks import SecondLooks
 from agent.detect.movement import Movement
-from agent.detect.settings import LookSettings
+from agent.detect.settings import GOOD_LOOKS, LookSettings
 from agent.domain import AlertChange, Frame, Track
 from agent.pipeline import Inbox, Lane, Pipeline, Stages
 from agent.track import Tracker, TrackSettings, standing
@@ -243,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m bench.tracking", description=__doc__.splitlines()[0] if __doc__ else ""
     )
     parser.add_argument("--half", choices=tuple(HALVES), default="second", help="which part of the clip")
-    parser.add_argument("--looks", type=float, default=LookSettings().per_frame, help="second looks a frame")
+    parser.add_argument("--looks", type=float, default=GOOD_LOOKS, help="second looks a frame")
     parser.add_argument("--model", default="default", help="a model's name or path")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where the model's answers are kept")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

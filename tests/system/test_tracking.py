@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.detect.settings import LookSettings
+from agent.detect.settings import GOOD_LOOKS, LookSettings
 from agent.track import TrackSettings
 from bench.recorded import RecordedDetector
 from bench.tracking import CACHE, HALVES, read_clip, run
@@ -27,7 +27,7 @@ def judge():
 
 
 def test_second_looks_find_nearly_everybody_without_a_byte_sent(judge):
-    alone = judge(LookSettings().per_frame)
+    alone = judge(GOOD_LOOKS)
     assert alone.invokes <= 3.3
     assert alone.f1 >= 0.89
     assert alone.ap50 >= 0.90
@@ -35,7 +35,7 @@ def test_second_looks_find_nearly_everybody_without_a_byte_sent(judge):
 
 
 def test_people_are_told_of_soon_and_once(judge):
-    alerts = judge(LookSettings().per_frame).alerts
+    alerts = judge(GOOD_LOOKS).alerts
     assert alerts.events >= 10
     assert alerts.in_time >= 0.90
     assert alerts.precision >= 0.90
@@ -45,6 +45,6 @@ def test_people_are_told_of_soon_and_once(judge):
 
 
 def test_the_policy_costs_a_small_part_of_an_inference(judge):
-    figures = judge(LookSettings().per_frame)
+    figures = judge(GOOD_LOOKS)
     # A ratio, since whatever else runs on a machine slows both; a ninth was measured, and the rest is for bad days.
     assert figures.policy_ms <= 0.2 * figures.inference_ms
