@@ -14,7 +14,7 @@ from agent.update.swap import Swap
 from tests.agent.test_live_switch import SPEED_UP, Street, running, spent
 from tests.agent.update.trust.conftest import MODEL, REF, Device
 from tests.agent.update.trust.hostile_server import slow_and_cut_after
-from workbench.clip import cache_folder
+from tests.system.engines import need_clip
 
 RATE = 50_000
 FRAME_S = 0.1 / SPEED_UP
@@ -45,10 +45,7 @@ def resumed_and_never_restarted(device: Device, took_s: float) -> None:
 
 @pytest.mark.system
 def test_every_byte_comes_once_and_detection_goes_on(device: Device) -> None:
-    clip = cache_folder() / "vtest.avi"
-    if not clip.is_file():
-        pytest.skip("the demo clip is not there; `vedette demo` fetches it")
-    street = Street(clip, Swap.BESIDE)
+    street = Street(need_clip(), Swap.BESIDE)
     with running(street) as worker:
         street.watching.wait(20)
         before = len(street.watching.frames)
