@@ -38,6 +38,7 @@ from cloud.infer.worker import InferWorker
 from cloud.ingest.counters import Counters
 from cloud.ingest.service import IngestService
 from cloud.ingest.thinning import thin_for_ever
+from cloud.neighbours import neighbours
 from cloud.offload.pictures import AlertPictures, Decoding
 from cloud.offload.service import OffloadService
 from cloud.registry.renewing import Renewing
@@ -285,6 +286,7 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
                 ("events", feed.run),
                 ("renewing", renewing.run),
                 *certificates,
+                *neighbours(settings, database, blobs, bus, clock),
             ),
         )
 

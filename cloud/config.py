@@ -13,14 +13,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cloud.audit.settings import AuditSettings
 from cloud.errors import BindRefused, SettingsInvalid
+from cloud.home.settings import HomeAssistantSettings
 from cloud.identity.settings import IdentitySettings
 from cloud.infer.default import InferSettings
 from cloud.offload.settings import OffloadSettings
+from cloud.push.settings import PushSettings
 from cloud.retention.settings import RetentionSettings
 from cloud.web.questions import DoorSettings
 from wire.log_lines import LogFormat, LogLevel
@@ -29,6 +31,14 @@ MAX_CONFIG_BYTES: Final = 1 << 20
 MQTT_PORT: Final = 1883
 MQTTS_PORT: Final = 8883
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _each_named_once(pushes: tuple[PushSettings, ...]) -> tuple[PushSettings, ...]:
+    names = [push.name for push in pushes]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        msg = f"{twice!r} is used more than once; give each a name of its own"
+        raise ValueError(msg)
+    return pushes
 
 
 def default_data_dir() -> Path:
@@ -76,6 +86,8 @@ class Settings(BaseSettings):
     door: DoorSettings = DoorSettings()
     identity: IdentitySettings = IdentitySettings()
     retention: RetentionSettings = RetentionSettings()
+    home_assistant: HomeAssistantSettings | None = None
+    push: Annotated[tuple[PushSettings, ...], Field(max_length=32), AfterValidator(_each_named_once)] = ()
 
     @classmethod
     def settings_customise_sources(

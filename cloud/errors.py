@@ -17,6 +17,13 @@ CloudError
 ├── LinkError
 │   ├── LinkLost             the broker went away; what was not acknowledged comes again
 │   └── LinkRefused          the broker refused a subscription
+├── HomeError
+│   ├── HomeLost             Home Assistant's broker can't be reached, or went away
+│   ├── HomeRefused          it does not let the service in, or not do what it must
+│   └── OrderRefused         what was asked from Home Assistant may not be asked, or makes no sense
+├── PushError
+│   ├── PushFailed           the receiver can't be reached or is in trouble: to be tried again
+│   └── PushRefused          the receiver does not take it: trying again is no use
 ├── FleetError
 │   ├── DeviceExists         enrolled already
 │   ├── DeviceUnknown        never enrolled
@@ -99,6 +106,34 @@ class LinkLost(LinkError):
 
 class LinkRefused(LinkError):
     """The broker refused."""
+
+
+class HomeError(CloudError):
+    """Something is wrong between the service and Home Assistant."""
+
+
+class HomeLost(HomeError):
+    """Home Assistant's broker can't be reached, or went away."""
+
+
+class HomeRefused(HomeError):
+    """Home Assistant's broker does not let the service in, or not do what it must."""
+
+
+class OrderRefused(HomeError):
+    """What was asked from Home Assistant may not be asked, or makes no sense."""
+
+
+class PushError(CloudError):
+    """A push was not delivered."""
+
+
+class PushFailed(PushError):
+    """The receiver can't be reached, or is in trouble: to be tried again."""
+
+
+class PushRefused(PushError):
+    """The receiver does not take it: trying again is no use."""
 
 
 class FleetError(CloudError):

@@ -20,6 +20,7 @@ from cloud.app import serve_until_signalled
 from cloud.cli.audit import audit
 from cloud.cli.command import command
 from cloud.cli.model import model_app
+from cloud.cli.push import push_app
 from cloud.cli.rollout import rollout_app
 from cloud.cli.snippet import agent_snippet, claim_text, device_addresses
 from cloud.cli.telling import output, told
@@ -47,6 +48,7 @@ app.add_typer(rollout_app, name="rollout")
 app.command()(command)
 app.command()(audit)
 app.add_typer(model_app, name="model")
+app.add_typer(push_app, name="push")
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
 DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]

@@ -13,6 +13,7 @@
 | 8 | a rollout can't be started, or not do what is wanted of it |
 | 9 | `rollout watch`: it halted, or was aborted |
 | 10 | a release, its keys or the repository can't be used as wanted |
+| 11 | `push test`: the receiver did not take it |
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from cloud.errors import (
     DeviceExists,
     DeviceUnknown,
     NotFound,
+    PushError,
     RolloutError,
     SettingsInvalid,
     StartRefused,
@@ -51,6 +53,7 @@ EXIT_CODES: Final[tuple[tuple[type[VedetteError], int], ...]] = (
     (DeviceExists, 5),
     (RolloutError, 8),
     (RegistryError, 10),
+    (PushError, 11),
 )
 
 

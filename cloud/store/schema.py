@@ -302,3 +302,14 @@ certificates: Final = Table(
     Column("revoked_at", UtcTime),
     Index(None, "device"),
 )
+
+pushes: Final = Table(
+    "pushes",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("place", BigInteger, nullable=False),
+    Column("delivered", BigInteger, nullable=False),
+    Column("dropped", BigInteger, nullable=False),
+    Column("failing", String(500), nullable=False),
+    Column("changed_at", UtcTime),
+)
