@@ -60,8 +60,8 @@ def list_(
             output.print("The settings name no receiver: [[push]] makes one.")
 
 
-@push_app.command()
-def test(
+@push_app.command(name="test")
+def try_(
     name: Annotated[str, typer.Argument(help="The receiver's name in the settings.")],
     config: ConfigOption = None,
     data_dir: DataDirOption = None,

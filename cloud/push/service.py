@@ -1,8 +1,8 @@
 """Pushes alerts to their receivers, at least once each.
 
-A receiver has a place in the alerts' history, committed after each delivery. What lies beyond it is still to be looked
-at, so a restart, an outage of the receiver, or a crash in the middle of a request loses nothing; the last of them has a
-message sent again, under the same id. Receivers don't wait for each other.
+A receiver has a place in the alerts' history, committed after each delivery. What lies beyond it is still to be
+looked at, so a restart, an outage of the receiver, or a crash in the middle of a request loses nothing; the last of
+them has a message sent again, under the same id. Receivers don't wait for each other.
 """
 
 from __future__ import annotations
