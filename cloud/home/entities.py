@@ -273,7 +273,7 @@ class Entities:
                 "payload_press": camera.name,
                 "icon": "mdi:camera",
             }
-            yield Entity("button", f"{of}_snapshot", f"{camera.name} snapshot", config, needs_device=True)
+            yield Entity("button", f"{of}_take_snapshot", f"{camera.name} take snapshot", config, needs_device=True)
 
     def _of_label(self, device: DeviceFacts, camera: CameraFacts, one: LabelFacts) -> Iterator[Entity]:
         yield Entity(

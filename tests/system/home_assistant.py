@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tests.system.engines import missing
+from tests.system.parts import eventually
 from workbench.clip import cache_folder
 from workbench.demo.processes import Child, Children
 
@@ -49,11 +51,14 @@ class Mosquitto:
         )
         self._command = [program, "-c", str(config)]
         self._children = children
-        self.child = self.start()
+        self._child = self._start()
 
-    def start(self) -> Child:
-        self.child = self._children.start("mosquitto", self._command, {})
-        return self.child
+    def forget_everything(self) -> None:
+        self._children.stop(self._child)
+        self._child = self._start()
+
+    def _start(self) -> Child:
+        return self._children.start("mosquitto", self._command, {})
 
 
 class HomeAssistant:
@@ -126,6 +131,21 @@ class HomeAssistant:
         """None where there is no such entity."""
         answer = self._http.get(f"/api/states/{entity}")
         return answer.json()["state"] if answer.is_success else None
+
+    def becomes(self, entity: str, wanted: str | Callable[[str], bool]) -> None:
+        def so() -> bool:
+            state = self.state(entity)
+            return state is not None and (state == wanted if isinstance(wanted, str) else wanted(state))
+
+        try:
+            eventually(so, f"{entity} becomes {wanted}")
+        except AssertionError as late:
+            there = sorted(self.states())
+            raise AssertionError(f"{late}; it is {self.state(entity)!r}; there are {there}") from None
+
+    def of(self, device: str) -> set[str]:
+        """The entities of a device, by its slug."""
+        return {entity for entity in self.states() if f".vedette_{device}_" in entity}
 
     def attributes(self, entity: str) -> dict[str, Any]:
         answer = self._http.get(f"/api/states/{entity}")

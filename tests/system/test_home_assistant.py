@@ -1,4 +1,4 @@
-"""A real Home Assistant beside its own mosquitto: it shows what a real agent sees, and what is pressed there is done."""
+"""A real Home Assistant beside its own mosquitto shows what a real agent sees; what is pressed there is done."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,13 +14,18 @@ import aiomqtt
 import cv2
 import numpy as np
 import pytest
+from sqlalchemy import insert
 
-from tests.cloud.samples import alert, connected, status
+from cloud.store.database import open_database
+from cloud.store.schema import desired
+from tests.cloud.samples import alert, connected, new_id, status
 from tests.system.engines import need_clip, need_models
 from tests.system.home_assistant import PASSWORDS, HomeAssistant, Mosquitto, need_home_assistant
 from tests.system.parts import BOUND_S, System, environment, eventually, whole_system
-from wire.messages import Alert, AlertEvent, AlertState, CameraState, CameraStatus, Message
+from wire.codec import encode
+from wire.messages import Alert, AlertEvent, AlertState, CameraState, CameraStatus, Message, Status
 from wire.topics import Channel
+from wire.updates import Desired, ModelRef, Reported, UpdateState
 from workbench.demo.parts import cloud_folder, enrol, start_service, token_file
 
 # Everything in one test: Home Assistant takes seconds to start, and what it shows depends on what came before.
@@ -48,8 +53,22 @@ off_delay_s = 2
 birth_jitter_s = 0.5
 enabled = {enabled}
 """
+GATE = "vedette_gate_1_camera_gate"
+CHANNELS = {Alert: Channel.ALERTS, Status: Channel.STATUS, Reported: Channel.REPORTED}
 HOSTILE = 'cat/#+ {{ 7 * 7 }} "x" ~'
 """A label that a foreign model may carry: wildcards, a template, quotes, and Home Assistant's own sign for a base."""
+
+
+def reported(device: str, running: ModelRef) -> Reported:
+    return Reported(
+        message_id=new_id(),
+        device=device,
+        made_at=datetime.now(UTC),
+        boot_id=new_id(),
+        boot_seq=1,
+        state=UpdateState.IDLE,
+        running=running,
+    )
 
 
 def free_port() -> int:
@@ -60,6 +79,8 @@ def free_port() -> int:
 
 class AtHome(System):
     """The service with Home Assistant's broker in its settings."""
+
+    home_port = 0
 
     @property
     def SERVICE_OPTIONS(self) -> tuple[str, ...]:  # type: ignore[override]  # noqa: N802
@@ -72,7 +93,7 @@ class AtHome(System):
             token = token_file(self.folder, device).read_text()
             async with connected(self.addresses.mqtt, device, token) as one:
                 for message in messages:
-                    await one.say(Channel.ALERTS if isinstance(message, Alert) else Channel.STATUS, message)
+                    await one.say(CHANNELS[type(message)], message)
                 await one.until_acked(*(message for message in messages if isinstance(message, Alert)))
 
         asyncio.run(speak())
@@ -85,8 +106,25 @@ class AtHome(System):
         data = environment(VEDETTE_DATA_DIR=str(cloud_folder(self.folder).root))
         subprocess.run(types, env=data, check=True, capture_output=True, timeout=BOUND_S)
 
-    def serve_anew(self) -> None:
+    def wants(self, device: str, model: ModelRef) -> None:
+        """As a rollout would."""
+
+        async def commit() -> None:
+            wanted = Desired(
+                message_id=new_id(), device=device, made_at=datetime.now(UTC), version=1, group="default", model=model
+            )
+            row = {"device": device, "version": 1, "message": encode(wanted).decode(), "published": True}
+            async with (
+                open_database(cloud_folder(self.folder).database_url) as database,
+                database.writing() as connection,
+            ):
+                await connection.execute(insert(desired), [row])
+
+        asyncio.run(commit())
+
+    def serve_anew(self, *, bridge_enabled: bool) -> None:
         self.children.stop(self.service)
+        bridged(self.folder, self.home_port, enabled=bridge_enabled)
         ports = [
             option
             for name, url in (("--http-port", self.addresses.http), ("--mqtt-port", self.addresses.mqtt))
@@ -119,106 +157,116 @@ def port(folder: Path) -> int:
 @pytest.fixture
 def system(folder: Path, port: int) -> Iterator[AtHome]:
     with whole_system(folder, AtHome) as system:
+        system.home_port = port
         yield system
-
-
-def entities(home: HomeAssistant, device: str) -> set[str]:
-    return {entity for entity in home.states() if f".vedette_{device}_" in entity}
 
 
 def test_alerts_show_in_home_assistant_and_its_buttons_are_answered(folder: Path, port: int, system: AtHome) -> None:
     broker = Mosquitto(system.children, folder, port)
     home = HomeAssistant(system.children, folder, free_port(), broker)
-
-    def becomes(entity: str, wanted: str | Callable[[str], bool], bound_s: float = BOUND_S) -> None:
-        def so() -> bool:
-            state = home.state(entity)
-            return state is not None and (state == wanted if isinstance(wanted, str) else wanted(state))
-
-        try:
-            eventually(so, f"{entity} becomes {wanted}", bound_s)
-        except AssertionError as late:
-            raise AssertionError(f"{late}; it is {home.state(entity)!r}; there are {sorted(home.states())}") from None
-
-    # A real agent's real alerts.
-    system.start_agent(TOLD.format(clip=need_clip()))
-    gate = "vedette_gate_1_camera_gate"
-    becomes(f"binary_sensor.{gate}_label_person_on", "on")
-    becomes("binary_sensor.vedette_gate_1_connection", "on")
-    becomes(f"binary_sensor.{gate}_live", "on")
-    becomes(f"sensor.{gate}_alerts", lambda count: count.isdigit() and int(count) > 0)
-    becomes(f"sensor.{gate}_fps", lambda fps: fps not in {"unknown", "unavailable"} and float(fps) > 0)
-    becomes(f"sensor.{gate}_alert", "person")
-    told = home.attributes(f"sensor.{gate}_alert")
-    assert told["alert_id"] in system.standing()
-    assert (told["alert_state"], told["rule"]) == ("confirmed", "anyone")
-    becomes(f"image.{gate}_picture", lambda since: since not in {"unknown", "unavailable"})
-    picture = cv2.imdecode(np.frombuffer(home.picture(f"image.{gate}_picture"), np.uint8), cv2.IMREAD_COLOR)
-    assert picture is not None
-    assert picture.std() > 10
-    becomes("update.vedette_gate_1_model", "off")
-    assert home.attributes("update.vedette_gate_1_model")["installed_version"]
-
-    # What is pressed is asked of the device, and its answer shows.
-    home.does("button", "press", "button.vedette_gate_1_ping")
-    becomes("sensor.vedette_gate_1_answer", "ping: ok")
-    home.does("button", "press", f"button.{gate}_snapshot")
-    becomes("sensor.vedette_gate_1_answer", "snapshot: ok")
-    becomes(f"image.{gate}_snapshot", lambda since: since not in {"unknown", "unavailable"})
-    home.does("switch", "turn_on", "switch.vedette_gate_1_mute")
-    becomes("switch.vedette_gate_1_mute", "on")
-    assert {("gate-1", name, "Home Assistant", "ok") for name in ("ping", "snapshot", "mute")} <= set(
-        system.commands()
-    )
-
-    # A device under our own hand: a label that is hostile, a delay that runs out, a word that is taken back.
-    enrol(folder, ["gate-2"])
-    cameras = (CameraStatus(name="Back yard", state=CameraState.LIVE),)
-    system.says("gate-2", status("gate-2", cameras=cameras, started_at=datetime.now(UTC)))
-    becomes("binary_sensor.vedette_gate_2_connection", "on")
-    cat = alert("gate-2", camera="Back yard", label=HOSTILE, state=AlertState.CONFIRMED)
-    system.says("gate-2", cat)
-    eventually(lambda: len(found(home, "_on")) == 1, "the hostile label has a sensor")
-    (sensor,), (count,) = found(home, "_on"), found(home, "_count")
-    becomes(sensor, "on")
-    becomes(count, "1")
-    assert home.attributes(sensor)["friendly_name"] == f"gate-2 Back yard {HOSTILE}"
-    (last,) = [entity for entity in entities(home, "gate_2") if entity.endswith("_alert")]
-    becomes(last, HOSTILE)
-    ends = {"id": cat.id, "revision": 1, "event": AlertEvent.END, "sequence": 2}
-    system.says("gate-2", alert("gate-2", camera="Back yard", label=HOSTILE, state=AlertState.CONFIRMED, **ends))
-    becomes(count, "0")
-    becomes(sensor, "off")
-
-    # Home Assistant starts anew, and finds all of it; so it does after its broker lost everything.
-    before = {device: entities(home, device) for device in ("gate_1", "gate_2")}
-    home.stop()
-    system.children.stop(broker.child)
-    broker.start()
-    home.start()
-    becomes(last, HOSTILE)
-    becomes("switch.vedette_gate_1_mute", "on")
-    eventually(
-        lambda: (
-            {device: entities(home, device) for device in before} == before
-            and not any(home.state(entity) == "unavailable" for entity in before["gate_1"])
-        ),
-        "all is there again",
-    )
+    shows_what_a_real_agent_sees(home, system)
+    does_what_is_pressed(home, system)
+    shows_a_hostile_label_and_when_it_is_gone(home, system)
+    offers_the_model_that_is_wanted(home, system)
+    finds_all_again_when_it_and_its_broker_start_anew(home, broker)
     assert home.complaints() == []
-
-    # A revoked device goes; and so does all, where it is not wanted any more.
-    system.revoke("gate-2")
-    eventually(lambda: entities(home, "gate_2") == set(), "the revoked device is gone")
-    assert entities(home, "gate_1") == before["gate_1"]
-    bridged(folder, port, enabled=False)
-    system.serve_anew()
-    eventually(lambda: entities(home, "gate_1") == set(), "everything is taken back")
+    loses_a_revoked_device_and_all_that_is_not_wanted(home, system)
     assert retained(port) == set()
 
 
-def found(home: HomeAssistant, ending: str) -> list[str]:
-    return [entity for entity in entities(home, "gate_2") if "_label_" in entity and entity.endswith(ending)]
+def is_known(state: str) -> bool:
+    return state not in {"unknown", "unavailable"}
+
+
+def shows_what_a_real_agent_sees(home: HomeAssistant, system: AtHome) -> None:
+    system.start_agent(TOLD.format(clip=need_clip()))
+    home.becomes(f"binary_sensor.{GATE}_label_person_on", "on")
+    home.becomes("binary_sensor.vedette_gate_1_connection", "on")
+    home.becomes(f"binary_sensor.{GATE}_live", "on")
+    home.becomes(f"sensor.{GATE}_alerts", lambda count: is_known(count) and int(count) > 0)
+    home.becomes(f"sensor.{GATE}_fps", lambda fps: is_known(fps) and float(fps) > 0)
+    home.becomes(f"sensor.{GATE}_alert", "person")
+    told = home.attributes(f"sensor.{GATE}_alert")
+    assert told["alert_id"] in system.standing()
+    assert (told["alert_state"], told["rule"]) == ("confirmed", "anyone")
+    home.becomes(f"image.{GATE}_picture", is_known)
+    picture = cv2.imdecode(np.frombuffer(home.picture(f"image.{GATE}_picture"), np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.std() > 10
+    home.becomes("update.vedette_gate_1_model", "off")
+
+
+def does_what_is_pressed(home: HomeAssistant, system: AtHome) -> None:
+    home.does("button", "press", "button.vedette_gate_1_ping")
+    home.becomes("sensor.vedette_gate_1_answer", "ping: ok")
+    home.does("button", "press", f"button.{GATE}_take_snapshot")
+    home.becomes("sensor.vedette_gate_1_answer", "snapshot: ok")
+    home.becomes(f"image.{GATE}_snapshot", is_known)
+    home.does("switch", "turn_on", "switch.vedette_gate_1_mute")
+    home.becomes("switch.vedette_gate_1_mute", "on")
+    asked = {("gate-1", name, "Home Assistant", "ok") for name in ("ping", "snapshot", "mute")}
+    assert asked <= set(system.commands())
+
+
+def shows_a_hostile_label_and_when_it_is_gone(home: HomeAssistant, system: AtHome) -> None:
+    """Of a device under our own hand."""
+    enrol(system.folder, ["gate-2"])
+    cameras = (CameraStatus(name="Back yard", state=CameraState.LIVE),)
+    system.says("gate-2", status("gate-2", cameras=cameras))
+    home.becomes("binary_sensor.vedette_gate_2_connection", "on")
+    seen = {"camera": "Back yard", "label": HOSTILE, "state": AlertState.CONFIRMED, "id": new_id()}
+    system.says("gate-2", alert("gate-2", **seen))
+    eventually(lambda: any("_label_" in one for one in home.of("gate_2")), "the hostile label has its sensors")
+    (sensor,) = [one for one in home.of("gate_2") if "_label_" in one and one.endswith("_on")]
+    (count,) = [one for one in home.of("gate_2") if "_label_" in one and one.endswith("_count")]
+    home.becomes(sensor, "on")
+    home.becomes(count, "1")
+    assert home.attributes(sensor)["friendly_name"] == f"gate-2 Back yard {HOSTILE}"
+    home.becomes(last_alert(home), HOSTILE)
+    system.says("gate-2", alert("gate-2", revision=1, event=AlertEvent.END, sequence=2, **seen))
+    home.becomes(count, "0")
+    home.becomes(sensor, "off")
+
+
+def last_alert(home: HomeAssistant) -> str:
+    (found,) = [one for one in home.of("gate_2") if one.startswith("sensor.") and one.endswith("_alert")]
+    return found
+
+
+def offers_the_model_that_is_wanted(home: HomeAssistant, system: AtHome) -> None:
+    """A rollout wants another model; the button has the device look, and it says what came of that."""
+    running = ModelRef(name="ssd", version="1.0.0", digest=f"sha256:{'1' * 64}")
+    wanted = ModelRef(name="nano", version="2.0.0", digest=f"sha256:{'2' * 64}")
+    system.wants("gate-2", wanted)
+    system.says("gate-2", reported("gate-2", running))
+    home.becomes("update.vedette_gate_2_model", "on")
+    told = home.attributes("update.vedette_gate_2_model")
+    assert (told["installed_version"], told["latest_version"]) == ("ssd 1.0.0", "nano 2.0.0")
+    home.does("update", "install", "update.vedette_gate_2_model")
+    home.becomes("sensor.vedette_gate_2_answer", lambda said: said.startswith("update-model: "))
+    assert ("gate-2", "update-model", "Home Assistant") in {row[:3] for row in system.commands()}
+    system.says("gate-2", reported("gate-2", wanted))
+    home.becomes("update.vedette_gate_2_model", "off")
+
+
+def finds_all_again_when_it_and_its_broker_start_anew(home: HomeAssistant, broker: Mosquitto) -> None:
+    before = {device: home.of(device) for device in ("gate_1", "gate_2")}
+    home.stop()
+    broker.forget_everything()
+    home.start()
+    eventually(lambda: {device: home.of(device) for device in before} == before, "all is there again")
+    home.becomes(last_alert(home), HOSTILE)
+    home.becomes("switch.vedette_gate_1_mute", "on")
+    home.becomes("binary_sensor.vedette_gate_1_connection", "on")
+
+
+def loses_a_revoked_device_and_all_that_is_not_wanted(home: HomeAssistant, system: AtHome) -> None:
+    before = home.of("gate_1")
+    system.revoke("gate-2")
+    eventually(lambda: home.of("gate_2") == set(), "the revoked device is gone")
+    assert home.of("gate_1") == before
+    system.serve_anew(bridge_enabled=False)
+    eventually(lambda: home.of("gate_1") == set(), "everything is taken back")
 
 
 def retained(port: int) -> set[str]:
