@@ -94,7 +94,7 @@ class PushService:
     async def _deliver(self, push: PushSettings, message: StoredMessage, moment: Moment, pace: Pace) -> Told:
         """Try until it is taken, refused, or too old; what came of it."""
         request = build(push, message.alert, moment)
-        failures = 0
+        failures = broken = 0
         while True:
             if _age_s(message, self._clock.wall()) > push.give_up_after_s:
                 return _given_up(push, message.alert, "it could not be delivered in time")
@@ -107,10 +107,11 @@ class PushService:
             else:
                 why, answer = f"it answers {status}", answer_of(status)
             failures += 1
+            broken += answer is Answer.BROKEN
             if answer is Answer.TAKEN:
                 log.info("push %s: delivered", push.name, extra=_ids(message.alert))
                 return Told.DELIVERED
-            if answer is Answer.REFUSED or (answer is Answer.BROKEN and failures >= BROKEN_TRIES):
+            if answer is Answer.REFUSED or broken >= BROKEN_TRIES:
                 return _given_up(push, message.alert, why)
             if failures == 1:
                 log.warning("push %s: not delivered yet: %s", push.name, why, extra=_ids(message.alert))
