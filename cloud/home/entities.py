@@ -305,6 +305,8 @@ class Entities:
         return {
             "name": entity.name,
             "unique_id": id_,
+            # The same wish under its two names: since 2025.10 and, alone known before, until 2026.4.
+            "default_entity_id": f"{entity.component}.{id_.replace('-', '_')}",
             "object_id": id_,
             "qos": 1,
             "availability": [{"topic": topic} for topic in wanted],
