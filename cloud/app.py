@@ -286,7 +286,7 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
                 ("events", feed.run),
                 ("renewing", renewing.run),
                 *certificates,
-                *neighbours(settings, database, blobs, bus, clock),
+                *neighbours(settings, database, blobs, bus, counters, clock),
             ),
         )
 

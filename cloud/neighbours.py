@@ -11,7 +11,7 @@ from cloud.adapters.http_push import HttpSender
 from cloud.bus import Bus
 from cloud.config import Settings
 from cloud.home.facts import ISSUER
-from cloud.home.ports import Blobs
+from cloud.home.ports import Blobs, Counter
 from cloud.home.service import HomeService
 from cloud.ports import Clock
 from cloud.push.service import PushService
@@ -23,7 +23,7 @@ from cloud.store.push import PushStore
 
 
 def neighbours(
-    settings: Settings, database: Database, blobs: Blobs, bus: Bus, clock: Clock
+    settings: Settings, database: Database, blobs: Blobs, bus: Bus, counter: Counter, clock: Clock
 ) -> tuple[tuple[str, Callable[[], Coroutine[Any, Any, None]]], ...]:
     """What runs in the background for them, by name."""
     found: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
@@ -36,13 +36,19 @@ def neighbours(
             pictures=AlertStore(database),
             blobs=blobs,
             bus=bus,
+            counter=counter,
             clock=clock,
             software=version("vedette"),
         )
         found.append(("home-assistant", home.run))
     if settings.push:
         pushing = PushService(
-            pushes=settings.push, store=PushStore(database), sender=HttpSender(clock), bus=bus, clock=clock
+            pushes=settings.push,
+            store=PushStore(database),
+            sender=HttpSender(clock),
+            bus=bus,
+            counter=counter,
+            clock=clock,
         )
         found.append(("push", pushing.run))
     return tuple(found)

@@ -47,6 +47,13 @@ class HomeBroker(Protocol):
         """
 
 
+class Counter(Protocol):
+    """Counts by name."""
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to the name's count."""
+
+
 class AlertPictures(Protocol):
     """Where an alert's picture lies."""
 

@@ -22,7 +22,7 @@ from cloud.errors import HomeError, NotFound, OrderRefused, StoreError
 from cloud.home.entities import LONGEST_PICTURE, OFFLINE, ONLINE, Entities
 from cloud.home.facts import ISSUER, counted, facts, open_orders
 from cloud.home.orders import read_order
-from cloud.home.ports import AlertPictures, Blobs, Heard, HomeBroker, HomeSession
+from cloud.home.ports import AlertPictures, Blobs, Counter, Heard, HomeBroker, HomeSession
 from cloud.home.settings import HomeAssistantSettings
 from cloud.home.shown import DeviceFacts
 from cloud.ports import Clock
@@ -79,6 +79,7 @@ class HomeService:
         pictures: AlertPictures,
         blobs: Blobs,
         bus: Bus,
+        counter: Counter,
         clock: Clock,
         software: str,
         jitter: Callable[[], float] = random.random,
@@ -90,6 +91,7 @@ class HomeService:
         self._pictures = pictures
         self._blobs = blobs
         self._bus = bus
+        self._counter = counter
         self._clock = clock
         self._jitter = jitter
         self._entities = Entities(settings, software)
@@ -117,6 +119,7 @@ class HomeService:
                     # In a task of its own: see `agent.adapters.mqtt_link` on groups before Python 3.11.3.
                     await asyncio.create_task(self._serve(session), name="home-serve")
             except HomeError as ended:
+                self._counter.count("home.reconnects")
                 log.warning("Home Assistant is not shown anything: %s", ended)
             finally:
                 self.connected = False

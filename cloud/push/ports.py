@@ -8,6 +8,13 @@ from cloud.push.request import Request
 from cloud.push.settings import PushSettings
 
 
+class Counter(Protocol):
+    """Counts by name."""
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to the name's count."""
+
+
 class Sender(Protocol):
     """The way to receivers."""
 

@@ -17,7 +17,7 @@ from cloud.bus import Bus, Kind
 from cloud.errors import PushFailed, StoreError
 from cloud.ports import Clock
 from cloud.push.decide import BROKEN_TRIES, Answer, Pace, answer_of, moment_of, pause_s
-from cloud.push.ports import Sender
+from cloud.push.ports import Counter, Sender
 from cloud.push.request import build
 from cloud.push.settings import Moment, PushSettings
 from cloud.store.push import PushStore, StoredMessage, Told
@@ -33,12 +33,20 @@ class PushService:
     """`run` until it is cancelled."""
 
     def __init__(
-        self, *, pushes: Sequence[PushSettings], store: PushStore, sender: Sender, bus: Bus, clock: Clock
+        self,
+        *,
+        pushes: Sequence[PushSettings],
+        store: PushStore,
+        sender: Sender,
+        bus: Bus,
+        counter: Counter,
+        clock: Clock,
     ) -> None:
         self._pushes = pushes
         self._store = store
         self._sender = sender
         self._bus = bus
+        self._counter = counter
         self._clock = clock
         self._news = {push.name: asyncio.Event() for push in pushes}
 
@@ -85,6 +93,7 @@ class PushService:
             moment = moment_of(push, message.alert, before)
             if moment is not None:
                 told = await self._deliver(push, message, moment, pace)
+                self._counter.count("push.delivered" if told is Told.DELIVERED else "push.dropped")
                 await self._store.advance(push.name, message.number, told, self._clock.wall())
             looked_at = message.number
         if looked_at > place:
@@ -111,6 +120,7 @@ class PushService:
             if answer is Answer.TAKEN:
                 log.info("push %s: delivered", push.name, extra=_ids(message.alert))
                 return Told.DELIVERED
+            self._counter.count("push.failed")
             if answer is Answer.REFUSED or broken >= BROKEN_TRIES:
                 return _given_up(push, message.alert, why)
             if failures == 1:

@@ -20,6 +20,7 @@ from cloud.home.facts import ISSUER
 from cloud.home.ports import Heard
 from cloud.home.service import HomeService
 from cloud.home.settings import HomeAssistantSettings
+from cloud.ingest.counters import Counters
 from cloud.ingest.plan import plan
 from cloud.store.alerts import AlertStore
 from cloud.store.batches import BatchStore
@@ -125,6 +126,7 @@ class Home:
         self.database = database
         self.broker, self.clock, self.bus, self.pictures = FakeBroker(), ManualClock(), Bus(), Pictures()
         self.commands = CommandStore(database)
+        self.counters = Counters()
         self.under_way = 0
 
     def service(self, wanted: HomeAssistantSettings) -> HomeService:
@@ -136,6 +138,7 @@ class Home:
             pictures=Watched(AlertStore(self.database), self),  # type: ignore[arg-type]
             blobs=self.pictures,
             bus=self.bus,
+            counter=self.counters,
             clock=self.clock,
             software="0.1.0",
             jitter=lambda: 0.5,
@@ -339,6 +342,7 @@ async def test_a_lost_connection_is_made_again_with_growing_pauses(home: Home) -
         began = home.clock.passed
         await home.becomes(lambda: home.broker.connections == 5 and "vedette/bridge" in home.broker.kept)
         assert home.clock.passed - began >= 1 + 1 + 2 + 4
+        assert home.counters["home.reconnects"] == 4
         assert documents(home)
 
 

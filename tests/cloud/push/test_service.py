@@ -13,6 +13,7 @@ import pytest
 from cloud.bus import Bus, Change, Kind
 from cloud.domain import Arrival
 from cloud.errors import PushFailed
+from cloud.ingest.counters import Counters
 from cloud.ingest.plan import plan
 from cloud.push.request import Request
 from cloud.push.service import PushService
@@ -52,13 +53,21 @@ class Pushing:
     def __init__(self, database: Database) -> None:
         self.database, self.store = database, PushStore(database)
         self.receiver, self.clock, self.bus = Receiver(), ManualClock(), Bus()
+        self.counters = Counters()
         self._sequence = 0
 
     @asynccontextmanager
     async def running(self, *pushes: PushSettings) -> AsyncIterator[None]:
         for one in pushes:
             await self.store.place(one.name)
-        service = PushService(pushes=pushes, store=self.store, sender=self.receiver, bus=self.bus, clock=self.clock)
+        service = PushService(
+            pushes=pushes,
+            store=self.store,
+            sender=self.receiver,
+            bus=self.bus,
+            counter=self.counters,
+            clock=self.clock,
+        )
         task = asyncio.create_task(service.run())
         try:
             yield
@@ -149,6 +158,7 @@ async def test_an_outage_delays_and_loses_nothing(pushing: Pushing, caplog: pyte
         await pushing.turn_until_requested(8)
         await pushing.stands(delivered=2, dropped=0, failing="")
     assert pushing.ids == [first] * 7 + [second]
+    assert (pushing.counters["push.failed"], pushing.counters["push.delivered"]) == (6, 2)
     assert caplog.text.count("not delivered yet") == 1
 
 
