@@ -32,8 +32,9 @@ _MEND: Final = "It is tried again by itself."
 class MqttHomeBroker:
     """Implements `cloud.home.ports.HomeBroker`."""
 
-    def __init__(self, settings: HomeAssistantSettings) -> None:
+    def __init__(self, settings: HomeAssistantSettings, find_within_s: float = FIND_WITHIN_S) -> None:
         self._settings = settings
+        self._find_within_s = find_within_s
         self._topics = Topics(settings.topic, settings.discovery_prefix)
 
     @asynccontextmanager
@@ -44,7 +45,7 @@ class MqttHomeBroker:
             async with client:
                 found = await self._found(client)
                 for subscription in (self._topics.orders, self._settings.birth_topic):
-                    await client.subscribe(subscription, qos=1)
+                    await self._subscribe(client, subscription)
                 session = _Session(client, found, self._topics, self._settings.birth_topic)
                 try:
                     yield session
@@ -90,27 +91,38 @@ class MqttHomeBroker:
                 f"{self._settings.ca_file} can't be used: {refused}", "`ca_file` names certificates in PEM."
             ) from None
 
+    @property
+    def _rights(self) -> str:
+        return f"Let the user read and write {self._topics.base}/# and {self._settings.discovery_prefix}/#."
+
+    async def _subscribe(self, client: aiomqtt.Client, subscription: str) -> None:
+        granted = await client.subscribe(subscription, qos=1)
+        if any(getattr(code, "value", code) >= _REFUSED for code in granted):
+            raise HomeRefused(f"{self._settings.url} does not let the service read {subscription}", self._rights)
+
     async def _found(self, client: aiomqtt.Client) -> dict[str, bytes]:
         """What of ours is retained: all that comes before a word of our own comes back to us."""
         marker, word = f"{self._topics.base}/bridge/here", uuid.uuid4().hex.encode()
         wide = (self._topics.discoveries, self._topics.own_states)
         for subscription in wide:
-            await client.subscribe(subscription, qos=1)
+            await self._subscribe(client, subscription)
         await client.publish(marker, word, qos=1, timeout=PUBLISH_WITHIN_S)
         found: dict[str, bytes] = {}
         try:
-            async with asyncio.timeout(FIND_WITHIN_S):
+            async with asyncio.timeout(self._find_within_s):
                 async for message in client.messages:
                     topic, payload = str(message.topic), bytes(message.payload)
                     if topic == marker and payload == word:
                         break
                     if message.retain and self._topics.is_own(topic):
                         found[topic] = payload
+        except aiomqtt.MqttError as ended:
+            # Some mosquittos hang up on who may not write; others drop what is written and say nothing.
+            said = "ended the connection when it was asked what it has kept of the service"
+            raise HomeLost(f"{self._settings.url} {said}", self._rights) from ended
         except TimeoutError:
-            raise HomeRefused(
-                f"{self._settings.url} does not give back what is said under {self._topics.base}/",
-                f"Let the user read and write {self._topics.base}/# and {self._settings.discovery_prefix}/#.",
-            ) from None
+            said = f"does not give back what is said under {self._topics.base}/"
+            raise HomeRefused(f"{self._settings.url} {said}", self._rights) from None
         for subscription in wide:
             await client.unsubscribe(subscription)
         return found
@@ -160,6 +172,7 @@ class _Session:
                 return Heard(topic, bytes(message.payload), message.retain)
 
 
+_REFUSED: Final = 0x80
 _AUTHORISATION: Final = (4, 5, 134, 135)
 """Reason codes of a CONNACK: bad user or password, not authorised; of MQTT 3.1.1 and as paho names them."""
 
