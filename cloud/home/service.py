@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -183,7 +183,7 @@ class HomeService:
 
     async def _keep_in_step(self, session: HomeSession) -> None:
         said = _Said(stale=set(session.found))
-        self._labels = self._entities.learn(session.found)
+        self._learn(self._entities.learn(session.found))
         self._shown = {}
         self._born = False
         self._look()
@@ -198,6 +198,13 @@ class HomeService:
                 # The next look tries it again.
                 self._all_due, self._afresh = True, again
             await self._clock.sleep(GATHER_S)
+
+    def _learn(self, found: Mapping[str, Mapping[str, tuple[str, ...]]]) -> None:
+        """To what is known, too: a broker that starts anew may have kept nothing."""
+        for device, cameras in found.items():
+            known = self._labels.setdefault(device, {})
+            for camera, labels in cameras.items():
+                known[camera] = tuple(dict.fromkeys((*known.get(camera, ()), *labels)))
 
     async def _say_what_is_due(self, session: HomeSession, said: _Said, *, again: bool) -> None:
         whole, self._all_due = self._all_due, False

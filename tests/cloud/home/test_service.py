@@ -346,6 +346,18 @@ async def test_a_lost_connection_is_made_again_with_growing_pauses(home: Home) -
         assert documents(home)
 
 
+async def test_labels_outlast_a_broker_that_keeps_nothing(home: Home) -> None:
+    async with home.running():
+        await home.takes(alert(state=AlertState.CONFIRMED))
+        await home.becomes(lambda: ON in home.broker.kept)
+        home.clock.now += timedelta(days=30)
+        await home.takes(status())
+        home.broker.kept.clear()
+        home.broker.break_off()
+        await home.becomes(lambda: "vedette/bridge" in home.broker.kept)
+        assert home.broker.kept[ON] == b"OFF"
+
+
 async def test_a_picture_that_can_t_be_had_keeps_nothing_else_back(home: Home) -> None:
     async with home.running():
         seen = alert(state=AlertState.CONFIRMED)
