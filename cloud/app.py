@@ -49,7 +49,7 @@ from cloud.store.alerts import AlertStore
 from cloud.store.audits import AuditStore
 from cloud.store.batches import BatchStore
 from cloud.store.blobs import LocalBlobs
-from cloud.store.commands import CommandStore
+from cloud.store.commands import CommandStore, snapshot_key
 from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
 from cloud.store.figures import FigureStore
@@ -59,7 +59,7 @@ from cloud.store.rollouts import RolloutStore
 from cloud.web.api import read_router
 from cloud.web.audits import audits_router, estimates_router
 from cloud.web.clips import clip_keys, clips_router
-from cloud.web.commands import commands_router, snapshot_key
+from cloud.web.commands import commands_router
 from cloud.web.device_door import DeviceDoor
 from cloud.web.enrolments import enrolments_router
 from cloud.web.events import Feed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -18,7 +19,7 @@ from cloud.push.service import PushService
 from cloud.store.alerts import AlertStore
 from cloud.store.commands import CommandStore
 from cloud.store.database import Database
-from cloud.store.home import HomeStore
+from cloud.store.home import SNAPSHOTS_FOR, HomeStore
 from cloud.store.push import PushStore
 
 
@@ -28,10 +29,12 @@ def neighbours(
     """What runs in the background for them, by name."""
     found: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
     if settings.home_assistant is not None:
+        # What the service forgets must not stay on the broker.
+        kept = timedelta(days=settings.retention.pictures_days) or SNAPSHOTS_FOR
         home = HomeService(
             settings=settings.home_assistant,
             broker=MqttHomeBroker(settings.home_assistant),
-            store=HomeStore(database, ISSUER),
+            store=HomeStore(database, ISSUER, min(kept, SNAPSHOTS_FOR)),
             commands=CommandStore(database),
             pictures=AlertStore(database),
             blobs=blobs,

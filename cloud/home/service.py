@@ -245,7 +245,6 @@ class HomeService:
             await session.say(topic, b"")
             del before[topic]
         lasting, at = self._entities.lasting(one), self._clock.monotonic()
-        said.stale -= set(wanted)
         for topic, content in wanted.items():
             if topic not in lasting:
                 said.repeated_at.pop(topic, None)
@@ -255,9 +254,12 @@ class HomeService:
             payload = await self._read(content) if isinstance(content, _Picture) else content
             if payload is not None:
                 await session.say(topic, payload)
+            elif topic in before or topic in said.stale:
+                await session.say(topic, b"")
             before[topic] = content
             if topic in lasting:
                 said.repeated_at[topic] = at
+        said.stale -= set(wanted)
 
     def _wanted_pictures(self, device: DeviceFacts) -> dict[str, bytes | _Picture]:
         if not self._settings.pictures:
@@ -273,7 +275,7 @@ class HomeService:
         return found
 
     async def _read(self, picture: _Picture) -> bytes | None:
-        """The picture; None where it can't be had: the one before stays."""
+        """The picture; None where it can't be had."""
         try:
             key = picture.key or await self._pictures.picture_key(picture.alert)
             data = await self._blobs.get(key)

@@ -30,6 +30,10 @@ MAX_SNAPSHOTS: Final = 64
 """As many as a device has cameras at most; older pictures are not shown."""
 
 
+SNAPSHOTS_FOR: Final = timedelta(days=1)
+"""A snapshot is about the moment; its picture is not kept on another's broker for longer."""
+
+
 @dataclass(frozen=True, slots=True)
 class CameraSums:
     """A camera's alerts: how many, the latest, and whether there is a picture of that."""
@@ -63,9 +67,10 @@ class DeviceRows:
 class HomeStore:
     """Reads devices whole; nothing is remembered from one time to the next."""
 
-    def __init__(self, database: Database, issuer: str) -> None:
+    def __init__(self, database: Database, issuer: str, snapshots_for: timedelta = SNAPSHOTS_FOR) -> None:
         self._database = database
         self._issuer = issuer
+        self._snapshots_for = snapshots_for
 
     async def rows(self, device: str, states: Collection[AlertState], now: datetime) -> DeviceRows | None:
         """What is stored of a device that is not revoked; None where there is none.
@@ -91,7 +96,7 @@ class HomeStore:
                 sums=await _sums(connection, device, states),
                 mutes=await _mutes(connection, device),
                 last_command=asked[0] if asked else None,
-                snapshots=_snapshots(asked),
+                snapshots=_snapshots([one for one in asked if one.issued_at > now - self._snapshots_for]),
             )
 
     async def fleet(self) -> list[str]:

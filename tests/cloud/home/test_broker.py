@@ -17,7 +17,7 @@ from tests.agent.deliver.network import PASSWORDS, Mosquitto, TlsMosquitto
 from tests.cloud.home.made import settings
 from tests.cloud.samples import BOUND_S
 
-pytestmark = pytest.mark.system
+pytestmark = pytest.mark.parts
 
 USER = "cloud"
 

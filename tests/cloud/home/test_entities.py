@@ -7,6 +7,7 @@ import re
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -44,6 +45,7 @@ DISCOVERY = re.compile(r"homeassistant/(?:\w+)/(?:[a-zA-Z0-9_-]+)/(?:[a-zA-Z0-9_
 MAX_TOPIC_BYTES = 512
 
 
+@examples(max_examples=60, deadline=None)
 @given(FLEETS)
 def test_topics_and_ids_are_harmless_and_unique(device):
     making = entities()
@@ -59,6 +61,7 @@ def test_topics_and_ids_are_harmless_and_unique(device):
     assert all(re.fullmatch(r"[a-z0-9_-]+", one) for one in ids)
 
 
+@examples(max_examples=60, deadline=None)
 @given(FLEETS)
 def test_templates_say_the_same_whatever_things_are_called(device):
     """A name that reached a template would be a program that Home Assistant runs."""
@@ -71,6 +74,7 @@ def test_templates_say_the_same_whatever_things_are_called(device):
     assert templates(device) <= templates(plain) | templates(shown("a", ("b",), ("c",)))
 
 
+@examples(max_examples=60, deadline=None)
 @given(FLEETS)
 def test_each_state_that_a_document_names_is_said(device):
     making = entities(pictures=False)
@@ -81,17 +85,20 @@ def test_each_state_that_a_document_names_is_said(device):
         assert wanted <= set(said)
 
 
+@examples(max_examples=60, deadline=None)
 @given(st.lists(LABELS, min_size=2, max_size=2, unique=True))
 def test_two_names_never_share_a_key(names):
     assert key(names[0]) != key(names[1])
 
 
+@examples(max_examples=60, deadline=None)
 @given(LABELS)
 def test_a_name_that_looks_like_another_s_key_has_a_key_of_its_own(label):
     if key(label) != label:
         assert key(key(label)) != key(label)
 
 
+@examples(max_examples=60, deadline=None)
 @given(FLEETS)
 def test_labels_that_were_published_are_known_again(device):
     learnt = entities().learn(entities().discovery(device))
@@ -99,6 +106,7 @@ def test_labels_that_were_published_are_known_again(device):
     assert {camera: set(labels) for camera, labels in learnt.get(device.id, {}).items()} == there
 
 
+@examples(max_examples=60, deadline=None)
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.text(), st.lists).map(json.dumps).map(str.encode))
 def test_foreign_documents_teach_nothing_and_break_nothing(payload):
     topic = "homeassistant/binary_sensor/vedette_gate-1/camera_yard_label_person_on/config"

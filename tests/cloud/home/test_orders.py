@@ -6,6 +6,7 @@ import contextlib
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from cloud.errors import OrderRefused
@@ -57,6 +58,7 @@ def test_anything_else_is_refused(topic, payload, more, says):
         order(topic, payload, **more)
 
 
+@examples(max_examples=60, deadline=None)
 @given(st.text(max_size=80), st.binary(max_size=300))
 def test_no_topic_and_no_payload_breaks_it(topic, payload):
     for where in (topic, f"vedette/gate-1/command/{topic}"):

@@ -29,8 +29,9 @@ from cloud.store.database import Database, open_database, sqlite_url
 from cloud.store.devices import DeviceStore
 from cloud.store.home import HomeStore
 from cloud.store.questions import QuestionStore
-from tests.cloud.home.made import settings
-from tests.cloud.samples import BOUND_S, JPEG, NOW, ManualClock, alert, question, status
+from tests.cloud.home.made import command, settings
+from tests.cloud.samples import BOUND_S, JPEG, NOW, ManualClock, alert, new_id, question, status
+from wire.commands import Outcome, Phase, Response
 from wire.messages import AlertEvent, AlertState, UpMessage
 
 ON = "vedette/cam-1/camera/yard/label/person/on"
@@ -356,6 +357,27 @@ async def test_labels_outlast_a_broker_that_keeps_nothing(home: Home) -> None:
         home.broker.break_off()
         await home.becomes(lambda: "vedette/bridge" in home.broker.kept)
         assert home.broker.kept[ON] == b"OFF"
+
+
+async def test_a_snapshot_shows_for_a_day_and_is_gone_when_the_service_has_forgotten_it(home: Home) -> None:
+    topic = "vedette/cam-1/camera/yard/snapshot"
+    asked = command("snapshot", result={"camera": "yard"})
+    await home.commands.add([asked])
+    home.pictures.there[f"snapshots/cam-1/{asked.id}.jpg"] = JPEG
+    answer = Response(
+        message_id=new_id(), device="cam-1", made_at=NOW, boot_id=new_id(), boot_seq=1, command_id=asked.id,
+        name="snapshot", phase=Phase.DONE, outcome=Outcome.OK, result={"camera": "yard"},
+    )  # fmt: skip
+    await home.takes(answer)
+    async with home.running():
+        assert home.broker.kept[topic] == JPEG
+        home.clock.now += timedelta(days=1)
+        await home.becomes(lambda: topic not in home.broker.kept)
+        home.clock.now -= timedelta(days=1)
+        await home.becomes(lambda: topic in home.broker.kept)
+    home.pictures.there.clear()
+    async with home.running():
+        assert topic not in home.broker.kept
 
 
 async def test_a_picture_that_can_t_be_had_keeps_nothing_else_back(home: Home) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from cloud.push.decide import Answer, Pace, answer_of, moment_of, pause_s
@@ -75,6 +76,7 @@ def test_only_what_is_asked_for_is_pushed(only, pushed):
     assert (told(life(C), **only) == [Moment.CONFIRMED]) is pushed
 
 
+@examples(max_examples=60, deadline=None)
 @given(
     st.lists(st.sampled_from(AlertState), min_size=1, max_size=8),
     st.lists(st.sampled_from(Moment), min_size=1, max_size=4, unique=True),
@@ -102,6 +104,7 @@ def test_pauses_double_between_their_bounds():
     assert [pause_s(settings, failures) for failures in (1, 2, 3, 4, 5, 10_000)] == [2, 4, 8, 16, 30, 30]
 
 
+@examples(max_examples=60, deadline=None)
 @given(st.integers(1, 5), st.lists(st.floats(0, 30), max_size=60))
 def test_no_minute_holds_more_than_it_may(most, steps):
     pace, now, sent = Pace(most), 0.0, []

@@ -9,6 +9,7 @@ import re
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -36,6 +37,7 @@ TEXTS = st.text(min_size=1, max_size=60).filter(is_text) | st.sampled_from(
 )
 
 
+@examples(max_examples=60, deadline=None)
 @given(TEXTS)
 def test_a_label_stays_a_value_in_json(label):
     settings = push(fields={"text": "$label at $camera", "title": "$$5"})
@@ -43,6 +45,7 @@ def test_a_label_stays_a_value_in_json(label):
     assert body == {"text": f"{label} at yard", "title": "$5"}
 
 
+@examples(max_examples=60, deadline=None)
 @given(TEXTS)
 def test_a_label_stays_a_value_in_text_and_headers(label):
     settings = push(body="$label!", headers={"Title": "$label at $camera", "Tags": "warning"})
