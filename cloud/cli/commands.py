@@ -19,6 +19,8 @@ from cloud.adapters.data_dir import Addresses, DataDir
 from cloud.app import serve_until_signalled
 from cloud.cli.audit import audit
 from cloud.cli.command import command
+from cloud.cli.cost import cost
+from cloud.cli.export import export_app
 from cloud.cli.model import model_app
 from cloud.cli.push import push_app
 from cloud.cli.rollout import rollout_app
@@ -47,6 +49,8 @@ app.add_typer(device_app, name="device")
 app.add_typer(rollout_app, name="rollout")
 app.command()(command)
 app.command()(audit)
+app.command()(cost)
+app.add_typer(export_app, name="export")
 app.add_typer(model_app, name="model")
 app.add_typer(push_app, name="push")
 

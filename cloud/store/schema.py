@@ -154,6 +154,7 @@ pictures: Final = Table(
     Column("key", String(200), nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("received_at", UtcTime, nullable=False),
+    Column("note", Text),
     Index(None, "alert_id"),
 )
 
