@@ -18,6 +18,7 @@ from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import Addresses, DataDir
 from cloud.app import serve_until_signalled
 from cloud.cli.audit import audit
+from cloud.cli.broker import broker_app
 from cloud.cli.command import command
 from cloud.cli.model import model_app
 from cloud.cli.rollout import rollout_app
@@ -47,6 +48,7 @@ app.add_typer(rollout_app, name="rollout")
 app.command()(command)
 app.command()(audit)
 app.add_typer(model_app, name="model")
+app.add_typer(broker_app, name="broker")
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
 DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
