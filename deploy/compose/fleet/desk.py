@@ -19,7 +19,7 @@ from fastapi import FastAPI, Request, Response
 from cloud.cli.claims import claim_for
 from cloud.config import Settings, load_settings
 from cloud.errors import CloudError
-from cloud.identity.errors import IdentityError
+from cloud.log import configure
 from deploy.compose.fleet.names import NoDevice, Replica, replica_at
 
 log: Final = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def application(settings: Settings, project: str) -> FastAPI:
                 claim = await _claim(settings, replica)
         except NoDevice as nobody:
             return Response(f"{nobody}\n", 403, media_type="text/plain")
-        except (CloudError, IdentityError) as refused:
+        except CloudError as refused:
             log.warning("no claim: %s", refused)
             return Response(f"{refused}\n", 409, media_type="text/plain")
         log.info("claim given out", extra={"device": replica.device})
@@ -63,7 +63,7 @@ async def _claim(settings: Settings, replica: Replica) -> str:
 def main() -> None:
     """Serve until SIGTERM."""
     settings = load_settings(None, {})
-    logging.basicConfig(level="INFO")
+    configure(settings.log_level, settings.log_format)
     serving = application(settings, os.environ["VEDETTE_FLEET_PROJECT"])
     config = uvicorn.Config(
         serving,

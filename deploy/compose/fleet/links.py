@@ -1,7 +1,7 @@
 """The bad links of the profile `chaos`: a proxy that is broker and cloud to the agents behind it.
 
-What a device's link is like follows from its number: far (every byte comes late), slow (few bytes a second), flaky
-(cut, and back again), silent (nothing comes through for a while, and nobody is told). The bytes themselves are not
+What a device's link is like follows from its number: flaky (cut, and back again), far (every byte comes late), slow
+(few bytes a second), silent (nothing comes through for a while, and nobody is told). The bytes themselves are not
 looked at, and could not be: they are TLS. It needs nothing but Python.
 """
 
@@ -67,9 +67,9 @@ class Quality:
 
 
 QUALITIES: Final = (
-    Quality("far", latency_s=0.4),
-    Quality("slow", latency_s=0.1, bytes_per_s=16_000),
     Quality("flaky", good_s=30, bad_s=12, bad=Weather.CUT),
+    Quality("far", latency_s=0.4),
+    Quality("slow", latency_s=0.1, bytes_per_s=64_000),
     Quality("silent", good_s=40, bad_s=25, bad=Weather.SILENT),
 )
 
