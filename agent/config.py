@@ -23,7 +23,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from agent.adapters.enrolled import enrolled_values
+from agent.adapters.enrolled import FROM_ENROLMENT, enrolled_values
 from agent.ask.audit import AuditRate, AuditSettings
 from agent.ask.settings import AskSettings
 from agent.capture.settings import CameraSettings
@@ -153,10 +153,15 @@ def check_config(values: Mapping[str, Any], source: str) -> Config:
     Raises:
         ConfigInvalid: As `load_config`.
     """
-    values = enrolled_values(values, os.environ)
     lines = [
         f"{_key((key,))}: unknown key; {_mend(key, Config, ())}" for key in values if key not in Config.model_fields
     ]
+    enrolled = True
+    try:
+        values = enrolled_values(values, os.environ)
+    except ConfigInvalid as refused:
+        lines.append(_one_line(refused))
+        enrolled = False
     try:
         # Only what it knows: pydantic-settings takes arguments of its own under names with an underscore.
         config = Config(**{key: value for key, value in values.items() if key in Config.model_fields})
@@ -164,7 +169,11 @@ def check_config(values: Mapping[str, Any], source: str) -> Config:
         lines.append(f"{_one_line(refused)}; a variable for a whole table holds JSON")
     except ValidationError as refused:
         errors = refused.errors(include_url=False)
-        lines += [_line(error, Config) for error in errors if not _follows(error, errors)]
+        lines += [
+            _line(error, Config)
+            for error in errors
+            if not _follows(error, errors) and (enrolled or tuple(error["loc"]) not in FROM_ENROLMENT)
+        ]
     else:
         lines += _across(config)
         if not lines:

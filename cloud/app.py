@@ -40,6 +40,7 @@ from cloud.offload.pictures import AlertPictures, Decoding
 from cloud.offload.service import OffloadService
 from cloud.registry.renewing import Renewing
 from cloud.registry.service import Registry
+from cloud.retention.service import Retention
 from cloud.rollout.service import RolloutService
 from cloud.store.alerts import AlertStore
 from cloud.store.audits import AuditStore
@@ -50,11 +51,12 @@ from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
 from cloud.store.figures import FigureStore
 from cloud.store.questions import QuestionStore
+from cloud.store.retention import RetentionStore
 from cloud.store.rollouts import RolloutStore
 from cloud.web.api import read_router
 from cloud.web.audits import audits_router, estimates_router
-from cloud.web.clips import clips_router
-from cloud.web.commands import commands_router
+from cloud.web.clips import clip_keys, clips_router
+from cloud.web.commands import commands_router, snapshot_key
 from cloud.web.device_door import DeviceDoor
 from cloud.web.enrolments import enrolments_router
 from cloud.web.events import Feed
@@ -175,6 +177,14 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
         registry = Registry(data.registry, clock)
         renewing = Renewing(registry, clock)
         rollouts = RolloutStore(database)
+        retention = Retention(
+            archive=RetentionStore(database),
+            files=blobs,
+            keys=lambda command: [snapshot_key(command), *clip_keys(command)],
+            settings=settings.retention,
+            count=counters.count,
+            clock=clock,
+        )
         feed = Feed(bus=bus, alerts=alerts, devices=devices, rollouts=rollouts, clock=clock)
         checks = _checks(database, broking, link, ingest) | {"repository": renewing.working}
         routers = [
@@ -251,6 +261,7 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
                 ("rollouts", rolling.run),
                 ("revocations", RevocationWatch(devices, broking.callout, clock).run),
                 ("thinning", lambda: thin_for_ever(batches, clock)),
+                ("retention", retention.run),
                 ("events", feed.run),
                 ("renewing", renewing.run),
                 *certificates,

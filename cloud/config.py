@@ -21,6 +21,7 @@ from cloud.errors import BindRefused, SettingsInvalid
 from cloud.identity.settings import IdentitySettings
 from cloud.infer.default import InferSettings
 from cloud.offload.settings import OffloadSettings
+from cloud.retention.settings import RetentionSettings
 from cloud.web.questions import DoorSettings
 from wire.log_lines import LogFormat, LogLevel
 
@@ -101,6 +102,7 @@ class Settings(BaseSettings):
     door: DoorSettings = DoorSettings()
     broker: ExternalBrokerSettings = ExternalBrokerSettings()
     identity: IdentitySettings = IdentitySettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @classmethod
     def settings_customise_sources(

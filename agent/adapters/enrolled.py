@@ -10,6 +10,8 @@ from agent.adapters.identity_folder import IdentityFolder
 from agent.errors import ConfigInvalid
 
 VARIABLE: Final = "VEDETTE_IDENTITY"
+FROM_ENROLMENT: Final = frozenset({("device",), ("link",), ("link", "url"), ("ask", "url")})
+"""What need not stand in the file of a device that is enrolled."""
 
 
 def enrolled_values(values: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
@@ -25,7 +27,7 @@ def enrolled_values(values: Mapping[str, Any], environ: Mapping[str, str]) -> di
     enrolled = folder.enrolled()
     if enrolled is None:
         raise ConfigInvalid(
-            f"identity: no device is enrolled in {named}",
+            f"identity: no device is enrolled in {named!r}",
             "Enrol it: `vedette device enroll NAME` at the service, `vedette-agent enroll` here.",
         )
     files = {"ca_file": str(folder.authority_file), "cert_file": str(folder.device_file)}

@@ -66,11 +66,17 @@ class IdentityFolder:
             return None
         except OSError as refused:
             raise ConfigInvalid(
-                f"identity: {self._enrolment_file} can't be read ({refused.strerror})", "Correct its rights."
+                f"identity: {str(self._enrolment_file)!r} can't be read ({refused.strerror})", "Correct its rights."
             ) from None
         except ValidationError:
             raise ConfigInvalid(
-                f"identity: {self._enrolment_file} is damaged", "Enrol the device again: `vedette-agent enroll`."
+                f"identity: {str(self._enrolment_file)!r} is damaged",
+                "Enrol the device again: `vedette-agent enroll`.",
+            ) from None
+        except ValueError:
+            # A path with a null character in it, which TOML may hold.
+            raise ConfigInvalid(
+                f"identity: {str(self.root)!r} is no path", "Name the folder of an enrolment."
             ) from None
 
     def pending_key(self) -> bytes | None:

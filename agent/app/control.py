@@ -41,7 +41,15 @@ class AgentControl:
     """Implements `agent.command.ports.Control`. `on_restart` and `on_config` are set by whoever runs the agent."""
 
     def __init__(
-        self, *, config: Config, boot: Boot, figures: Figures, inbox: Inbox, clock: Clock, tail: LogTail, model: str
+        self,
+        *,
+        config: Config,
+        boot: Boot,
+        figures: Figures,
+        inbox: Inbox,
+        clock: Clock,
+        tail: LogTail,
+        model: Callable[[], str],
     ) -> None:
         self._config = config
         self._boot = boot
@@ -93,7 +101,7 @@ class AgentControl:
         return {
             "uptime_s": round(self._clock.monotonic() - self._began, 1),
             "agent_version": self._boot.agent_version,
-            "model": self._model,
+            "model": self._model(),
             "model_digest": self._boot.model_digest,
             "python": platform.python_version(),
             "machine": platform.machine(),

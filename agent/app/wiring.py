@@ -249,7 +249,7 @@ def assemble(config: Config, version: str) -> Agent:
         inbox=inbox,
         clock=clock,
         tail=tail,
-        model=f"{detector.manifest.name} {detector.manifest.version}",
+        model=lambda: f"{live.manifest.name} {live.manifest.version}",
     )
     clips = DiskClips(data_dir / CLIPS_FOLDER)
     clips.clear()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -49,12 +50,18 @@ class Seen:
     looked: tuple[Box, ...] = ()
 
 
-def only(detections: Detections, labels: Collection[str]) -> Detections:
+def only(detections: Detections, labels: frozenset[str]) -> Detections:
     """Those of the labels that matter: what no rule looks for is neither looked at again nor followed."""
-    wanted = np.array([label in labels for label in detections.labels], np.bool_)[detections.classes]
+    wanted = _among(detections.labels, labels)[detections.classes]
     return Detections(
         detections.boxes[wanted], detections.scores[wanted], detections.classes[wanted], detections.labels
     )
+
+
+@lru_cache(maxsize=8)
+def _among(labels: tuple[str, ...], wanted: frozenset[str]) -> npt.NDArray[np.bool_]:
+    """For each label, whether it is wanted: the same from frame to frame, until model or rules change."""
+    return np.array([label in wanted for label in labels], np.bool_)
 
 
 def targets(detections: Detections, expected: Sequence[Expected], now: float) -> list[Target]:

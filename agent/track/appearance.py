@@ -19,4 +19,5 @@ def difference(one: Appearance | None, other: Appearance | None) -> float:
 
 def blended(before: Appearance, now: Appearance) -> Appearance:
     """What an object looks like by now."""
-    return tuple(old + FRESH * (new - old) for old, new in zip(before, now, strict=True))
+    # A list first: a generator's turns would take longer than the sums.
+    return tuple([old + FRESH * (new - old) for old, new in zip(before, now, strict=True)])

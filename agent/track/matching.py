@@ -26,12 +26,13 @@ def pair(rows: Sequence[int], columns: Sequence[int], likeness: Callable[[int, i
 def touching(rows: Sequence[Box], columns: Sequence[Box], least: float) -> list[Candidate]:
     """All pairs of boxes that overlap (intersection over union) by `least` or more, likeliest first."""
     found = []
+    # Nearly all pairs end at the first comparisons; a call for each would cost more than the rest of the tracking.
+    sides = [(column, *other) for column, other in enumerate(columns)]
     for row, one in enumerate(rows):
-        x1, y1, x2, y2 = one
-        for column, other in enumerate(columns):
-            # Nearly all pairs end here; a call for each would cost more than all the rest of the tracking.
-            if other[0] < x2 and other[2] > x1 and other[1] < y2 and other[3] > y1:
-                value = overlap(one, other)
+        left, top, right, bottom = one
+        for column, x1, y1, x2, y2 in sides:
+            if x1 < right and x2 > left and y1 < bottom and y2 > top:
+                value = overlap(one, columns[column])
                 if value >= least and value > 0.0:
                     found.append((value, row, column))
     found.sort(key=likeliest_first)

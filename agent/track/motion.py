@@ -26,7 +26,10 @@ SMALLEST: Final = 1e-4
 class Motion:
     """One object's filter: centre with speed, and size."""
 
-    __slots__ = ("_cx", "_cy", "_h", "_p00", "_p01", "_p11", "_vx", "_vy", "_w")
+    __slots__ = ("_cx", "_cy", "_h", "_p00", "_p01", "_p11", "_vx", "_vy", "_w", "box")
+
+    box: Box
+    """The box by now; it may reach beyond the picture."""
 
     def __init__(self, box: Box) -> None:
         x1, y1, x2, y2 = box
@@ -34,6 +37,7 @@ class Motion:
         self._w, self._h = max(x2 - x1, SMALLEST), max(y2 - y1, SMALLEST)
         self._vx = self._vy = 0.0
         self._p00, self._p01, self._p11 = MEASURED_VAR, 0.0, FIRST_SPEED_VAR
+        self._place()
 
     def predict(self, dt_s: float, *, unseen: bool) -> None:
         """Move on by `dt_s`; an object that is `unseen` slows down."""
@@ -47,6 +51,7 @@ class Motion:
         self._p00 += dt_s * (2 * self._p01 + dt_s * self._p11) + noise * dt_s * dt_s / 3
         self._p01 += dt_s * self._p11 + noise * dt_s / 2
         self._p11 += noise
+        self._place()
 
     def stop(self) -> None:
         """Stand still from here on, until a detection says otherwise."""
@@ -67,14 +72,14 @@ class Motion:
         self._p00 *= 1 - gain
         self._w = max(self._w + SIZE_GAIN * (x2 - x1 - self._w), SMALLEST)
         self._h = max(self._h + SIZE_GAIN * (y2 - y1 - self._h), SMALLEST)
-
-    @property
-    def box(self) -> Box:
-        """The box by now; it may reach beyond the picture."""
-        half_w, half_h = self._w / 2, self._h / 2
-        return (self._cx - half_w, self._cy - half_h, self._cx + half_w, self._cy + half_h)
+        self._place()
 
     @property
     def inside(self) -> bool:
         """Whether the centre is still in the picture."""
         return 0.0 <= self._cx <= 1.0 and 0.0 <= self._cy <= 1.0
+
+    def _place(self) -> None:
+        """Work the box out once for all who ask: it is read about five times as often as it changes."""
+        half_w, half_h = self._w / 2, self._h / 2
+        self.box = (self._cx - half_w, self._cy - half_h, self._cx + half_w, self._cy + half_h)

@@ -129,12 +129,14 @@ class Tracker:
         for label in sorted(self._objects.keys() | by_label.keys()):
             known = self._objects.setdefault(label, [])
             self._follow(known, by_label.get(label, []), now)
-            for one in known:
-                if any(_within(one.motion.box, place) for place in looked):
-                    one.looked_at = now
+            for place in looked:
+                for one in known:
+                    if _within(one.motion.box, place):
+                        one.looked_at = now
             tracks += self._report(label, known, now)
         self._since_update_s = 0.0
-        return tuple(sorted(tracks, key=lambda track: track.id))
+        tracks.sort(key=_by_id)
+        return tuple(tracks)
 
     def still(self, now: float) -> None:
         """Take note that nothing has moved: what was seen in the latest frame is still there, unseen.
@@ -204,10 +206,12 @@ class Tracker:
         tentative = [row for row, one in enumerate(known) if one.hits < ESTABLISHED_HITS]
         for rows in (established, tentative):
             for columns in (strong, weak):
-                candidates = [one for one in overlapping if one[1] in rows and one[2] in columns]
-                self._see(first_come(candidates), rows, columns, known, found, now)
-            near = pair(rows, strong, lambda row, column: self._nearness(known[row], found[column], now))
-            self._see(near, rows, strong, known, found, now)
+                if rows and columns:
+                    candidates = [one for one in overlapping if one[1] in rows and one[2] in columns]
+                    self._see(first_come(candidates), rows, columns, known, found, now)
+            if rows and strong:
+                near = pair(rows, strong, lambda row, column: self._nearness(known[row], found[column], now))
+                self._see(near, rows, strong, known, found, now)
         seen = [one.motion.box for one in known if one.seen]
         self._doubt(known, seen)
         for column in sorted(strong + weak, key=lambda i: -found[i][1]):
@@ -247,11 +251,12 @@ class Tracker:
         """Believe less in what was not seen."""
         for one in known:
             if not one.seen:
-                hidden = any(covered(one.motion.box, box) > HIDDEN for box in seen)
+                hidden = _covered_by_any(one.motion.box, seen, HIDDEN)
                 one.belief *= math.exp(-self._since_update_s / (HIDDEN_S if hidden else FORGETTING_S))
 
     def _crowded(self, box: Box, seen: Sequence[Box]) -> bool:
-        return any(overlap(box, other) > self._settings.crowding or covered(box, other) > INSIDE for other in seen)
+        crowding = self._settings.crowding
+        return any(overlap(box, other) > crowding for other in seen) or _covered_by_any(box, seen, INSIDE)
 
     def _report(self, label: str, known: Sequence[_Object], now: float) -> list[Track]:
         return [
@@ -277,6 +282,22 @@ def _within(box: Box, place: Box) -> bool:
     return box[0] >= place[0] and box[1] >= place[1] and box[2] <= place[2] and box[3] <= place[3]
 
 
+def _covered_by_any(box: Box, others: Sequence[Box], share: float) -> bool:
+    left, top, right, bottom = box
+    for other in others:
+        # As in `touching`: nearly all end here.
+        touches = other[0] < right and other[2] > left and other[1] < bottom and other[3] > top
+        if touches and covered(box, other) > share:
+            return True
+    return False
+
+
 def _clip(box: Box) -> Box:
-    x1, y1, x2, y2 = (min(max(side, 0.0), 1.0) for side in box)
-    return (x1, y1, x2, y2)
+    x1, y1, x2, y2 = box
+    if x1 >= 0.0 and y1 >= 0.0 and x2 <= 1.0 and y2 <= 1.0:
+        return box
+    return (min(max(x1, 0.0), 1.0), min(max(y1, 0.0), 1.0), min(max(x2, 0.0), 1.0), min(max(y2, 0.0), 1.0))
+
+
+def _by_id(track: Track) -> int:
+    return track.id

@@ -214,6 +214,7 @@ COUNTED: Final[Mapping[str, tuple[str, str]]] = {
     "auth.admitted": ("vedette_auth_admitted", "Connections of devices that were admitted."),
     "auth.failed": ("vedette_auth_failed", "Connections refused since the token could not be checked."),
     "broker.restarts": ("vedette_broker_restarts", "Times that the embedded broker was started again."),
+    "retention.failed": ("vedette_retention_failed", "Times that what is too old could not all be forgotten."),
     "link.reconnects": ("vedette_link_reconnects", "Attempts to connect to the broker that failed."),
 }
 """Counts by the name under which the parts count them: the metric, without `_total`, and what it means."""
@@ -221,6 +222,7 @@ COUNTED: Final[Mapping[str, tuple[str, str]]] = {
 COUNTED_BY: Final[Mapping[str, tuple[str, str, str]]] = {
     "ingest.refused.": ("vedette_ingest_refused", "error", "Messages of devices that were refused, by why."),
     "auth.refused.": ("vedette_auth_refused", "reason", "Connections that were refused, by why."),
+    "retention.": ("vedette_forgotten", "kind", "What was too old and is not kept any more, by kind."),
     "ingest.": ("vedette_ingest_errors", "error", "Batches that could not be stored at once, by why."),
 }
 """Counts by the beginning of their name, the longer ones first: the metric, the label that takes the rest, and what

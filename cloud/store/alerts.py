@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cloud.domain import AlertRecord
 from cloud.errors import NotFound
 from cloud.store.database import Database
-from cloud.store.schema import alert_events, alerts, pictures, questions, verdicts
+from cloud.store.schema import NO_PICTURE, alert_events, alerts, pictures, questions, verdicts
 from wire.messages import Alert, AlertState, Question, Verdict
 
 
@@ -129,7 +129,12 @@ class AlertStore:
             owner = await connection.scalar(select(alerts.c.device).where(alerts.c.id == alert_id))
             for table in (pictures, questions):
                 key = table.c.key if table is pictures else table.c.picture_key
-                query = select(key).where(table.c.alert_id == alert_id).order_by(table.c.received_at.desc()).limit(1)
+                query = (
+                    select(key)
+                    .where(table.c.alert_id == alert_id, key != NO_PICTURE)
+                    .order_by(table.c.received_at.desc())
+                    .limit(1)
+                )
                 if owner is not None:
                     query = query.where(table.c.device == owner)
                 found = await connection.scalar(query)
@@ -147,6 +152,8 @@ class AlertStore:
             found = await connection.scalar(select(questions.c.picture_key).where(questions.c.id == question_id))
         if found is None:
             raise NotFound(f"there is no question {question_id}")
+        if found == NO_PICTURE:
+            raise NotFound(f"the picture of question {question_id} is not kept any more")
         return str(found)
 
     async def _full(self, query: Select[Any]) -> list[FullAlert]:
@@ -198,6 +205,8 @@ async def _verdicts(
 async def _pictured(connection: AsyncConnection, ids: Sequence[str]) -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     for table in (pictures, questions):
-        rows = await connection.execute(select(table.c.device, table.c.alert_id).where(table.c.alert_id.in_(ids)))
+        kept = table.c.key if table is pictures else table.c.picture_key
+        query = select(table.c.device, table.c.alert_id).where(table.c.alert_id.in_(ids), kept != NO_PICTURE)
+        rows = await connection.execute(query)
         found.update((row.device, row.alert_id) for row in rows)
     return found

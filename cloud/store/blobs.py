@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -69,6 +69,21 @@ class LocalBlobs:
             raise BlobMissing(f"there is no picture {key}") from None
         except (BaseError, OSError) as error:
             raise BlobFailed(f"picture {key} can't be read: {_first_line(error)}", "Look at the disk.") from error
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        """Delete what is kept under `keys`; what is missing is deleted already.
+
+        Raises:
+            BlobFailed: A key is malformed, or the disk refused; those before it are deleted.
+        """
+        for key in keys:
+            _check(key)
+            try:
+                await self._store.delete_async(key)
+            except FileNotFoundError:
+                continue
+            except (BaseError, OSError) as error:
+                raise BlobFailed(f"{key} can't be deleted: {_first_line(error)}", "Look at the disk.") from error
 
 
 def _check(key: str) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.store.database import Database
-from cloud.store.schema import alerts, commands, devices, pictures, questions, rollouts, verdicts
+from cloud.store.schema import NO_PICTURE, alerts, commands, devices, pictures, questions, rollouts, verdicts
 from wire.messages import Presence
 
 
@@ -67,7 +67,9 @@ class FigureStore:
             asked = await connection.scalar(select(func.count()).select_from(questions))
             answered = await connection.scalar(select(func.count()).select_from(verdicts))
             waiting = await connection.scalar(select(func.count()).where(commands.c.open.is_(True)))
-            bytes_asked = await connection.scalar(select(func.sum(questions.c.picture_bytes)))
+            bytes_asked = await connection.scalar(
+                select(func.sum(questions.c.picture_bytes)).where(questions.c.picture_key != NO_PICTURE)
+            )
             bytes_shown = await connection.scalar(select(func.sum(pictures.c.bytes)))
             update_state = _within(connection, devices.c.reported, "state")
             by_update = await _counted(connection, update_state, devices.c.revoked_at.is_(None))

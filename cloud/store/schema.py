@@ -49,6 +49,9 @@ metadata: Final = MetaData(
     }
 )
 
+NO_PICTURE: Final = ""
+"""Stands where a picture's key was, once the picture is not kept any more."""
+
 # SQLite counts only an INTEGER key up by itself.
 _Number = BigInteger().with_variant(Integer, "sqlite")
 _Device = String(63)

@@ -128,5 +128,10 @@ def _too_large() -> PictureTooLarge:
     return PictureTooLarge(f"the clip is over the limit of {MAX_CLIP_BYTES} bytes", "Send a smaller one.")
 
 
+def clip_keys(command: CommandRecord) -> list[str]:
+    """Where its clip may lie."""
+    return [_key(command, media_type) for media_type in CLIP_TYPES]
+
+
 def _key(command: CommandRecord, media_type: str) -> str:
     return f"clips/{command.device}/{command.id}.{CLIP_TYPES[media_type]}"

@@ -385,6 +385,28 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [
+        ("nobody", "no device is enrolled in"),
+        ("damaged", "is damaged"),
+        ("null\0", "is no path"),
+        ("two\nlines", "no device is enrolled in"),
+    ],
+)
+def test_an_identity_that_is_none_is_one_line_among_all_that_is_wrong(tmp_path: Path, folder: str, why: str) -> None:
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "enrolment.json").write_text('{"device": "gate"')
+    values = {**tomllib.loads(SMALL), "identity": str(tmp_path / folder), "colour": "red"}
+    del values["device"]
+    with pytest.raises(ConfigInvalid) as refused:
+        check_config(values, "agent.toml")
+    first, *lines = str(refused.value).split("\n")
+    assert first == "agent.toml can't be used:"
+    assert [line.split(":")[0] for line in lines] == ["  colour", "  identity"]
+    assert why in lines[1]
+
+
 @given(st.dictionaries(KEYS, VALUES, max_size=8), st.booleans())
 @settings(max_examples=100, deadline=None)
 def test_whatever_toml_holds_is_taken_or_refused_by_name(values: dict, on_top: bool) -> None:

@@ -39,6 +39,8 @@ from wire.messages import Alert, AskReason, DecidedBy, Decision
 from wire.model import Manifest, OutputKind
 from wire.updates import Gates, ModelRef
 
+pytestmark = pytest.mark.parts
+
 LABELS = ("person", "car")
 IMAGE = np.zeros((8, 8, 3), np.uint8)
 LATENCY_S = 0.01

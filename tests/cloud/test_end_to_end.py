@@ -25,6 +25,8 @@ from tests.cloud.samples import BOUND_S, alert, connected, new_id, status, telem
 from wire.messages import Alert, AlertState
 from wire.topics import Channel
 
+pytestmark = pytest.mark.parts
+
 TERMINATES_WITHIN_S = 30
 
 

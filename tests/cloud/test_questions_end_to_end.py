@@ -16,6 +16,8 @@ from wire.codec import decode, encode
 from wire.messages import QUESTION_HEADER, QUESTIONS_PATH, Decision, Verdict
 from wire.topics import Channel
 
+pytestmark = pytest.mark.parts
+
 
 @pytest.mark.system
 async def test_answer_to_a_question_stands_with_its_alert(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "deploy" / "models" / "README.md"])
 FENCED = re.compile(r"(?ms)^```(\w*)\n(.*?)^```$")
+HEADING = re.compile(r"(?m)^#+ \S")
 INLINE = re.compile(r"`([^`\n]+)`")
 COMMAND = re.compile(r"^(?:make|vedette|vedette-agent) [\w$-]")
 
@@ -36,6 +37,13 @@ def name_of(path: Path) -> str:
 
 def blocks(path: Path, *languages: str) -> list[str]:
     return [code for language, code in FENCED.findall(path.read_text("utf-8")) if language in languages]
+
+
+def section(path: Path, heading: str, language: str = "sh") -> list[str]:
+    """The code under a heading, up to the next heading of any level."""
+    after = path.read_text("utf-8").partition(f"# {heading}\n")[2]
+    assert after, f"{name_of(path)} has no heading {heading!r}"
+    return [code for found, code in FENCED.findall(HEADING.split(after)[0]) if found == language]
 
 
 def inline(path: Path) -> list[str]:

@@ -23,6 +23,8 @@ from vision.detector import ModelDetector
 from vision.errors import InferenceFailed
 from wire.messages import AlertEvent, AlertState
 
+pytestmark = pytest.mark.parts
+
 Capture = pytest.CaptureFixture[str]
 
 

@@ -16,6 +16,8 @@ from agent.capture.settings import CameraSettings
 from tests.agent.app.material import clip, person_model
 from tests.agent.app.running import BOUND_S, AgentProcess, closed_port, running
 
+pytestmark = pytest.mark.parts
+
 WATCHDOG_S = 2.0
 
 

@@ -33,6 +33,8 @@ from agent.errors import CameraLost
 from tests.agent.ask.scripted_cloud import ScriptedCloud, always, hang_up, response
 from vision.detections import Image
 
+pytestmark = pytest.mark.parts
+
 ID = "c" * 32
 PLENTY = 2**40
 

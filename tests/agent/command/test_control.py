@@ -75,8 +75,9 @@ class Rig:
         self.tail = LogTail()
         self.control = AgentControl(
             config=config, boot=Boot("cam-1", "b0" * 16, "0.1.0", CLOUD, "sha256:" + "ab" * 32), figures=NoFigures(),
-            inbox=self.inbox, clock=ManualClock(), tail=self.tail, model="ssd 1",
+            inbox=self.inbox, clock=ManualClock(), tail=self.tail, model=lambda: self.model,
         )  # fmt: skip
+        self.model = "ssd 1"
         self.taken: list[object] = []
         self.control.path = self.path
         self.control.on_config = lambda config: self.taken.append(config) or ["rules"]
@@ -197,3 +198,10 @@ async def test_a_report_is_bounded_and_ends_with_the_latest_lines(tmp_path: Path
     assert "LinkLost" in report
     assert "line 499" in report.splitlines()[-1]
     assert len(report.encode()) < 12_000
+
+
+async def test_what_it_says_of_itself_follows_the_model(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.model = "nanodet 2"
+    assert rig.control.facts()["model"] == "nanodet 2"
+    assert "model: nanodet 2" in rig.control.report().splitlines()

@@ -21,6 +21,8 @@ from wire.messages import (
 )
 from wire.topics import Channel, topic
 
+pytestmark = pytest.mark.parts
+
 VERDICTS = topic("cam-1", Channel.VERDICTS)
 ACKS = topic("cam-1", Channel.ACKS)
 

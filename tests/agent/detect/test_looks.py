@@ -71,9 +71,9 @@ def test_two_boxes_of_one_thing_are_one_target():
 
 def test_only_what_rules_look_for_is_looked_at():
     seen = found(("car", 0.9, 0.1, 0.1, 0.2, 0.3), ("person", 0.5, 0.4, 0.1, 0.5, 0.3))
-    assert rows(only(seen, {"person", "dog"})) == [("person", 0.5, 0.4, 0.1, 0.5, 0.3)]
-    assert rows(only(seen, set())) == []
-    assert rows(only(seen, LABELS)) == rows(seen)
+    assert rows(only(seen, frozenset({"person", "dog"}))) == [("person", 0.5, 0.4, 0.1, 0.5, 0.3)]
+    assert rows(only(seen, frozenset())) == []
+    assert rows(only(seen, frozenset(LABELS))) == rows(seen)
 
 
 # --- putting together -----------------------------------------------------------------------------------------

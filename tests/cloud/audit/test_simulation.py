@@ -13,6 +13,8 @@ from cloud.audit.accuracy import ENOUGH_FRAMES, LEVEL
 from tests.cloud.audit.fleets import Footage, footage
 from vision.estimates import Counts, Estimate, Sums, drop, f1, precision, recall, total
 
+pytestmark = pytest.mark.parts
+
 FLEETS, CAMERAS = 1000, 2
 FIGURES = {"recall": recall, "precision": precision, "f1": f1}
 

@@ -15,6 +15,8 @@ from tests.cloud.samples import BOUND_S, alert, connected, mqtt_client, status
 from wire.codec import encode
 from wire.topics import Channel, topic
 
+pytestmark = pytest.mark.parts
+
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:

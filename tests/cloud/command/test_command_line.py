@@ -19,6 +19,8 @@ from cloud.store.commands import CommandRecord, State
 from tests.cloud.command.test_rounds import queued
 from wire.commands import Outcome
 
+pytestmark = pytest.mark.parts
+
 
 def types(folder: Path, *words: str) -> Result:
     return CliRunner().invoke(app, [*words, "--data-dir", str(folder)])

@@ -24,6 +24,8 @@ from wire.codec import encode
 from wire.commands import MAX_CLIP_BYTES, Command, Outcome, Phase, Response
 from wire.topics import Channel, topic
 
+pytestmark = pytest.mark.parts
+
 
 def record(device: str = "cam-1", name: str = "ping", *, life_s: float = 60.0, **changes: object) -> CommandRecord:
     now = datetime.now(UTC)

@@ -23,6 +23,8 @@ from wire.codec import decode, encode
 from wire.identity import AUTHORITY_PATH, CERTIFICATES_PATH, Certified, Renewal
 from wire.topics import Channel, topic
 
+pytestmark = pytest.mark.parts
+
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:

@@ -20,6 +20,8 @@ from tests.cloud.running import Service, running
 from wire.errors import NotOurs
 from wire.identity import Claim
 
+pytestmark = pytest.mark.parts
+
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:

@@ -13,6 +13,8 @@ from cloud.registry.keys import KeyFolder
 from cloud.registry.metadata import View
 from tests.cloud.registry.samples import Device, Shop
 
+pytestmark = pytest.mark.parts
+
 MODEL = "models/tiny/1/model.tflite"
 
 

@@ -25,6 +25,8 @@ from tests.vision.shared import built, shared
 from tests.vision.tiny_models import CELLS, PICTURE, Spec, build, write_manifest, yolo_rows
 from vision.tflite_file import LOGISTIC
 
+pytestmark = pytest.mark.parts
+
 
 class Person:
     def __init__(self, home: Path) -> None:

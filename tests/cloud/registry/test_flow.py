@@ -21,6 +21,8 @@ from tests.vision.tiny_models import CELLS, PICTURE, Spec, build, write_manifest
 from vision.tflite_file import LOGISTIC
 from wire.updates import MANIFEST_TARGET, MODEL_TARGET, ModelRef
 
+pytestmark = pytest.mark.parts
+
 
 class Person:
     def __init__(self, home: Path) -> None:

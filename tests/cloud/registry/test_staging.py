@@ -19,6 +19,8 @@ from vision.errors import ManifestInvalid, ModelMissing, ModelUnreadable, Vision
 from vision.manifest import load_manifest
 from vision.tflite_file import LOGISTIC
 
+pytestmark = pytest.mark.parts
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RegistryFolder:

@@ -26,6 +26,8 @@ from tests.cloud.samples import Device, connected, new_id, status
 from wire.topics import Channel
 from wire.updates import Desired, Reported, UpdateState
 
+pytestmark = pytest.mark.parts
+
 BOOT = "b1" * 16
 
 

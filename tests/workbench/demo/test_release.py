@@ -19,6 +19,8 @@ from workbench.demo.parts import enrol
 from workbench.demo.release import POLICY, Releasing, Rolling, command_for, make_trust, publish
 from workbench.errors import DemoFailed
 
+pytestmark = pytest.mark.parts
+
 BOUND_S = 60
 
 

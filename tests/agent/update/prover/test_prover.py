@@ -22,6 +22,8 @@ from vision.manifest import load_manifest
 from vision.tflite_file import LOGISTIC
 from wire.updates import Gates, ModelRef
 
+pytestmark = pytest.mark.parts
+
 PROVER = ProcessProver(DetectSettings())
 
 

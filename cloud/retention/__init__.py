@@ -1,0 +1,1 @@
+"""How long the service keeps what devices sent."""
