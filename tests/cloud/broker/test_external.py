@@ -43,7 +43,7 @@ async def refused(client: aiomqtt.Client) -> bool:
         return True
 
 
-@pytest.mark.system
+@pytest.mark.parts
 async def test_device_is_known_by_its_certificate_and_nobody_else_is(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with (
@@ -70,7 +70,7 @@ async def _silent(_error: Exception) -> None:
     """The library logs otherwise."""
 
 
-@pytest.mark.system
+@pytest.mark.parts
 async def test_revoked_while_the_service_was_away_is_cut_off_when_it_is_back(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with external_broker(tmp_path, data, tls=True, device_port=0) as broker:
@@ -85,7 +85,7 @@ async def test_revoked_while_the_service_was_away_is_cut_off_when_it_is_back(tmp
             await asyncio.wait({client._disconnected})  # aiomqtt says it here alone
 
 
-@pytest.mark.system
+@pytest.mark.parts
 async def test_what_is_said_while_the_service_is_away_and_over_the_brokers_death_is_stored(tmp_path: Path) -> None:
     data = tmp_path / "data"
     said = [alert(sequence=number) for number in (1, 2, 3)]
@@ -116,7 +116,7 @@ async def test_what_is_said_while_the_service_is_away_and_over_the_brokers_death
             await device.__aexit__(None, None, None)
 
 
-@pytest.mark.system
+@pytest.mark.parts
 async def test_the_brokers_certificate_is_made_anew_where_it_is_due_and_taken_up_without_a_restart(
     tmp_path: Path,
 ) -> None:
