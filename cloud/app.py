@@ -235,7 +235,7 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
         certificates: tuple[_Background, ...] = ()
         if doors.identities is not None and doors.files is not None:
             door_socket = stack.enter_context(listening(settings.device_host, settings.device_port))
-            routers.append(enrolments_router(identities=doors.identities, clock=clock))
+            routers.append(enrolments_router(identities=doors.identities, clock=clock, settings=settings.door))
             door = HttpServer(
                 DeviceDoor(
                     make_application(routers, allowed_hosts=frozenset(service_hosts(settings))), doors.identities
