@@ -100,6 +100,26 @@ class IdentityFolder:
                 made = True
             return made
 
+    def certify_broker(self, authority: Authority, host: str, pair: tuple[Path, Path], now: datetime) -> bool:
+        """Have a certificate for a broker that runs elsewhere, where it is missing or due; whether it was made.
+
+        Args:
+            authority: Signs it.
+            host: The broker's name or address.
+            pair: Where its key goes, and its certificate.
+            now: The time.
+
+        Raises:
+            AuthorityUnusable: They can't be read or written.
+        """
+        key_file, cert_file = pair
+        with self._held():
+            if _is_good(cert_file, authority, now, (host,)):
+                return False
+            key = new_key()
+            self._pair(key_file, cert_file, key, authority.certify_service((host,), key, now, SERVICE_LIFE))
+            return True
+
     def _pair(self, key_file: Path, cert_file: Path, key: PrivateKey, certificate: x509.Certificate) -> None:
         # The old certificate goes first: between the two writes it must not stand beside a key that is not its own.
         cert_file.unlink(missing_ok=True)

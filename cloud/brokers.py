@@ -1,0 +1,275 @@
+"""The broker: the service's own child, or one that somebody else runs; for the rest of the service there is one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from cloud.adapters.broker_secrets import KeptSecrets, kept_secrets
+from cloud.adapters.data_dir import DataDir
+from cloud.adapters.files import replace_file
+from cloud.adapters.identity_files import IdentityFolder, external_files
+from cloud.adapters.mqtt_link import LinkSettings
+from cloud.adapters.nats_callout import AccountKey, BrokerAddress, Callout, open_callout
+from cloud.adapters.nats_config import LOOPBACK, BrokerSecrets, BrokerSettings, BrokerTls, render
+from cloud.adapters.nats_process import Broker, open_broker
+from cloud.config import Settings, is_loopback
+from cloud.doors import Doors, open_authority
+from cloud.errors import BrokerFailed, LinkLost, PortTaken
+from cloud.identity.errors import AuthorityUnusable
+from cloud.ingest.ports import Counter
+from cloud.ports import Clock
+from cloud.web.server import listening
+
+CONFIG_FILE: Final = "broker.conf"
+AUTHORITY_FILE: Final = "authority.pem"
+CERT_FILE: Final = "broker.pem"
+KEY_FILE: Final = "broker.key"
+EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - a broker for other machines; TLS or `allow_plaintext` was demanded before
+HEALTH_PORT: Final = 8222
+"""Where NATS has it by custom."""
+# A broker that is started together with the service has this long to come up.
+_THERE_WITHIN_S: Final = 60.0
+# A free port that was found may be taken before the broker has it.
+_PORT_ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Broking:
+    """The broker, as the rest of the service uses it.
+
+    Attributes:
+        link: How the service's own MQTT session reaches it.
+        told_host: The host that devices are told; None for the service's own.
+        ready: Whether it takes connections.
+        certify: Renews the broker's own certificate where it is due, and says whether it was. Waits for the disk.
+        read_again: Has it read its certificates again.
+        background: What keeps it running; None where somebody else does.
+    """
+
+    link: LinkSettings
+    callout: Callout
+    told_host: str | None
+    ready: Callable[[], bool]
+    certify: Callable[[], bool]
+    read_again: Callable[[], Coroutine[Any, Any, None]]
+    background: Callable[[], Coroutine[Any, Any, None]] | None
+
+
+async def open_broking(
+    stack: AsyncExitStack, settings: Settings, data: DataDir, doors: Doors, counter: Counter, clock: Clock
+) -> Broking:
+    """The broker of these settings, until the stack is closed.
+
+    Raises:
+        StartRefused: It does not come up, or is not there.
+        LinkLost: It takes no connection.
+    """
+    if settings.broker.host is None:
+        return await _embedded(stack, settings, data, doors, counter, clock)
+    return await _external(stack, settings, data, doors, counter, clock)
+
+
+async def _embedded(
+    stack: AsyncExitStack, settings: Settings, data: DataDir, doors: Doors, counter: Counter, clock: Clock
+) -> Broking:
+    passwords, key = BrokerSecrets(), AccountKey()
+    where, broker = await _started(stack, settings, data, doors, passwords, key, counter, clock)
+    callout = await stack.enter_async_context(
+        open_callout(
+            at=BrokerAddress(LOOPBACK, where.client_port),
+            passwords=passwords,
+            signer=key,
+            credentials=doors.credentials,
+            counter=counter,
+            clock=clock,
+        )
+    )
+
+    async def read_again() -> None:
+        broker.read_again()
+
+    return Broking(
+        LinkSettings(reachable(where.mqtt_host), where.mqtt_port, passwords.cloud, doors.link_tls(by_name=False)),
+        callout,
+        told_host=None,
+        ready=lambda: broker.ready,
+        certify=lambda: False,
+        read_again=read_again,
+        background=broker.supervise,
+    )
+
+
+async def _started(
+    stack: AsyncExitStack,
+    settings: Settings,
+    data: DataDir,
+    doors: Doors,
+    passwords: BrokerSecrets,
+    key: AccountKey,
+    counter: Counter,
+    clock: Clock,
+) -> tuple[BrokerSettings, Broker]:
+    if settings.broker_port != 0:
+        _check_free(settings.mqtt_host, settings.broker_port)
+    for attempt in range(_PORT_ATTEMPTS):
+        where = BrokerSettings(
+            mqtt_host=settings.mqtt_host,
+            mqtt_port=settings.broker_port or _free_port(settings.mqtt_host),
+            client_port=_free_port(LOOPBACK),
+            folder=data.broker,
+            tls=doors.broker_tls,
+        )
+        try:
+            return where, await stack.enter_async_context(open_broker(where, passwords, key.issuer, counter, clock))
+        except BrokerFailed as failed:
+            if attempt + 1 == _PORT_ATTEMPTS or "address already in use" not in failed.what:
+                raise
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+# --- one that somebody else runs ------------------------------------------------------------------------------------
+
+
+async def _external(
+    stack: AsyncExitStack, settings: Settings, data: DataDir, doors: Doors, counter: Counter, clock: Clock
+) -> Broking:
+    host, folder = _named(settings)
+    kept = await asyncio.to_thread(prepare_broker, settings, data, clock)
+    making = doors.link_tls(by_name=True)
+    tls = None if making is None else await asyncio.to_thread(making)
+    try:
+        callout = await stack.enter_async_context(
+            open_callout(
+                at=BrokerAddress(host, settings.broker.client_port, tls, _THERE_WITHIN_S),
+                passwords=kept.passwords,
+                signer=kept.key,
+                credentials=doors.credentials,
+                counter=counter,
+                clock=clock,
+            )
+        )
+        # It was there before us, and so were those whom it let in; its certificate may have been renewed just now.
+        await callout.recall()
+        if tls is not None:
+            await callout.read_again()
+    except LinkLost as lost:
+        raise BrokerFailed(
+            lost.what, f"Start it: nats-server -c {folder / CONFIG_FILE}; `broker.host` says where it is looked for."
+        ) from None
+
+    async def read_again() -> None:
+        if tls is not None and doors.files is not None:
+            tls.load_cert_chain(doors.files.link_cert_file, doors.files.link_key_file)
+        await callout.read_again()
+
+    return Broking(
+        LinkSettings(host, settings.broker_port, kept.passwords.cloud, making),
+        callout,
+        told_host=host,
+        ready=lambda: callout.connected,
+        certify=lambda: _certify(settings, data, clock),
+        read_again=read_again,
+        background=None,
+    )
+
+
+def prepare_broker(settings: Settings, data: DataDir, clock: Clock) -> KeptSecrets:
+    """Write what a broker that somebody else runs is started with; harmless twice.
+
+    Returns:
+        What the service and the broker know of each other.
+
+    Raises:
+        BrokerFailed: No such broker is set, or a file can't be written.
+        AuthorityUnusable: Certificates can't be made, or those of an external authority are not there.
+    """
+    host, folder = _named(settings)
+    settings.check_binds()
+    kept = kept_secrets(data.broker)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as refused:
+        raise _unwritable(folder, refused) from None
+    if settings.tls:
+        _certify(settings, data, clock)
+    where = BrokerSettings(
+        mqtt_host=EVERYWHERE,
+        mqtt_port=settings.broker_port,
+        client_host=EVERYWHERE,
+        client_port=settings.broker.client_port,
+        folder=folder,
+        sessions=settings.broker.sessions,
+        health_port=HEALTH_PORT,
+        tls=BrokerTls(folder / AUTHORITY_FILE, folder / CERT_FILE, folder / KEY_FILE) if settings.tls else None,
+    )
+    if not settings.tls and is_loopback(host):
+        where = replace(where, mqtt_host=LOOPBACK, client_host=LOOPBACK)
+    _write(folder / CONFIG_FILE, render(where, kept.passwords, kept.key.issuer))
+    return kept
+
+
+def _certify(settings: Settings, data: DataDir, clock: Clock) -> bool:
+    host, folder = _named(settings)
+    authority = open_authority(settings, data, clock)
+    if authority is None:
+        missing = [name for name in (CERT_FILE, KEY_FILE) if not (folder / name).is_file()]
+        if missing:
+            raise AuthorityUnusable(
+                f"{' and '.join(missing)} of {host} are not in {folder}",
+                "Have your authority certify the broker under that name, and put both there.",
+            )
+        believed = external_files(settings.identity).ca_file
+        _write(folder / AUTHORITY_FILE, believed.read_text("ascii"))
+        return False
+    _write(folder / AUTHORITY_FILE, authority.certificate_pem.decode())
+    pair = (folder / KEY_FILE, folder / CERT_FILE)
+    return IdentityFolder(data.identity).certify_broker(authority, host, pair, clock.wall())
+
+
+def _named(settings: Settings) -> tuple[str, Path]:
+    if settings.broker.host is None or settings.broker.folder is None:
+        raise BrokerFailed(
+            "these settings name no broker: the service runs its own", "Set host and folder in [broker]."
+        )
+    return settings.broker.host, settings.broker.folder
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        if not file.is_file() or file.read_text("utf-8") != text:
+            replace_file(file, text)
+    except OSError as refused:
+        raise _unwritable(file, refused) from None
+
+
+def _unwritable(path: Path, refused: OSError) -> BrokerFailed:
+    return BrokerFailed(f"{path} can't be written: {refused.strerror}", "Correct its rights, or name another folder.")
+
+
+# --- addresses ------------------------------------------------------------------------------------------------------
+
+
+def reachable(host: str) -> str:
+    """Where this machine reaches what listens there."""
+    return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound to
+
+
+def _free_port(host: str) -> int:
+    with listening(host, 0) as found:
+        return int(found.getsockname()[1])
+
+
+def _check_free(host: str, port: int) -> None:
+    try:
+        with listening(host, port):
+            return
+    except PortTaken:
+        raise PortTaken(
+            f"MQTT can't be served on {host}:{port}: something else listens there",
+            "Stop it, or choose another `mqtt_port`; 0 finds a free one.",
+        ) from None
