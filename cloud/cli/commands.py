@@ -17,6 +17,7 @@ from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import Addresses, DataDir
 from cloud.app import serve_until_signalled
 from cloud.cli.audit import audit
+from cloud.cli.authority import authority_app
 from cloud.cli.broker import broker_app
 from cloud.cli.claims import claim_for
 from cloud.cli.command import command
@@ -46,6 +47,7 @@ app.command()(command)
 app.command()(audit)
 app.add_typer(model_app, name="model")
 app.add_typer(broker_app, name="broker")
+app.add_typer(authority_app, name="authority")
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
 DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
