@@ -171,7 +171,7 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
         blobs = LocalBlobs(data.blobs)
         enrolment = Enrolment(devices, clock)
         doors = await asyncio.to_thread(open_doors, settings, data, database, enrolment, clock)
-        broking = await open_broking(stack, settings, data, doors, counters, clock)
+        broking = await open_broking(stack, settings, data, doors, database, counters, clock)
         link = MqttLink(broking.link, counters, clock)
         ingest = IngestService(link=link, store=batches, bus=bus, counter=counters, clock=clock)
         registry = Registry(data.registry, clock)
@@ -259,7 +259,7 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
                 ("ingest", ingest.run),
                 ("commands", CommandService(store=commands, devices=devices, link=link, bus=bus, clock=clock).run),
                 ("rollouts", rolling.run),
-                ("revocations", RevocationWatch(devices, broking.callout, clock).run),
+                ("revocations", RevocationWatch(devices, broking.door, clock).run),
                 ("thinning", lambda: thin_for_ever(batches, clock)),
                 ("retention", retention.run),
                 ("events", feed.run),
@@ -331,11 +331,11 @@ async def _answering(
 def _checks(
     database: Database, broking: Broking, link: MqttLink, ingest: IngestService
 ) -> dict[str, Callable[[], Coroutine[Any, Any, bool]]]:
-    async def broker_ready() -> bool:
-        return broking.ready()
+    def part(holds: Callable[[], bool]) -> Callable[[], Coroutine[Any, Any, bool]]:
+        async def ready() -> bool:
+            return holds()
 
-    async def auth_ready() -> bool:
-        return broking.callout.connected
+        return ready
 
     async def link_ready() -> bool:
         return link.connected
@@ -345,8 +345,7 @@ def _checks(
 
     return {
         "database": database.answers,
-        "broker": broker_ready,
-        "auth": auth_ready,
+        **{name: part(holds) for name, holds in broking.checks.items()},
         "link": link_ready,
         "ingest": ingest_ready,
     }
@@ -358,7 +357,8 @@ async def _link_established(link: MqttLink) -> None:
             await link.established()
     except TimeoutError:
         raise BrokerFailed(
-            f"the broker runs, but took no connection within {_LINK_WITHIN_S:g} s", "The log says why it refused."
+            f"the broker took no connection within {_LINK_WITHIN_S:g} s",
+            "The log says why: it refused, or does not run.",
         ) from None
 
 
