@@ -29,12 +29,11 @@ class Planted:
         self._secrets[name] = (secret, frozenset(homes))
 
     def add_key(self, name: str, file: Path, *homes: Path) -> None:
-        """A private key in PEM: each of its lines is one."""
+        """A private key in PEM: its first two lines; what follows in one of P-256 is the public half."""
         inside = file.read_text().partition("PRIVATE KEY-----\n")[2].partition("-----END")[0].split()
         assert inside, file
-        for number, line in enumerate(inside):
-            if len(line) >= SHORTEST:
-                self.add(f"{name}, line {number + 1}", line, file, *homes)
+        for number, line in enumerate(inside[:2]):
+            self.add(f"{name}, line {number + 1}", line, file, *homes)
 
     def find(self, where: str, said: bytes, *, path: Path | None = None) -> list[str]:
         """Which secrets stand there that may not, in whatever spelling."""
