@@ -45,8 +45,6 @@ MAX_INSTALLED_MIB = 350
 WATCHDOG_S = 20.0
 RESTART_S = 5.0
 MAX_EXPOSURE = 20
-SHORT_LIFE_H = 0.006
-"""Of certificates: 22 s, so that two thirds are over within the test."""
 GATES = ("--shadow-frames", "5", "--probation-frames", "10", "--probation", "3s", "--max-latency-ratio", "100")
 
 
@@ -224,7 +222,9 @@ def neighbour(device: Device, tmp_path: Path) -> Iterator[Device]:
         other = Device(node, device.line.network.lines[-1], device.folder, device.children, "gate-2")
         other.settings = device.settings
         own = (device.node.root / "etc/vedette/agent.toml").read_text()
-        other.take_in(agent_toml=own.replace(f'"{DEVICE}"', f'"{other.name}"'))
+        # Two machines share the processors of one.
+        own = own.replace(f'"{DEVICE}"', f'"{other.name}"').replace("fps_limit = 5", "fps_limit = 2")
+        other.take_in(agent_toml=own)
         eventually(lambda: bool(other.stored()), f"it raises alerts:\n{other.status()}")
         yield other
 
@@ -325,7 +325,7 @@ def test_a_certificate_instead_of_a_token(device: Device) -> None:
     node, folder = device.node, device.folder / "encrypted"
     folder.mkdir()
     other = Device(node, device.line, folder, device.children, DEVICE)
-    free = {"HTTP_PORT": "0", "MQTT_PORT": "0", "DEVICE_PORT": "0", "IDENTITY__CERTIFICATE_HOURS": str(SHORT_LIFE_H)}
+    free = {"HTTP_PORT": "0", "MQTT_PORT": "0", "DEVICE_PORT": "0"}
     other.serve(TLS="true", DEVICE_HOST=Network.CLOUD, IDENTITY__NAMES=json.dumps([Network.CLOUD]), **free)
     claims = [_claimed(other)]
     identity = f"/var/lib/{UNIT}/identity"
@@ -346,8 +346,11 @@ def test_a_certificate_instead_of_a_token(device: Device) -> None:
 
     private = node.root / "var/lib/private" / UNIT / "identity"
     first = (private / "device.pem").read_text()
-    eventually(lambda: (private / "device.pem").read_text() != first, "it renews its certificate")
+    as_the_service = ["systemd-run", "--quiet", "--wait", "--pipe", "-p", "DynamicUser=yes", "-p", f"User={UNIT}"]
+    as_the_service += ["-p", f"StateDirectory={UNIT}"]
+    node.run(*as_the_service, "vedette-agent", "renew", "--identity", identity)
     renewed = (private / "device.pem").read_text()
+    assert renewed != first
     node.run("systemctl", "restart", UNIT)
     assert (private / "device.pem").read_text() == renewed, "the claim is still there, and was used already"
     other.goes_on()
