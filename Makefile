@@ -7,7 +7,7 @@ PY := .venv/bin/python
 DASHBOARD := $(shell find cloud/web/dashboard -type f -not -path '*/node_modules/*' 2>/dev/null)
 STARTED := $(shell date +%s.%N)
 
-.PHONY: help setup demo test check fast system bench models dashboard clip dist documents constraints clean
+.PHONY: help setup demo fleet test check fast system bench models dashboard clip wheel dist documents constraints clean
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
@@ -16,6 +16,10 @@ setup: .venv/.ready-dev models dashboard ## everything a developer needs
 demo: .venv/.ready-run ## the whole thing on real video, in a browser (ARGS="--duration 60 --source 0")
 	@$(MAKE) -j3 models dashboard clip
 	@VEDETTE_MAKE_STARTED=$(STARTED) exec .venv/bin/vedette demo $(ARGS)
+
+fleet: ## ten agents, broker and cloud under docker compose (AGENTS=10)
+	@$(MAKE) wheel clip
+	@deploy/setup/fleet.sh $(or $(AGENTS),10)
 
 test: .venv/.ready-dev ## all tests that this machine can run
 	@$(MAKE) -j3 models dashboard clip
@@ -49,6 +53,9 @@ cloud/web/static/index.html: .venv/.ready-run $(DASHBOARD) | .venv/.ready-node
 
 clip: .venv/.ready-run ## fetch the demo's video
 	@$(PY) -m workbench.clip >/dev/null
+
+wheel: .venv/.ready-dev models dashboard ## the wheel alone
+	@deploy/setup/dist.sh wheel
 
 dist: .venv/.ready-dev models dashboard ## the wheel, with models and dashboard inside, and the agent's .deb for amd64 and arm64
 	@deploy/setup/dist.sh

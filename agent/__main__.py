@@ -42,6 +42,7 @@ from agent.supervise.unit import CONFIG, UNIT
 from wire.errors import VedetteError
 from wire.identity import MAX_CLAIM_CHARACTERS
 
+NO_CLAIM: Final = "none"
 MAX_CLAIM_LINE: Final = 2 * MAX_CLAIM_CHARACTERS
 EX_FAILED: Final = 1
 EX_TAMPERED: Final = 3
@@ -149,18 +150,37 @@ def _egress(chosen: argparse.Namespace) -> int:
 
 def _enroll(chosen: argparse.Namespace) -> int:
     # Making keys takes memory that `run`, which shares this module, should not pay.
-    from agent.app.enrol import enroll  # noqa: PLC0415
+    from agent.app.enrol import enroll, enroll_once  # noqa: PLC0415
 
+    folder = IdentityFolder(chosen.identity)
+    if chosen.claim is not None:
+        enrolled, failed = enroll_once(_claim_in(chosen.claim), folder, _now)
+        if failed is not None:
+            sys.stderr.write(f"the new claim was not redeemed, and {enrolled.device} stays what it is: {failed}\n")
+        sys.stdout.write(f"{enrolled.device}: certificate good until {enrolled.expires_at:%Y-%m-%d %H:%M} UTC\n")
+        return 0
     # Not as an argument: whoever lists this machine's processes would read the secret.
     if sys.stdin.isatty():
         sys.stderr.write("Paste the claim, then press Enter: ")
-    enrolled = enroll(sys.stdin.readline(MAX_CLAIM_LINE), IdentityFolder(chosen.identity), _now)
+    enrolled = enroll(sys.stdin.readline(MAX_CLAIM_LINE), folder, _now)
     sys.stdout.write(
         f"{enrolled.device} is enrolled with {enrolled.http}; its certificate is good until"
         f" {enrolled.expires_at:%Y-%m-%d %H:%M} UTC, and renewed by itself before.\n"
         f'In the agent\'s configuration: identity = "{chosen.identity}"\n'
     )
     return 0
+
+
+def _claim_in(file: Path) -> str:
+    try:
+        with file.open("r", encoding="ascii") as said:
+            word = said.read(MAX_CLAIM_LINE)
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as refused:
+        raise ConfigInvalid(f"the claim in {file} can't be read: {refused}", "Correct its rights.") from None
+    # systemd hands over this word where there is no claim: it can't hand over nothing.
+    return "" if word.strip() == NO_CLAIM else word
 
 
 def _renew(chosen: argparse.Namespace) -> int:
@@ -232,6 +252,12 @@ def _parser() -> argparse.ArgumentParser:
         "get this device its certificate: reads the claim that `vedette device enroll` printed from standard input",
     )
     _identity_option(one)
+    one.add_argument(
+        "--claim",
+        type=Path,
+        metavar="FILE",
+        help="take the claim from there, once: harmless at each start, with no FILE, and without a network",
+    )
 
     one = _command(commands, "renew", _renew, "get the next certificate now; `run` does so by itself in time")
     _identity_option(one)

@@ -19,17 +19,15 @@ from fastapi import APIRouter
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import Addresses, DataDir
 from cloud.adapters.metrics import CountingWitness, Exposition, Instruments, TimedDetector
-from cloud.adapters.mqtt_link import LinkSettings, MqttLink
-from cloud.adapters.nats_callout import AccountKey, Callout, open_callout
-from cloud.adapters.nats_config import BrokerSecrets, BrokerSettings
-from cloud.adapters.nats_process import Broker, open_broker
+from cloud.adapters.mqtt_link import MqttLink
 from cloud.audit.accuracy import AuditedModels
 from cloud.audit.service import AuditService
+from cloud.brokers import Broking, open_broking, reachable
 from cloud.bus import Bus, OffloadWitness
 from cloud.command.service import CommandService
 from cloud.config import Settings
-from cloud.doors import Doors, open_doors, service_hosts
-from cloud.errors import BrokerFailed, PortTaken
+from cloud.doors import open_doors, service_hosts
+from cloud.errors import BrokerFailed
 from cloud.fleet.enrolment import Enrolment
 from cloud.fleet.revocation import RevocationWatch
 from cloud.identity.renewing import ServiceCertificates
@@ -74,9 +72,6 @@ log = logging.getLogger(__name__)
 
 _LINK_WITHIN_S: Final = 20.0
 _CANCEL_AGAIN_S: Final = 0.5
-# A free port that was found may be taken before the broker has it.
-_PORT_ATTEMPTS: Final = 3
-
 
 _Background = tuple[str, Callable[[], Coroutine[Any, Any, None]]]
 
@@ -177,23 +172,8 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
         blobs = LocalBlobs(data.blobs)
         enrolment = Enrolment(devices, clock)
         doors = await asyncio.to_thread(open_doors, settings, data, database, enrolment, clock)
-        passwords, key = BrokerSecrets(), AccountKey()
-        where, broker = await _broker(stack, settings, data, doors, passwords, key, counters, clock)
-        callout = await stack.enter_async_context(
-            open_callout(
-                port=where.client_port,
-                passwords=passwords,
-                signer=key,
-                credentials=doors.credentials,
-                counter=counters,
-                clock=clock,
-            )
-        )
-        link = MqttLink(
-            LinkSettings(_reachable(where.mqtt_host), where.mqtt_port, passwords.cloud, doors.link_tls),
-            counters,
-            clock,
-        )
+        broking = await open_broking(stack, settings, data, doors, database, counters, clock)
+        link = MqttLink(broking.link, counters, clock)
         ingest = IngestService(link=link, store=batches, bus=bus, counter=counters, clock=clock)
         registry = Registry(data.registry, clock)
         renewing = Renewing(registry, clock)
@@ -207,7 +187,7 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
             clock=clock,
         )
         feed = Feed(bus=bus, alerts=alerts, devices=devices, rollouts=rollouts, clock=clock)
-        checks = _checks(database, broker, callout, link, ingest) | {"repository": renewing.working}
+        checks = _checks(database, broking, link, ingest) | {"repository": renewing.working}
         routers = [
             read_router(alerts=alerts, devices=devices, pictures=blobs, feed=feed, clock=clock),
             health_router(checks, counters.snapshot),
@@ -256,7 +236,7 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
         certificates: tuple[_Background, ...] = ()
         if doors.identities is not None and doors.files is not None:
             door_socket = stack.enter_context(listening(settings.device_host, settings.device_port))
-            routers.append(enrolments_router(identities=doors.identities, clock=clock))
+            routers.append(enrolments_router(identities=doors.identities, clock=clock, settings=settings.door))
             door = HttpServer(
                 DeviceDoor(
                     make_application(routers, allowed_hosts=frozenset(service_hosts(settings))), doors.identities
@@ -265,22 +245,22 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
             )
             servers.append((door, door_socket))
             if doors.certify is not None:
-                renewed = partial(_read_again, door, broker)
-                keeping = ServiceCertificates(doors.certify, renewed, clock)
+                certify = partial(_certify, doors.certify, broking.certify)
+                keeping = ServiceCertificates(certify, partial(_read_again, door, broking), clock)
                 checks["certificates"] = keeping.working
                 certificates = (("certificates", keeping.run),)
         yield _Parts(
-            addresses=_addresses(servers, where, settings),
+            addresses=_addresses(servers, broking, settings),
             servers=tuple(servers),
             feed=feed,
             link=link,
             background=(
-                ("broker", broker.supervise),
+                *((("broker", broking.background),) if broking.background is not None else ()),
                 ("link", link.run),
                 ("ingest", ingest.run),
                 ("commands", CommandService(store=commands, devices=devices, link=link, bus=bus, clock=clock).run),
                 ("rollouts", rolling.run),
-                ("revocations", RevocationWatch(devices, callout, clock).run),
+                ("revocations", RevocationWatch(devices, broking.door, clock).run),
                 ("thinning", lambda: thin_for_ever(batches, clock)),
                 ("retention", retention.run),
                 ("events", feed.run),
@@ -289,34 +269,6 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
                 *neighbours(settings, database, blobs, bus, counters, clock),
             ),
         )
-
-
-async def _broker(
-    stack: AsyncExitStack,
-    settings: Settings,
-    data: DataDir,
-    doors: Doors,
-    passwords: BrokerSecrets,
-    key: AccountKey,
-    counters: Counters,
-    clock: SystemClock,
-) -> tuple[BrokerSettings, Broker]:
-    if settings.broker_port != 0:
-        _check_free(settings.mqtt_host, settings.broker_port)
-    for attempt in range(_PORT_ATTEMPTS):
-        where = BrokerSettings(
-            mqtt_host=settings.mqtt_host,
-            mqtt_port=settings.broker_port or _free_port(settings.mqtt_host),
-            client_port=_free_port("127.0.0.1"),
-            folder=data.broker,
-            tls=doors.broker_tls,
-        )
-        try:
-            return where, await stack.enter_async_context(open_broker(where, passwords, key.issuer, counters, clock))
-        except BrokerFailed as failed:
-            if attempt + 1 == _PORT_ATTEMPTS or "address already in use" not in failed.what:
-                raise
-    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 async def _answering(
@@ -379,13 +331,13 @@ async def _answering(
 
 
 def _checks(
-    database: Database, broker: Broker, callout: Callout, link: MqttLink, ingest: IngestService
+    database: Database, broking: Broking, link: MqttLink, ingest: IngestService
 ) -> dict[str, Callable[[], Coroutine[Any, Any, bool]]]:
-    async def broker_ready() -> bool:
-        return broker.ready
+    def part(holds: Callable[[], bool]) -> Callable[[], Coroutine[Any, Any, bool]]:
+        async def ready() -> bool:
+            return holds()
 
-    async def auth_ready() -> bool:
-        return callout.connected
+        return ready
 
     async def link_ready() -> bool:
         return link.connected
@@ -395,8 +347,7 @@ def _checks(
 
     return {
         "database": database.answers,
-        "broker": broker_ready,
-        "auth": auth_ready,
+        **{name: part(holds) for name, holds in broking.checks.items()},
         "link": link_ready,
         "ingest": ingest_ready,
     }
@@ -408,49 +359,34 @@ async def _link_established(link: MqttLink) -> None:
             await link.established()
     except TimeoutError:
         raise BrokerFailed(
-            f"the broker runs, but took no connection within {_LINK_WITHIN_S:g} s", "The log says why it refused."
+            f"the broker took no connection within {_LINK_WITHIN_S:g} s",
+            "The log says why: it refused, or does not run.",
         ) from None
 
 
 def _addresses(
-    servers: Sequence[tuple[HttpServer, socket.socket]], where: BrokerSettings, settings: Settings
+    servers: Sequence[tuple[HttpServer, socket.socket]], broking: Broking, settings: Settings
 ) -> Addresses:
-    http, *door = (f"{_in_url(_reachable(on.getsockname()[0]))}:{on.getsockname()[1]}" for _, on in servers)
-    told = service_hosts(settings)[0] if settings.tls else _reachable(where.mqtt_host)
+    http, *door = (f"{_in_url(reachable(on.getsockname()[0]))}:{on.getsockname()[1]}" for _, on in servers)
+    told = service_hosts(settings)[0] if settings.tls else broking.link.host
     scheme = "mqtts" if settings.tls else "mqtt"
     return Addresses(
         http=f"http://{http}",
-        mqtt=f"{scheme}://{_in_url(told)}:{where.mqtt_port}",
+        mqtt=f"{scheme}://{_in_url(broking.told_host or told)}:{broking.link.port}",
         dashboard=f"http://{http}/",
         pid=os.getpid(),
         devices=f"https://{_in_url(told)}:{door[0].rpartition(':')[2]}" if door else f"http://{http}",
     )
 
 
-def _read_again(door: HttpServer, broker: Broker) -> None:
+def _certify(own: Callable[[], bool], brokers: Callable[[], bool]) -> bool:
+    return own() | brokers()
+
+
+async def _read_again(door: HttpServer, broking: Broking) -> None:
     door.renew()
-    broker.read_again()
-
-
-def _reachable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound to
+    await broking.read_again()
 
 
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _free_port(host: str) -> int:
-    with listening(host, 0) as found:
-        return int(found.getsockname()[1])
-
-
-def _check_free(host: str, port: int) -> None:
-    try:
-        with listening(host, port):
-            return
-    except PortTaken:
-        raise PortTaken(
-            f"MQTT can't be served on {host}:{port}: something else listens there",
-            "Stop it, or choose another `mqtt_port`; 0 finds a free one.",
-        ) from None

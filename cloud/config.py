@@ -11,9 +11,9 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cloud.audit.settings import AuditSettings
@@ -45,6 +45,43 @@ def default_data_dir() -> Path:
     """Where a person's programs keep their data."""
     base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(base).expanduser() / "vedette"
+
+
+class ExternalBrokerSettings(BaseModel):
+    """A broker that is run by somebody else, on this machine or another; without `host` the service runs its own.
+
+    Attributes:
+        kind: `nats` asks the service who a device is; `mosquitto` has the same rules from files, and needs `tls`.
+        host: Where it is, for devices and for the service; its certificate is for this name or address.
+        client_port: Where NATS takes the service's own connections, over which it asks who a device is.
+        folder: Where `vedette broker prepare` writes what the broker is started with; it must lie there under the
+            same path.
+        sessions: Where the broker keeps sessions and messages, on its own disk.
+        pid_file: Of a mosquitto that the service may signal; without it, whoever runs it reloads it when the list of
+            revoked certificates changes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["nats", "mosquitto"] = "nats"
+    host: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    client_port: Annotated[int, Field(ge=1, le=65535)] = 4222
+    folder: Path | None = None
+    sessions: Path = Path("/var/lib/vedette-broker")
+    pid_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _host_and_folder_belong_together(self) -> Self:
+        if (self.host is None) != (self.folder is None):
+            msg = "host and folder belong together: give both, or neither for the embedded broker"
+            raise ValueError(msg)
+        if self.host is None and self.kind == "mosquitto":
+            msg = "the service does not run mosquitto itself: give host and folder of one that you run"
+            raise ValueError(msg)
+        if self.pid_file is not None and self.kind == "nats":
+            msg = 'pid_file belongs to kind = "mosquitto"'
+            raise ValueError(msg)
+        return self
 
 
 class Settings(BaseSettings):
@@ -84,6 +121,7 @@ class Settings(BaseSettings):
     infer: InferSettings = InferSettings()
     audit: AuditSettings = AuditSettings()
     door: DoorSettings = DoorSettings()
+    broker: ExternalBrokerSettings = ExternalBrokerSettings()
     identity: IdentitySettings = IdentitySettings()
     retention: RetentionSettings = RetentionSettings()
     home_assistant: HomeAssistantSettings | None = None
@@ -101,6 +139,19 @@ class Settings(BaseSettings):
         """What it is made with, only: `load_settings` puts the sources together, since it knows one more."""
         return (init_settings,)
 
+    @model_validator(mode="after")
+    def _broker_elsewhere_has_a_port(self) -> Self:
+        if self.broker.host is not None and self.mqtt_port == 0:
+            msg = "mqtt_port = 0 is for the embedded broker: give the port of the one that [broker] names"
+            raise ValueError(msg)
+        if self.broker.kind == "mosquitto" and not (self.tls and self.identity.authority == "embedded"):
+            # It can't ask whose a token is, nor who of all that another authority certifies is enrolled and welcome.
+            msg = (
+                "mosquitto knows devices by certificates of the embedded authority only: set tls = true, or use NATS"
+            )
+            raise ValueError(msg)
+        return self
+
     @property
     def broker_port(self) -> int:
         """`mqtt_port`, or what is usual."""
@@ -114,9 +165,11 @@ class Settings(BaseSettings):
         Raises:
             BindRefused: An address is not loopback, and that was not allowed.
         """
-        for key in ("http_host",) if self.tls else ("http_host", "mqtt_host"):
-            host = getattr(self, key)
-            if not self.allow_plaintext and not _is_loopback(host):
+        heard = {"http_host": self.http_host} | ({} if self.tls else {"mqtt_host": self.mqtt_host})
+        if self.broker.host is not None and not self.tls:
+            heard["broker.host"] = self.broker.host
+        for key, host in heard.items():
+            if not self.allow_plaintext and not is_loopback(host):
                 raise BindRefused(
                     f"{key} = {host!r} can be reached from other machines, and neither tokens nor pictures are"
                     " encrypted on the way",
@@ -171,7 +224,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _line(error: Mapping[str, Any]) -> str:
     path = tuple(str(step) for step in error["loc"])
-    key = ".".join(path)
+    key = ".".join(path) or "the file"
     if error["type"] != "extra_forbidden":
         return f"{key}: {error['msg']}"
     near = difflib.get_close_matches(path[-1], _keys_at(path[:-1]), n=1)
@@ -188,7 +241,8 @@ def _keys_at(path: tuple[str, ...]) -> list[str]:
     return list(model.model_fields)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine is behind that name or address."""
     if host == "localhost":
         return True
     try:

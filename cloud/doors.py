@@ -49,9 +49,13 @@ class Doors:
             return None
         return BrokerTls(self.files.ca_file, self.files.cert_file, self.files.key_file)
 
-    @property
-    def link_tls(self) -> Callable[[], ssl.SSLContext] | None:
-        """For the service's own connection to its broker."""
+    def link_tls(self, *, by_name: bool) -> Callable[[], ssl.SSLContext] | None:
+        """For the service's own connections to its broker.
+
+        Args:
+            by_name: Of the broker's certificate the name counts, too; not so for one that is dialled by an address of
+                this machine, whatever names its certificate is for.
+        """
         if self.files is None:
             return None
         files = self.files
@@ -59,8 +63,7 @@ class Doors:
         def context() -> ssl.SSLContext:
             made = ssl.create_default_context(cafile=files.service_ca_file)
             made.load_cert_chain(files.link_cert_file, files.link_key_file)
-            # It dials an address of this machine, whatever names the certificate is for.
-            made.check_hostname = False
+            made.check_hostname = by_name
             return made
 
         return context
@@ -83,6 +86,7 @@ def open_doors(settings: Settings, data: DataDir, database: Database, enrolment:
         _check(files)
         return Doors(credentials, identities, files)
     hosts = service_hosts(settings)
+    folder.note_served(clock.wall())
 
     def certify() -> bool:
         return folder.certify(authority, hosts, CLIENT_ID, clock.wall())

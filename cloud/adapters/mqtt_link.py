@@ -41,6 +41,8 @@ LONGEST_PAUSE_S: Final = 5.0
 # Without it a QoS 1 round trip took 44 ms instead of 0.3, on every broker but mosquitto.
 NO_DELAY: Final = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 UP: Final = tuple(channel for channel in Channel if channel.direction is Direction.UP)
+NEVER_RETAINED: Final = tuple(channel for channel in UP if not channel.retained)
+_NEVER_RETAINED: Final = tuple(f"/{channel.direction}/{channel}" for channel in NEVER_RETAINED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +222,21 @@ class MqttLink:
 
     async def _collect(self, connection: _Connection, limit: int) -> list[Received]:
         messages = connection.client.messages
-        received = [self._received(await anext(messages))]
-        while len(received) < limit and len(messages) > 0:
-            received.append(self._received(await anext(messages)))
+        received: list[Received] = []
+        while not received or (len(received) < limit and len(messages) > 0):
+            message = await anext(messages)
+            if message.retain and str(message.topic).endswith(_NEVER_RETAINED):
+                self._clear(connection, str(message.topic))
+            if message.qos > 0 or message.payload:  # Else it is the clearing.
+                received.append(self._received(message))
         return received
+
+    def _clear(self, connection: _Connection, where: str) -> None:
+        """Have the broker forget what was retained against the rules: no broker can be told to refuse it."""
+        self._counter.count("link.unretained")
+        log.warning("%s was retained, and is cleared", where)
+        # Of no consequence where it fails: it is found again at the next subscription.
+        connection.client._client.publish(where, b"", qos=0, retain=True)  # noqa: SLF001 - not waited for
 
     def _received(self, message: aiomqtt.Message) -> Received:
         payload = bytes(message.payload)

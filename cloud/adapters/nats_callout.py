@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import secrets
+import ssl
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +21,7 @@ from cryptography import x509
 from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 
-from cloud.adapters.nats_claims import Connecting, Signer, admit, read_request, refuse
+from cloud.adapters.nats_claims import Connecting, Signer, admit, read_connections, read_request, read_server, refuse
 from cloud.adapters.nats_config import AUTH_USER, SYSTEM_USER, BrokerSecrets
 from cloud.errors import CloudError, LinkLost, LinkRefused
 from cloud.identity.errors import CertificateRefused
@@ -28,11 +30,15 @@ from cloud.ports import Clock
 
 log = logging.getLogger(__name__)
 
+SECRET_BYTES: Final = 32
 _SUBJECT: Final = "$SYS.REQ.USER.AUTH"
 # Well within the broker's own patience, so that it hears a refusal and not nothing.
 _ANSWER_WITHIN_S: Final = 2.0
 _KICK_WITHIN_S: Final = 2.0
 _RECONNECT_S: Final = 0.1
+_RELOAD_WITHIN_S: Final = 5.0
+# What the broker lists of its connections in one answer.
+_PAGE: Final = 1024
 # Connections remembered so that they can be closed; beyond it the oldest is left to its expiry.
 _MAX_REMEMBERED: Final = 100_000
 
@@ -100,10 +106,17 @@ class CertificateCredentials:
 
 
 class AccountKey:
-    """A key pair made for this run of the service; it is never written down."""
+    """A key pair.
 
-    def __init__(self) -> None:
-        seed = nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_ACCOUNT)
+    Args:
+        secret: 32 bytes that it is made from; None for one of this run of the service, which is never written down.
+
+    Raises:
+        ValueError: They are not 32 bytes.
+    """
+
+    def __init__(self, secret: bytes | None = None) -> None:
+        seed = nkeys.encode_seed(secret or secrets.token_bytes(SECRET_BYTES), nkeys.PREFIX_BYTE_ACCOUNT)
         self._pair = nkeys.from_seed(seed)
 
     @property
@@ -114,6 +127,26 @@ class AccountKey:
     def sign(self, data: bytes) -> bytes:
         """An Ed25519 signature."""
         return bytes(self._pair.sign(data))
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """Where the broker takes the service's own connections.
+
+    Attributes:
+        tls: Under which they are made; None for plain text, on loopback.
+        within_s: How long to try.
+    """
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+    within_s: float = 5.0
+
+    @property
+    def in_url(self) -> str:
+        """As it is spelt in an address."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Callout:
@@ -177,6 +210,38 @@ class Callout:
         del self._inside[device]
         log.info("connection closed", extra={"device": device})
 
+    async def recall(self) -> None:
+        """Learn who is connected already, to a broker that was there before the service; to cut them off if need be.
+
+        Raises:
+            LinkLost: The broker does not answer.
+        """
+        offset = 0
+        while True:
+            asked = json.dumps({"limit": _PAGE, "offset": offset}).encode()
+            try:
+                said = await self._system.request("$SYS.REQ.SERVER.PING.CONNZ", asked, timeout=_RELOAD_WITHIN_S)
+                server, found = read_connections(said.data)
+            except (nats.errors.Error, TimeoutError, OSError) as error:
+                raise LinkLost(f"the broker does not say who is connected ({type(error).__name__})") from error
+            self._inside.update({device: (server, connection) for device, connection in found if device})
+            offset += len(found)
+            if len(found) < _PAGE:
+                return
+
+    async def read_again(self) -> None:
+        """Have the broker read its configuration again, and with it its certificates; connections stay.
+
+        Raises:
+            LinkLost: It did not.
+        """
+        try:
+            said = await self._system.request("$SYS.REQ.SERVER.PING", b"", timeout=_RELOAD_WITHIN_S)
+            server = read_server(said.data)
+            await self._system.request(f"$SYS.REQ.SERVER.{server}.RELOAD", b"", timeout=_RELOAD_WITHIN_S)
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise LinkLost(f"the broker did not read its certificates again ({type(error).__name__})") from error
+
     async def _decide(self, who: Connecting) -> bytes:
         holder = await self._credentials.holder(who)
         if holder is None:
@@ -206,21 +271,21 @@ class Callout:
 @asynccontextmanager
 async def open_callout(
     *,
-    port: int,
+    at: BrokerAddress,
     passwords: BrokerSecrets,
     signer: Signer,
     credentials: Credentials,
     counter: Counter,
     clock: Clock,
 ) -> AsyncIterator[Callout]:
-    """Answer the broker on loopback `port` while the context is open, over its restarts too.
+    """Answer the broker while the context is open, over its restarts too.
 
     Raises:
         LinkLost: It can't be reached.
     """
     async with (
-        _connected(port, AUTH_USER, passwords.auth) as auth,
-        _connected(port, SYSTEM_USER, passwords.system) as system,
+        _connected(at, AUTH_USER, passwords.auth) as auth,
+        _connected(at, SYSTEM_USER, passwords.system) as system,
     ):
         callout = Callout(
             auth=auth, system=system, credentials=credentials, signer=signer, counter=counter, clock=clock
@@ -231,30 +296,38 @@ async def open_callout(
 
 
 @asynccontextmanager
-async def _connected(port: int, user: str, password: str) -> AsyncIterator[NatsClient]:
+async def _connected(at: BrokerAddress, user: str, password: str) -> AsyncIterator[NatsClient]:
     closing = False
+    why = "it does not answer"
 
     async def disconnected() -> None:
         if not closing:
             log.warning("the broker went away", extra={"as": user})
 
     async def failed(error: Exception) -> None:
+        nonlocal why
+        why = str(error) or type(error).__name__
         log.debug("%s: %s", user, error)
 
+    client = NatsClient()
     try:
-        client = await nats.connect(
-            f"nats://127.0.0.1:{port}",
-            user=user,
-            password=password,
-            name=f"vedette-{user}",
-            allow_reconnect=True,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=_RECONNECT_S,
-            disconnected_cb=disconnected,
-            error_cb=failed,
-        )
+        async with asyncio.timeout(at.within_s):
+            await client.connect(
+                f"{'nats' if at.tls is None else 'tls'}://{at.in_url}",
+                tls=at.tls,
+                user=user,
+                password=password,
+                name=f"vedette-{user}",
+                allow_reconnect=True,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=_RECONNECT_S,  # type: ignore[arg-type]  # it is slept, as a float may be
+                disconnected_cb=disconnected,
+                error_cb=failed,
+            )
     except (nats.errors.Error, OSError, TimeoutError) as error:
-        raise LinkLost(f"the broker can't be reached as {user}: {error}") from error
+        await client.close()
+        told = why if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+        raise LinkLost(f"the broker at {at.in_url} can't be reached as {user}: {told}") from error
     try:
         yield client
     finally:

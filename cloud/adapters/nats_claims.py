@@ -118,6 +118,50 @@ def read_request(token: bytes) -> Connecting:
     )
 
 
+class _Connection(_Part):
+    cid: int
+    mqtt_client: str = ""
+
+
+class _Connections(_Part):
+    connections: tuple[_Connection, ...] = ()
+
+
+class _Answer(_Part):
+    server: _Server
+
+
+class _Listing(_Answer):
+    data: _Connections
+
+
+def read_server(answer: bytes) -> str:
+    """The id of the server that answered.
+
+    Raises:
+        LinkRefused: It is not in the form that we know.
+    """
+    try:
+        return _Answer.model_validate_json(answer).server.id
+    except ValidationError as error:
+        raise LinkRefused(f"the broker's answer can't be read ({type(error).__name__})") from None
+
+
+def read_connections(answer: bytes) -> tuple[str, list[tuple[str, int]]]:
+    """Read the broker's list of connections: the server's id, and of each its MQTT client id and its number.
+
+    A connection that speaks no MQTT has an empty client id.
+
+    Raises:
+        LinkRefused: It is not in the form that we know.
+    """
+    try:
+        listing = _Listing.model_validate_json(answer)
+    except ValidationError as error:
+        raise LinkRefused(f"the broker's list of connections can't be read ({type(error).__name__})") from None
+    return listing.server.id, [(one.mqtt_client, one.cid) for one in listing.data.connections]
+
+
 def _leaf(tls: _Tls | None) -> str | None:
     return tls.verified_chains[0][0] if tls and tls.verified_chains and tls.verified_chains[0] else None
 

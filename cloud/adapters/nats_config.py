@@ -1,8 +1,9 @@
-"""The embedded broker's configuration file, written afresh at each start. Pure.
+"""The broker's configuration file. Pure.
 
 Three accounts. DEVICES holds the cloud and the devices, and is the only one with MQTT sessions. AUTH holds whoever
-answers the broker's question who a connection is. SYS may close connections. The three passwords are random, new at
-each start, and never leave the machine; a device is not among the users here, it is asked for (`nats_callout`).
+answers the broker's question who a connection is. SYS may close connections. The three passwords are random: those of
+the embedded broker are new at each start and never leave the machine, those of one that runs elsewhere are kept
+(`broker_secrets`). A device is not among the users here, it is asked for (`nats_callout`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from cloud.adapters.mqtt_link import CLIENT_ID, MAX_UNACKED
+from cloud.adapters.mqtt_link import CLIENT_ID, MAX_UNACKED, NEVER_RETAINED
 
+LOOPBACK: Final = "127.0.0.1"
 AUTH_USER: Final = "auth"
 SYSTEM_USER: Final = "system"
 
@@ -26,6 +28,8 @@ AUTH_TIMEOUT_S: Final = 5
 # What was delivered and not acknowledged comes again after this; also what its receiver lost in a crash.
 _ACK_WAIT_S: Final = 10
 _MAX_STORE_BYTES: Final = 4 * 1024**3
+# What a device says is the device's; those but to clear what it had retained there against the rules.
+_CLOUD_SAYS: Final = ("vedette.v1.*.down.>", *(f"vedette.v1.*.up.{channel}" for channel in NEVER_RETAINED))
 
 
 def _password() -> str:
@@ -55,9 +59,12 @@ class BrokerSettings:
     """Where the broker listens and keeps its sessions.
 
     Attributes:
-        client_port: For the cloud's own connections, on loopback only.
+        client_port: For the cloud's own connections.
         folder: Below it sessions, retained messages and the configuration.
         tls: What MQTT is served under, and whose certificates are believed; None for plain text.
+        client_host: Beyond loopback, the cloud's connections are under TLS as well.
+        sessions: Where sessions and messages are kept instead.
+        health_port: On loopback, where `/healthz` says whether it works; None for nowhere.
     """
 
     mqtt_host: str
@@ -65,6 +72,9 @@ class BrokerSettings:
     client_port: int
     folder: Path
     tls: BrokerTls | None = None
+    client_host: str = LOOPBACK
+    sessions: Path | None = None
+    health_port: int | None = None
 
 
 def render(settings: BrokerSettings, passwords: BrokerSecrets, issuer: str) -> str:
@@ -75,12 +85,14 @@ def render(settings: BrokerSettings, passwords: BrokerSecrets, issuer: str) -> s
         passwords: Of the users in it.
         issuer: The public key that signs what devices may do.
     """
-    return f"""# Written at each start of `vedette serve`; changes here are lost.
-host: 127.0.0.1
+    sessions = settings.sessions or settings.folder / "sessions"
+    health = "" if settings.health_port is None else f"http: {LOOPBACK}:{settings.health_port}\n"
+    return f"""# Written by Vedette; changes here are lost.
+host: {json.dumps(settings.client_host)}
 port: {settings.client_port}
-server_name: vedette
+{"" if settings.client_host == LOOPBACK else _tls(settings.tls).lstrip()}{health}server_name: vedette
 max_payload: {_MAX_PAYLOAD}
-jetstream {{ store_dir: {json.dumps(str(settings.folder / "sessions"))}, max_file_store: {_MAX_STORE_BYTES} }}
+jetstream {{ store_dir: {json.dumps(str(sessions))}, max_file_store: {_MAX_STORE_BYTES} }}
 mqtt {{
   host: {json.dumps(settings.mqtt_host)}, port: {settings.mqtt_port}
   max_ack_pending: {MAX_UNACKED}, ack_wait: "{_ACK_WAIT_S}s"
@@ -88,7 +100,7 @@ mqtt {{
 accounts {{
   DEVICES: {{ jetstream: enabled, users: [ {{
     user: {CLIENT_ID}, password: {passwords.cloud},
-    permissions: {{ publish: ["vedette.v1.*.down.>"], subscribe: ["vedette.v1.>", "$MQTT.sub.>"] }}
+    permissions: {{ publish: {json.dumps(_CLOUD_SAYS)}, subscribe: ["vedette.v1.>", "$MQTT.sub.>"] }}
   }} ] }}
   AUTH: {{ users: [ {{ user: {AUTH_USER}, password: {passwords.auth} }} ] }}
   SYS: {{ users: [ {{ user: {SYSTEM_USER}, password: {passwords.system} }} ] }}

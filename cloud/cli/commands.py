@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
@@ -18,23 +17,23 @@ from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import Addresses, DataDir
 from cloud.app import serve_until_signalled
 from cloud.cli.audit import audit
+from cloud.cli.authority import authority_app
+from cloud.cli.broker import broker_app
+from cloud.cli.claims import claim_for
 from cloud.cli.command import command
 from cloud.cli.cost import cost
 from cloud.cli.export import export_app
 from cloud.cli.model import model_app
 from cloud.cli.push import push_app
 from cloud.cli.rollout import rollout_app
-from cloud.cli.snippet import agent_snippet, claim_text, device_addresses
+from cloud.cli.snippet import agent_snippet, claim_text
 from cloud.cli.telling import output, told
 from cloud.config import Settings, default_data_dir, load_settings
-from cloud.doors import open_authority, open_identities
-from cloud.errors import DeviceExists
 from cloud.fleet.enrolment import Enrolment
 from cloud.log import configure
 from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
 from cloud.web.views import DeviceView, device_view
-from wire.identity import Claim
 
 T = TypeVar("T")
 
@@ -53,6 +52,8 @@ app.command()(cost)
 app.add_typer(export_app, name="export")
 app.add_typer(model_app, name="model")
 app.add_typer(push_app, name="push")
+app.add_typer(broker_app, name="broker")
+app.add_typer(authority_app, name="authority")
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
 DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
@@ -152,7 +153,7 @@ def enroll(
     with told():
         settings = _settings(config, data_dir)
         if settings.tls:
-            claim = _run(_claim(settings, name, minutes))
+            claim = _run(claim_for(settings, name, minutes))
             if as_json:
                 facts = {"device": name, "claim": claim.spell(), "expires_at": claim.expires_at.isoformat()}
                 typer.echo(json.dumps(facts))
@@ -210,20 +211,6 @@ async def _show(settings: Settings, name: str) -> DeviceView:
 async def _enroll(settings: Settings, name: str) -> str:
     async with _database(settings) as database:
         return await Enrolment(DeviceStore(database), SystemClock()).enroll(name)
-
-
-async def _claim(settings: Settings, name: str, minutes: float | None) -> Claim:
-    clock, data = SystemClock(), DataDir(settings.data_dir)
-    async with _database(settings) as database:
-        store = DeviceStore(database)
-        if not await store.some([name]):
-            await Enrolment(store, clock).enroll(name)
-        elif (await store.find(name)).revoked_at is not None:
-            raise DeviceExists(f"{name} is revoked", "Enrol the device under another name.")
-        identities = open_identities(settings, open_authority(settings, data, clock), database, clock)
-        http, mqtt = device_addresses(settings, data.announced_addresses())
-        life = None if minutes is None else timedelta(minutes=minutes)
-        return await identities.claim(name, http=http, mqtt=mqtt, life=life)
 
 
 async def _revoke(settings: Settings, name: str) -> None:

@@ -24,7 +24,7 @@ def device_addresses(settings: Settings, running: Addresses | None) -> tuple[str
         return running.devices, running.mqtt
     host = service_hosts(settings)[0]
     return _url("https", host, settings.device_port or DEFAULT_DEVICE_PORT), _url(
-        "mqtts", host, settings.broker_port or MQTTS_PORT
+        "mqtts", settings.broker.host or host, settings.broker_port or MQTTS_PORT
     )
 
 
@@ -46,7 +46,11 @@ def agent_snippet(device: str, settings: Settings, running: Addresses | None) ->
 
     It names the addresses of the running service, or else those of its settings.
     """
-    mqtt = running.mqtt if running else _url("mqtt", settings.mqtt_host, settings.broker_port or MQTT_PORT)
+    mqtt = (
+        running.mqtt
+        if running
+        else _url("mqtt", settings.broker.host or settings.mqtt_host, settings.broker_port or MQTT_PORT)
+    )
     http = running.http if running else _url("http", settings.http_host, settings.http_port or DEFAULT_HTTP_PORT)
     return f"""\
 # Save this as agent.toml, and the token beside it in the file `token`. Then:

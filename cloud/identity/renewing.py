@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
+from cloud.errors import LinkError, StartRefused
 from cloud.identity.errors import AuthorityUnusable
 from cloud.ports import Clock
 
@@ -23,7 +24,7 @@ class ServiceCertificates:
         clock: The service's.
     """
 
-    def __init__(self, certify: Callable[[], bool], renewed: Callable[[], None], clock: Clock) -> None:
+    def __init__(self, certify: Callable[[], bool], renewed: Callable[[], Awaitable[None]], clock: Clock) -> None:
         self._certify = certify
         self._renewed = renewed
         self._clock = clock
@@ -37,17 +38,21 @@ class ServiceCertificates:
         """Look until cancelled."""
         while True:
             await self._clock.sleep(EVERY_S)
-            self.look()
+            await self.look()
 
-    def look(self) -> None:
+    async def look(self) -> None:
         """Renew what is due."""
         try:
             made = self._certify()
-        except AuthorityUnusable as refused:
+        except (AuthorityUnusable, StartRefused) as refused:
             self._working = False
             log.error("the service's certificate is not renewed: %s", refused)  # noqa: TRY400 - an error of ours
             return
         self._working = True
         if made:
             log.info("the service's certificates were renewed")
-            self._renewed()
+            try:
+                await self._renewed()
+            except LinkError as failed:
+                self._working = False
+                log.error("the broker goes on under its old certificate: %s", failed)  # noqa: TRY400 - as above

@@ -18,24 +18,25 @@ from cloud.identity.service import Identities
 from cloud.offload.rate import RateLimit
 from cloud.ports import Clock
 from cloud.web.device_door import STATE
-from cloud.web.questions import DeviceMismatch, RefusingRoute, TokenRefused, TooManyRequests, small_body
+from cloud.web.questions import DeviceMismatch, DoorSettings, RefusingRoute, TokenRefused, TooManyRequests, small_body
 from wire import codec
 from wire.identity import AUTHORITY_PATH, CERTIFICATES_PATH, ENROLMENTS_PATH, Certified, Enrolment, Renewal
 
-# A secret of 256 bits can't be guessed; this keeps a stranger from having us check signatures all day.
-_ENROLMENTS_PER_S: Final = 2.0
-_ENROLMENTS_AT_ONCE: Final = 20
 _RENEWALS_PER_S: Final = 1 / 60
 _RENEWALS_AT_ONCE: Final = 10
 _BODY_WITHIN_S: Final = 10.0
 
 
 def enrolments_router(
-    *, identities: Identities, clock: Clock, new_id: Callable[[], str] = lambda: uuid.uuid4().hex
+    *,
+    identities: Identities,
+    clock: Clock,
+    settings: DoorSettings,
+    new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
 ) -> APIRouter:
     """The routes."""
     router = APIRouter(route_class=RefusingRoute, tags=["identity"])
-    strangers = RateLimit(per_s=_ENROLMENTS_PER_S, burst=_ENROLMENTS_AT_ONCE)
+    strangers = RateLimit(per_s=settings.enrolments_per_s, burst=settings.enrolments_at_once)
     renewals = RateLimit(per_s=_RENEWALS_PER_S, burst=_RENEWALS_AT_ONCE)
 
     def certified(device: str, certificate: x509.Certificate) -> Response:
@@ -51,7 +52,7 @@ def enrolments_router(
     @router.get(AUTHORITY_PATH, response_class=Response)
     async def authority() -> Response:
         """The authority's certificate, in PEM."""
-        return Response(identities.authorities_pem, media_type="application/x-pem-file")
+        return Response(identities.authority_pem, media_type="application/x-pem-file")
 
     @router.post(ENROLMENTS_PATH, response_class=Response)
     async def enrol(request: Request) -> Response:

@@ -63,6 +63,9 @@ class DoorSettings(BaseModel):
         burst: Of one device, at once.
         body_timeout_s: How long a body may take to arrive.
         clip_timeout_s: How long a clip may take, which is some megabytes over what may be a slow link.
+        enrolments_per_s: Of all that have a claim and no certificate yet, in the long run. A claim can't be guessed;
+            this keeps a stranger from having signatures checked all day.
+        enrolments_at_once: Of the same, at once.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -71,6 +74,8 @@ class DoorSettings(BaseModel):
     burst: Annotated[int, Field(ge=1)] = 30
     body_timeout_s: Annotated[float, Field(gt=0)] = 30.0
     clip_timeout_s: Annotated[float, Field(gt=0)] = 720.0
+    enrolments_per_s: Annotated[float, Field(gt=0)] = 2.0
+    enrolments_at_once: Annotated[int, Field(ge=1)] = 20
 
 
 class RequestRefused(VedetteError):

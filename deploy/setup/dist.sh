@@ -1,10 +1,19 @@
 #!/usr/bin/env bash
-# Builds the wheel and the source archive with the models and the dashboard inside, then the agent's Debian packages.
+# Builds the wheel and the source archive with the models and the dashboard inside, then the agent's Debian packages;
+# `dist.sh wheel` the wheel alone.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-rm -rf vision/models dist
+what=${1:-all}
+rm -rf vision/models
 trap 'rm -rf vision/models' EXIT
 .venv/bin/python -m deploy.models.build --all --out vision/models
+if [ "$what" = wheel ]; then
+  rm -f dist/vedette-*.whl
+  .venv/bin/python -m build --no-isolation --wheel --outdir dist . >/dev/null
+  ls dist/vedette-*.whl
+  exit
+fi
+rm -rf dist
 .venv/bin/python -m build --no-isolation --wheel --sdist --outdir dist .
 
 if ! command -v dpkg-deb >/dev/null; then

@@ -13,6 +13,8 @@ FENCED = re.compile(r"(?ms)^```(\w*)\n(.*?)^```$")
 HEADING = re.compile(r"(?m)^#+ \S")
 INLINE = re.compile(r"`([^`\n]+)`")
 COMMAND = re.compile(r"^(?:make|vedette|vedette-agent) [\w$-]")
+OPERATOR = "docker compose run --rm operator "
+"""Under compose, the command `vedette`."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ def typed() -> list[Typed]:
     for path in DOCUMENTS:
         lines = [line for code in blocks(path, "sh", "bash") for line in code.splitlines()]
         for text, whole in [*((line, True) for line in lines), *((code, False) for code in inline(path))]:
-            if COMMAND.match(text):
-                command = text.partition(" > ")[0]  # what follows is the shell's
+            command = text.partition(" > ")[0]  # what follows is the shell's
+            if command.startswith(OPERATOR):
+                command = f"vedette {command.removeprefix(OPERATOR)}"
+            if COMMAND.match(command):
                 found.append(Typed(name_of(path), tuple(shlex.split(command)), whole))
     return found

@@ -91,6 +91,17 @@ async def test_claim_of_another_device_or_expired_or_replaced_is_refused(service
     await check_refused(await redeem(stranger, short, new_request("cam-1")[1]), 403, "ClaimRefused")
 
 
+async def test_strangers_are_slowed_down_together(tmp_path: Path) -> None:
+    door = {"enrolments_at_once": 2, "enrolments_per_s": 0.001}
+    async with running(tmp_path / "data", tls=True, device_port=0, door=door) as service:
+        stranger = Certificated("cam-1", tmp_path / "cam-1", service)
+        claim = await claim_for(service, "cam-1")
+        first, again, more = [await redeem(stranger, claim, new_request("cam-1")[1]) for _ in range(3)]
+        assert first.status_code == 200
+        await check_refused(again, 403, "ClaimRefused")
+        await check_refused(more, 429, "TooManyRequests")
+
+
 async def test_authority_is_told_to_strangers_and_nothing_else(service: Service, tmp_path: Path) -> None:
     stranger = Certificated("cam-1", tmp_path / "nobody", service)
     async with stranger.http() as http:
