@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from cloud.store.schema import devices, telemetry_points
 from wire.messages import Presence, Status, Telemetry
 from wire.updates import Reported
 
+_NAMED: Final = 5
 COLUMNS: Final = tuple(column for column in devices.c if column.name != "token_sha256")
 
 
@@ -47,19 +48,39 @@ class DeviceStore:
         Raises:
             DeviceExists: There is one of that id, revoked or not.
         """
-        row = {
-            "id": device,
-            "token_sha256": token_sha256,
-            "enrolled_at": now,
-            "presence": Presence.OFFLINE,
-            "past": Totals().model_dump_json(),
-        }
+        await self.add_all({device: token_sha256}, now)
+
+    async def add_all(self, tokens: Mapping[str, str], now: datetime) -> None:
+        """Commit new devices, all of them or none.
+
+        Args:
+            tokens: The digest of its token, by device.
+            now: When they were taken in.
+
+        Raises:
+            DeviceExists: There is one of such an id, revoked or not.
+        """
+        past = Totals().model_dump_json()
+        rows = [
+            {
+                "id": device,
+                "token_sha256": token_sha256,
+                "enrolled_at": now,
+                "presence": Presence.OFFLINE,
+                "past": past,
+            }
+            for device, token_sha256 in tokens.items()
+        ]
+        if not rows:
+            return
         try:
             async with self._database.writing() as connection:
-                await connection.execute(insert(devices), [row])
+                await connection.execute(insert(devices), rows)
         except IntegrityError:
+            known = {device.id for device in await self.all()} & tokens.keys()
+            named = ", ".join(sorted(known)[:_NAMED]) or "of that name"
             raise DeviceExists(
-                f"a device called {device} is enrolled already",
+                f"a device called {named} is enrolled already",
                 "Choose another name; a revoked one is not given out again, so that its history stays its own.",
             ) from None
 
