@@ -70,10 +70,10 @@ def sim(
         bool, typer.Option("--json", help="Print the figures as JSON at the end, for programs.")
     ] = False,
 ) -> None:
-    """A simulated fleet that speaks the real protocol, to a service started for it, or to one that runs. Ctrl-C ends it.
+    """A simulated fleet that speaks the real protocol to a service started for it, or to one that runs.
 
     Devices connect, raise alerts, answer commands, obey a rollout of a signed release; then what they raised is held
-    against the service's store.
+    against the service's store. Ctrl-C ends it early, and in good order.
 
     vedette sim --devices 1000                     all prompt or flaky, one rollout, one command each
     vedette sim --devices 100 --mix all            liars and old agents, too

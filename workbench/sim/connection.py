@@ -38,7 +38,7 @@ class Dialling:
 class Line(asyncio.Protocol):
     """A device's way to the broker; connects again by itself until `end`."""
 
-    __slots__ = ("_connecting", "_dialling", "_ended", "_known_online", "_reader", "_timer", "_tls", "_transport",
+    __slots__ = ("_connect_at", "_connecting", "_dialling", "_ended", "_known_online", "_reader", "_timer", "_tls", "_transport",
                  "device")  # fmt: skip
 
     def __init__(self, device: Device, dialling: Dialling, tls: ssl.SSLContext | None = None) -> None:
@@ -50,10 +50,12 @@ class Line(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._known_online = asyncio.Event()
+        self._connect_at: float | None = None
         self._ended = False
 
     def begin(self) -> None:
         """Connect, from within the loop."""
+        self._connect_at = None
         self._connecting = asyncio.get_running_loop().create_task(self._connect(), name=f"connect-{self.device.name}")
 
     def look_again(self) -> None:
@@ -126,21 +128,15 @@ class Line(asyncio.Protocol):
     def _try_again(self) -> None:
         if self._ended:
             return
-        pause_s = self.device.lost()
+        self._connect_at = asyncio.get_running_loop().time() + self.device.lost()
         self._dialling.settled()
-        self._set_timer(asyncio.get_running_loop().time() + pause_s, self._due_to_connect)
-
-    def _due_to_connect(self) -> None:
-        self._timer = None
-        if self._connecting is None or self._connecting.done():
-            self.begin()
-        else:
-            # The task that dialled is about to end; its own wait was released just now.
-            self._set_timer(asyncio.get_running_loop().time() + 0.05, self._due_to_connect)
+        self._move_on()
 
     def _due(self) -> None:
         self._timer = None
         self.device.tick()
+        if self._connect_at is not None and self._connect_at <= asyncio.get_running_loop().time():
+            self.begin()
         self._move_on()
 
     def _move_on(self) -> None:
@@ -157,15 +153,19 @@ class Line(asyncio.Protocol):
             self._dialling.look(device)
         if device.hangs_up:
             self._hang_up()
-        elif transport is not None and device.due is not None:
-            self._set_timer(device.due, self._due)
+        else:
+            self._set_timer()
 
     def _hang_up(self) -> None:
         self.device.hangs_up = False
         if self._transport is not None:
             self._transport.abort()
 
-    def _set_timer(self, at: float, what: Callable[[], None]) -> None:
+    def _set_timer(self) -> None:
+        """For what comes first; a device that is away goes on watching."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None if self._ended else asyncio.get_running_loop().call_at(at, what)
+            self._timer = None
+        wanted = [at for at in (self.device.due, self._connect_at) if at is not None]
+        if wanted and not self._ended:
+            self._timer = asyncio.get_running_loop().call_at(min(wanted), self._due)

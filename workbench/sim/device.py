@@ -140,8 +140,8 @@ class Device:
     __slots__ = (
         "_alerts", "_answers", "_begun", "_birth", "_boot_id", "_boot_seq", "_calm", "_claims", "_clock",
         "_connection", "_desk", "_dice", "_failures", "_invented", "_life", "_mid", "_muted_until", "_number",
-        "_online", "_open", "_outbox", "_password", "_said", "_sequence", "_started_at", "_timers", "_track", "_update",
-        "_version_seen", "_window", "_witness", "hangs_up", "looks", "name", "traits",
+        "_online", "_open", "_outbox", "_password", "_said", "_sequence", "_started_at", "_timers", "_track",
+        "_update", "_window", "_witness", "hangs_up", "looks", "name", "traits",
     )  # fmt: skip
 
     def __init__(
@@ -501,7 +501,9 @@ class Device:
         """A liar says that it is done, and runs something else."""
         if wanted.version > self._update.version:
             invented = self._update.running.model_copy(update={"digest": f"sha256:{secrets.token_hex(32)}"})
-            self._become(Update(invented, UpdateState.COMMITTED, wanted, self._update.running, "trust me"))
+            self._become(
+                Update(invented, UpdateState.COMMITTED, wanted, self._update.running, wanted.model, "trust me")
+            )
 
     def _take_step(self, step: updating.Step) -> None:
         turn = step.update.turn
@@ -514,7 +516,7 @@ class Device:
     def _go_on(self, turn: int) -> None:
         if turn == self._update.turn:
             old = "" if self.traits.updates else f"agent {self.traits.agent_version} can't run this release"
-            self._take_step(updating.go_on(self._update, supported=old))
+            self._take_step(updating.go_on(self._update, refused_because=old))
 
     def _become(self, update: Update) -> None:
         before, self._update = self._update, update
@@ -537,7 +539,7 @@ class Device:
             state=update.state,
             running=update.running,
             previous=update.previous,
-            target=None if wanted is None else wanted.model,
+            target=update.target,
             reason=update.reason,
         )
         self._publish(Channel.REPORTED, encode(message))

@@ -125,11 +125,11 @@ class Fleet:
 
     async def _looked(self, device: Device) -> None:
         update = device.update
-        wanted = update.wanted
-        if self._trust is None or wanted is None or wanted.model is None:
+        wanted, target = update.wanted, update.target
+        if self._trust is None or wanted is None or target is None:
             return
         try:
-            size = await self._trust.look(wanted.group, wanted.model)
+            size = await self._trust.look(wanted.group, target)
         except (RepositoryUnreachable, DownloadFailed, NoRoom, ModelStoreBroken):
             step: Callable[[updating.Update], updating.Step] = partial(updating.unreachable, again_s=LOOK_AGAIN_S)
         except TrustError as forbidden:

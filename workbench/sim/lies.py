@@ -12,7 +12,8 @@ from typing import Final
 
 from wire.codec import encode
 from wire.messages import Alert
-from wire.topics import Channel, topic
+from wire.protocol import PROTOCOL
+from wire.topics import ROOT, Channel, topic
 from workbench.sim.mqtt import Publish, Subscribe
 
 _OVER_OUR_LIMIT: Final = 6_000
@@ -55,6 +56,26 @@ COUNTED_AS: Final[dict[Lie, str]] = {
 """The service's counter that goes up; the others are the broker's to refuse, and reach the service not at all."""
 
 
+_FAR_AHEAD: Final = 1000
+_PLACES: Final = {
+    Lie.OTHERS_TOPIC: Channel.ALERTS,
+    Lie.FORGED_ACK: Channel.ACKS,
+    Lie.FORGED_COMMAND: Channel.COMMANDS,
+}
+"""Topics of the victim's; every other lie is told on the liar's own."""
+_BYTES: Final = {Lie.NO_JSON: b"\x80\x04not json at all", Lie.NO_PROTOCOL: b'{"hello": "world"}'}
+_CHANGED: Final[dict[Lie, dict[str, object]]] = {
+    Lie.NEWER_PROTOCOL: {"protocol": 99},
+    Lie.BROKEN_FIELD: {"score": 17.0, "model_digest": "sha256:none"},
+    Lie.OVERSIZE: {"padding": "x" * _OVER_OUR_LIMIT},
+    Lie.FLOOD: {"padding": "x" * _OVER_THE_BROKERS},
+}
+_FORGED: Final[dict[Lie, dict[str, object]]] = {
+    Lie.FORGED_ACK: {"message_ids": ["0" * 32]},
+    Lie.FORGED_COMMAND: {"name": "mute", "expires_at": "2999-01-01T00:00:00Z", "arguments": {"for_s": 600_000}},
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """A lie in packets.
@@ -77,46 +98,25 @@ def tell(lie: Lie, alert: Alert, victim: str, victims_alert: str, mid: int) -> T
         victims_alert: An alert of that device's, or of any other.
         mid: For the packet.
     """
-    own = topic(alert.device, Channel.ALERTS)
+    if lie is Lie.EAVESDROPPING:
+        return Told((Subscribe(mid, ((f"{ROOT}/v{PROTOCOL}/{victim}/down/#", 1),)),))
+    message_id: str | None = alert.message_id
+    where = _PLACES.get(lie)
+    on = topic(alert.device, Channel.ALERTS) if where is None else topic(victim, where)
     honest = alert.model_dump(mode="json", exclude_none=True)
-
-    def say(on: str, payload: bytes, message_id: str | None = alert.message_id) -> Told:
-        return Told((Publish(on, payload, 1, False, mid),), message_id)
-
-    match lie:
-        case Lie.NO_JSON:
-            return say(own, b"\x80\x04not json at all", None)
-        case Lie.NO_PROTOCOL:
-            return say(own, b'{"hello": "world"}', None)
-        case Lie.NEWER_PROTOCOL:
-            return say(own, _json(honest | {"protocol": 99}))
-        case Lie.BROKEN_FIELD:
-            return say(own, _json(honest | {"score": 17.0, "model_digest": "sha256:none"}))
-        case Lie.OVERSIZE:
-            return say(own, _json(honest | {"padding": "x" * _OVER_OUR_LIMIT}))
-        case Lie.FLOOD:
-            return say(own, _json(honest | {"padding": "x" * _OVER_THE_BROKERS}))
-        case Lie.OTHERS_NAME:
-            return say(own, _json(honest | {"device": victim}))
-        case Lie.OTHERS_ALERT:
-            return say(own, encode(alert.model_copy(update={"id": victims_alert})))
-        case Lie.WRONG_SEQUENCE:
-            return say(own, encode(alert.model_copy(update={"sequence": 1000})))
-        case Lie.OTHERS_TOPIC:
-            return say(topic(victim, Channel.ALERTS), _json(honest | {"device": victim}))
-        case Lie.FORGED_ACK:
-            forged = {"message_ids": [alert.message_id]}
-            return say(topic(victim, Channel.ACKS), _json(_envelope(honest, victim) | forged), None)
-        case Lie.FORGED_COMMAND:
-            forged_command = {"name": "mute", "expires_at": "2999-01-01T00:00:00Z", "arguments": {"for_s": 600_000}}
-            return say(topic(victim, Channel.COMMANDS), _json(_envelope(honest, victim) | forged_command), None)
-        case _:
-            return Told((Subscribe(mid, ((f"vedette/v1/{victim}/down/#", 1),)),))
-
-
-def _envelope(honest: dict[str, object], victim: str) -> dict[str, object]:
-    kept = {key: honest[key] for key in ("protocol", "message_id", "made_at")}
-    return kept | {"device": victim}
+    if lie is Lie.OTHERS_ALERT:
+        payload = encode(alert.model_copy(update={"id": victims_alert}))
+    elif lie is Lie.WRONG_SEQUENCE:
+        payload = encode(alert.model_copy(update={"sequence": _FAR_AHEAD}))
+    elif lie in _BYTES:
+        payload, message_id = _BYTES[lie], None
+    elif lie in _FORGED:
+        envelope = {key: honest[key] for key in ("protocol", "message_id", "made_at")} | {"device": victim}
+        payload, message_id = _json(envelope | _FORGED[lie]), None
+    else:
+        said = {"device": victim} if lie in {Lie.OTHERS_NAME, Lie.OTHERS_TOPIC} else _CHANGED[lie]
+        payload = _json(honest | said)
+    return Told((Publish(on, payload, qos=1, mid=mid),), message_id)
 
 
 def _json(values: object) -> bytes:

@@ -107,7 +107,7 @@ class Disconnect:
 Packet = Connect | Connack | Publish | Puback | Subscribe | Suback | Pingreq | Pingresp | Disconnect
 
 
-def encode(packet: Packet) -> bytes:
+def encode(packet: Packet) -> bytes:  # noqa: PLR0911 - one return a type of packet
     """The packet's bytes."""
     match packet:
         case Connect():

@@ -86,10 +86,10 @@ def _bar(done: int, whole: int, words: str) -> RenderableType:
 def summary(figures: Figures) -> str:
     """The end, for a person."""
     p99 = "–" if figures.alert_p99_s is None else f"{figures.alert_p99_s:.2f} s"
+    kept = f"{figures.alerts_raised} alerts raised, {figures.alerts_stored} stored, {figures.duplicates} twice"
     lines = [
         f"{figures.online} of {figures.devices} devices online at the end, connected within {figures.connected_s} s.",
-        f"{figures.alerts_raised} alerts raised, {figures.alerts_stored} stored, {figures.messages_lost} messages lost,"
-        f" {figures.duplicates} twice; p99 {p99} from raising to the cloud's ack.",
+        f"{kept}, {figures.messages_lost} messages lost; p99 {p99} from raising to the cloud's ack.",
     ]
     if figures.commands:
         said = ", ".join(f"{count} {outcome}" for outcome, count in figures.commands.items())

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 import httpx
 
@@ -65,7 +65,7 @@ class SharedTrust:
         self.verifications = 0
         """How often metadata was verified in full."""
 
-    async def __aenter__(self) -> SharedTrust:
+    async def __aenter__(self) -> Self:
         """Ready."""
         return self
 
@@ -114,7 +114,7 @@ class SharedTrust:
         if ref.number == 0:
             return 0  # What the device was born with needs no fetching.
         into = self._folder / "models" / ref.digest.removeprefix("sha256:")
-        self._repository.fetch(ref, into, lambda share: None, lambda: False)
+        self._repository.fetch(ref, into, lambda _: None, lambda: False)
         return (into / "model.tflite").stat().st_size
 
     async def _apart(self, work: Callable[[], T]) -> T:

@@ -1,7 +1,7 @@
-"""A simulated device's model update. Pure: walks the agent's own table of states, in the time that the work would take.
+"""A simulated device's model update. Pure: walks the agent's own table of states, in the time that the work takes.
 
-Real are what is desired and reported, the version rules, and the signed documents (`workbench.sim.trust`). Made up are
-the proof, the trial and the probation, which pass after as long as they take: a simulated device judges no frames.
+Real are what is desired and reported, the version rules, and the signed documents (`workbench.sim.trust`). Made up
+are the proof, the trial and the probation, which pass when their time is over: a simulated device judges no frames.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ PROOF_S: Final = 1.5
 """About what the default models take."""
 FRAMES_PER_S: Final = 10.0
 """What a trial's and a probation's frames are counted with."""
+HASH_S: Final = 0.1
 SWITCH_S: Final = 0.2
 
 
@@ -54,6 +55,7 @@ class Update:
     """Where a device's update stands; see `wire.updates.Reported`.
 
     Attributes:
+        target: What the walk is about, once it was begun; what is wanted may be something else by then.
         looking: The signed documents are being asked, or the model fetched.
         turn: Counts what was begun, so that an answer to something older is known as such.
     """
@@ -62,6 +64,7 @@ class Update:
     state: UpdateState = UpdateState.IDLE
     wanted: Wanted | None = None
     previous: ModelRef | None = None
+    target: ModelRef | None = None
     reason: str = ""
     looking: bool = False
     turn: int = 0
@@ -96,56 +99,68 @@ def desire(update: Update, desired: Wanted) -> Step | None:
     """Take up what is desired; None where that is old news."""
     if desired.version <= update.version:
         return None
+    if update.state not in RESTING | BEFORE_SWITCH:
+        # It is switching: what is wanted now is taken up when that is over.
+        return Step(replace(update, wanted=desired))
     began = replace(update, wanted=desired, turn=update.turn + 1, looking=False)
     if desired.paused:
         if update.state in BEFORE_SWITCH:
             return Step(_moved(began, Event.PAUSE, "paused"))
-        return _unchanged(began)
+        return Step(began)
     if desired.model is None:
         if update.state in BEFORE_SWITCH or update.state is UpdateState.PAUSED:
             return Step(_moved(began, Event.CANCEL, "withdrawn"))
-        return _unchanged(began)
-    if update.state in RESTING | BEFORE_SWITCH:
-        return Step(_moved(began, Event.QUEUE, ""), desired.jitter_s)
-    # It is switching: what is wanted now is taken up when that is over.
-    return Step(began)
+        return Step(began)
+    return Step(replace(_moved(began, Event.QUEUE), target=desired.model), desired.jitter_s)
 
 
-def go_on(update: Update, *, supported: str = "") -> Step:
+def go_on(update: Update, *, refused_because: str = "") -> Step:
     """The next step of the walk.
 
     Args:
         update: As it stands.
-        supported: Why this device can't be updated at all; empty where it can.
+        refused_because: Why this device can't be updated at all; empty where it can.
     """
-    wanted = update.wanted
-    if wanted is None or wanted.model is None:
+    wanted, target = update.wanted, update.target
+    if wanted is None or target is None or update.looking:
         return Step(update)
-    match update.state:
-        case UpdateState.QUEUED if supported:
-            return Step(_moved(update, Event.REJECT, supported))
-        case UpdateState.QUEUED if wanted.model.digest == update.running.digest:
-            return Step(_moved(update, Event.FOUND_INSTALLED, ""))
-        case UpdateState.QUEUED:
-            return Step(replace(_moved(update, Event.BEGIN, ""), looking=True), look=True)
-        case UpdateState.DOWNLOADING if not update.looking:
-            return Step(_moved(update, Event.FETCHED, ""), 0.1)
-        case UpdateState.VERIFYING:
-            return Step(_moved(update, Event.VERIFIED, ""), PROOF_S)
-        case UpdateState.PROVING if wanted.trial_s:
-            return Step(_moved(update, Event.PROVEN, ""), wanted.trial_s)
-        case UpdateState.PROVING | UpdateState.SHADOWING:
-            return Step(_moved(update, Event.INSTALL, ""), SWITCH_S)
-        case UpdateState.INSTALLING:
-            switched = replace(_moved(update, Event.SWITCHED, ""), previous=update.running, running=wanted.model)
-            return Step(switched, wanted.probation_s)
-        case UpdateState.PROBATION if wanted.model.digest != update.running.digest:
-            # Something else was desired meanwhile.
-            return Step(_moved(_moved(update, Event.PASSED, ""), Event.QUEUE, ""), 0.0)
-        case UpdateState.PROBATION:
-            return Step(_moved(update, Event.PASSED, "simulated"))
-        case _:
-            return Step(update)
+    if update.state is UpdateState.QUEUED:
+        return _begin(update, target, refused_because)
+    if update.state is UpdateState.INSTALLING:
+        switched = replace(_moved(update, Event.SWITCHED), previous=update.running, running=target)
+        return Step(switched, wanted.probation_s)
+    if update.state is UpdateState.PROBATION:
+        return _pass(update, wanted)
+    event, after_s = _NEXT.get(update.state, (None, None))
+    if update.state is UpdateState.PROVING and not wanted.trial_s:
+        event, after_s = Event.INSTALL, SWITCH_S
+    elif update.state is UpdateState.PROVING:
+        after_s = wanted.trial_s
+    return Step(update) if event is None else Step(_moved(update, event), after_s)
+
+
+_NEXT: Final[dict[UpdateState, tuple[Event, float]]] = {
+    UpdateState.DOWNLOADING: (Event.FETCHED, HASH_S),
+    UpdateState.VERIFYING: (Event.VERIFIED, PROOF_S),
+    UpdateState.PROVING: (Event.PROVEN, 0.0),
+    UpdateState.SHADOWING: (Event.INSTALL, SWITCH_S),
+}
+
+
+def _begin(update: Update, model: ModelRef, refused_because: str) -> Step:
+    if refused_because:
+        return Step(_moved(update, Event.REJECT, refused_because))
+    if model.digest == update.running.digest:
+        return Step(_moved(update, Event.FOUND_INSTALLED))
+    return Step(replace(_moved(update, Event.BEGIN), looking=True), look=True)
+
+
+def _pass(update: Update, wanted: Wanted) -> Step:
+    """The probation is over; something else may have been desired meanwhile."""
+    passed = _moved(update, Event.PASSED, "simulated")
+    if wanted.model is None or wanted.model.digest == update.running.digest:
+        return Step(passed)
+    return Step(replace(_moved(passed, Event.QUEUE), target=wanted.model, turn=update.turn), 0.0)
 
 
 def fetched(update: Update, took_s: float) -> Step:
@@ -163,9 +178,5 @@ def unreachable(update: Update, again_s: float) -> Step:
     return Step(replace(_moved(update, Event.RETRY, "the repository can't be reached"), looking=False), again_s)
 
 
-def _moved(update: Update, event: Event, reason: str) -> Update:
+def _moved(update: Update, event: Event, reason: str = "") -> Update:
     return replace(update, state=move(update.state, event), reason=reason)
-
-
-def _unchanged(update: Update) -> Step:
-    return Step(update)
