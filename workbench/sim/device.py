@@ -94,8 +94,8 @@ class Witness(Protocol):
     def answered(self, ending: Ending) -> None:
         """A command came to its end."""
 
-    def came(self) -> None:
-        """A device is online."""
+    def came(self, *, first: bool) -> None:
+        """A device is online; `first` where it never was before."""
 
     def went(self) -> None:
         """It no longer is."""
@@ -138,7 +138,7 @@ class Device:
     """One device. `due` says when `tick` is wanted; after each call `take` gives what is to be sent."""
 
     __slots__ = (
-        "_alerts", "_answers", "_begun", "_birth", "_boot_id", "_boot_seq", "_calm", "_claims", "_clock",
+        "_alerts", "_answers", "_arrived", "_begun", "_birth", "_boot_id", "_boot_seq", "_calm", "_claims", "_clock",
         "_connection", "_desk", "_dice", "_failures", "_invented", "_life", "_mid", "_muted_until", "_number",
         "_online", "_open", "_outbox", "_password", "_said", "_sequence", "_started_at", "_timers", "_track",
         "_update", "_window", "_witness", "hangs_up", "looks", "name", "traits",
@@ -176,6 +176,7 @@ class Device:
         self._mid = 0
         self._claims: str | None = None
         self._calm = False
+        self._arrived = False
         self._window = Window(WINDOW, ACK_TIMEOUT_S)
         self._outbox = Outbox()
         self._sequence = 0
@@ -322,7 +323,8 @@ class Device:
         """The birth is known: everything else may follow."""
         self._online = True
         self._failures = 0
-        self._witness.came()
+        self._witness.came(first=not self._arrived)
+        self._arrived = True
         self._window.restart()
         if self._life.trusts:
             self._report()

@@ -100,6 +100,7 @@ class Tally:
         self.lie_ids: set[bytes] = set()
         self.endings: Counter[Outcome] = Counter()
         self.online = 0
+        self.arrived = 0
         self.births = 0
         self.states: Counter[UpdateState] = Counter({UpdateState.IDLE: len(names)})
         self.refusals: Counter[str] = Counter()
@@ -126,8 +127,9 @@ class Tally:
         """See `Witness`."""
         self.endings[ending.outcome] += 1
 
-    def came(self) -> None:
+    def came(self, *, first: bool) -> None:
         """See `Witness`."""
+        self.arrived += first
         self.online += 1
         self.births += 1
 

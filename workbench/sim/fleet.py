@@ -84,8 +84,8 @@ class Fleet:
             line.begin()
 
     async def all_there(self, within_s: float) -> bool:
-        """Wait until each of them was online at the same time; False where that takes too long."""
-        return await self._until(lambda: self.tally.online == len(self._lines), within_s)
+        """Wait until each of them has been online; False where that takes too long."""
+        return await self._until(lambda: self.tally.arrived == len(self._lines), within_s)
 
     async def come_to_rest(self, within_s: float) -> bool:
         """Let what is under way come to its end: all online, everything acked. False where that takes too long."""

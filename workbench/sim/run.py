@@ -198,8 +198,8 @@ class _Simulation:
             there = await self._unless_stopped(fleet.all_there(bound_s))
             if there is False:
                 raise SimFailed(
-                    f"only {fleet.tally.online} of {options.devices} devices came online within {bound_s:.0f} s",
-                    "See the service's log for why it refuses them; lying devices may need another try.",
+                    f"only {fleet.tally.arrived} of {options.devices} devices came online within {bound_s:.0f} s",
+                    "See the service's log, cloud.log in the simulation's folder, for why it refuses them.",
                 )
             figures.connected_s = round(time.monotonic() - began, 2)
             figures.phase = "running"

@@ -74,7 +74,7 @@ def test_a_liar_tells_all_kinds_and_its_honest_alerts_go_on():
                 rig.said[-1] if len(rig.said) == 1 else next(p for p in rig.said[::-1] if isinstance(p, mqtt.Connect))
             )
             stolen += first.client_id != "sim-1"
-        rig.turn(10.0)
+        rig.turn(10.0, step=0.5)
     assert set(rig.tally.lies) == set(Lie)
     assert stolen > 0
     honest = [alert for alert in rig.stored.values() if alert.camera == "camera-1"]
