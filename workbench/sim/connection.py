@@ -38,8 +38,10 @@ class Dialling:
 class Line(asyncio.Protocol):
     """A device's way to the broker; connects again by itself until `end`."""
 
-    __slots__ = ("_connect_at", "_connecting", "_dialling", "_ended", "_known_online", "_reader", "_timer", "_tls", "_transport",
-                 "device")  # fmt: skip
+    __slots__ = (
+        "_connect_at", "_connecting", "_dialling", "_ended", "_known_online", "_reader", "_timer", "_tls",
+        "_transport", "device",
+    )  # fmt: skip
 
     def __init__(self, device: Device, dialling: Dialling, tls: ssl.SSLContext | None = None) -> None:
         self.device = device

@@ -167,7 +167,10 @@ def test_a_slow_device_does_not_do_what_expired_while_it_lay_there():
     assert [(one.phase, one.outcome) for one in rig.responses] == [(Phase.DONE, Outcome.EXPIRED)]
 
 
-@pytest.mark.parametrize(("kind", "name", "why"), [(Personality.OLD, "mute", "0.0.9"), (Personality.STEADY, "snapshot", "simulated")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "name", "why"),
+    [(Personality.OLD, "mute", "0.0.9"), (Personality.STEADY, "snapshot", "simulated")],
+)
 def test_what_a_device_can_t_do_is_refused_in_words(kind, name, why):
     rig = Rig(kind)
     rig.connect()
