@@ -36,6 +36,9 @@ MAX_WAITING: Final = MAX_WAITING_TELEMETRY + 4 * MAX_UNACKED
 KEEPALIVE_S: Final = 15
 CONNECT_WITHIN_S: Final = 3.0
 PUBLISH_WITHIN_S: Final = 10.0
+GATHER_S: Final = 0.05
+"""Between two batches that are not full. A batch of one costs 14 ms of CPU, one of 200 half a millisecond a message
+(measured on two busy cores), and what comes after a pause is still taken at once."""
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 # Without it a QoS 1 round trip took 44 ms instead of 0.3, on every broker but mosquitto.
@@ -121,6 +124,7 @@ class MqttLink:
         self._clock = clock
         self._connection: _Connection | None = None
         self._connected = asyncio.Event()
+        self._gather_until = 0.0
 
     @property
     def connected(self) -> bool:
@@ -145,7 +149,10 @@ class MqttLink:
             await self._clock.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not secrecy
 
     async def batch(self, limit: int) -> MqttBatch:
-        """What waits, at most `limit` messages; waits for the first, over lost connections too."""
+        """What waits, at most `limit` messages; waits for the first, over lost connections too.
+
+        Where messages come one after the other, those of a moment are gathered.
+        """
         while True:
             await self._connected.wait()
             connection = self._connection
@@ -221,8 +228,12 @@ class MqttLink:
     async def _collect(self, connection: _Connection, limit: int) -> list[Received]:
         messages = connection.client.messages
         received = [self._received(await anext(messages))]
+        wait_s = self._gather_until - asyncio.get_running_loop().time()
+        if wait_s > 0 and len(messages) + 1 < limit:
+            await asyncio.sleep(wait_s)
         while len(received) < limit and len(messages) > 0:
             received.append(self._received(await anext(messages)))
+        self._gather_until = asyncio.get_running_loop().time() + GATHER_S
         return received
 
     def _received(self, message: aiomqtt.Message) -> Received:
