@@ -43,8 +43,8 @@ COMMANDS_WITHIN_S: Final = 300
 POLICY: Final = Policy(
     stages=(5.0, 25.0, 100.0),
     soak_s=1.0,
-    # Liars and old agents fail by design, and are to be seen failing; a halt would end what is to be shown.
-    max_failure_share=0.9,
+    # Liars and old agents fail by design, at once, and are to be seen failing; a halt would end what is to be shown.
+    max_failure_share=1.0,
     max_in_flight=100_000,
     timeout_s=120.0,
     vanish_s=120.0,
