@@ -10,6 +10,7 @@ WorkbenchError
 
 from __future__ import annotations
 
+from cloud.errors import SettingsInvalid
 from wire.errors import VedetteError
 
 
@@ -29,7 +30,7 @@ class MqttBroken(WorkbenchError):
     """A broker sends what is no MQTT 3.1.1."""
 
 
-class SimOptionsInvalid(WorkbenchError):
+class SimOptionsInvalid(WorkbenchError, SettingsInvalid):
     """The options of a simulation don't fit together."""
 
 

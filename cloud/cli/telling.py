@@ -13,6 +13,7 @@
 | 8 | a rollout can't be started, or not do what is wanted of it |
 | 9 | `rollout watch`: it halted, or was aborted |
 | 10 | a release, its keys or the repository can't be used as wanted |
+| 11 | `sim`: a message was lost or stored twice, or a lie was believed |
 """
 
 from __future__ import annotations

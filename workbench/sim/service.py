@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import Any, Final
 
 import httpx
 
-from agent.adapters.identity_folder import IdentityFolder
+from agent.adapters.identity_folder import Enrolled, IdentityFolder
 from agent.adapters.tls import client_context
 from agent.app.enrol import enroll
+from agent.errors import EnrolmentFailed
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import DataDir
 from cloud.deployment import DEFAULT_GROUP, Policy
@@ -40,6 +42,8 @@ from workbench.sim.fleet import Credential
 
 TOKENS_FILE: Final = "tokens.jsonl"
 COMMANDS_WITHIN_S: Final = 300
+REDEEM_ATTEMPTS: Final = 30
+REDEEM_PAUSE_S: Final = 1.0
 POLICY: Final = Policy(
     stages=(5.0, 25.0, 100.0),
     soak_s=1.0,
@@ -104,11 +108,23 @@ def read_credentials(file: Path, count: int, identities: Path) -> tuple[list[Cre
             credentials.append(Credential(one["device"], one["token"]))
             continue
         kept = IdentityFolder(identities / read_claim(one["claim"]).device)
-        enrolled = kept.enrolled() or enroll(one["claim"], kept, SystemClock().wall)
+        enrolled = kept.enrolled() or _redeemed(one["claim"], kept)
         tls = client_context("credentials", kept.authority_file, kept.device_file, None)
         credentials.append(Credential(enrolled.device, tls=tls))
         broker = enrolled.mqtt
     return credentials, broker
+
+
+def _redeemed(claim: str, into: IdentityFolder) -> Enrolled:
+    """As many devices redeem their claims from one address, the service has them wait now and then."""
+    for left in reversed(range(REDEEM_ATTEMPTS)):
+        try:
+            return enroll(claim, into, SystemClock().wall)
+        except EnrolmentFailed as refused:
+            if "TooManyRequests" not in refused.what or not left:
+                raise
+            time.sleep(REDEEM_PAUSE_S)
+    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 def _lines(file: Path) -> list[dict[str, str]]:
