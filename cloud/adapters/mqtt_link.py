@@ -12,9 +12,10 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import aiomqtt
+import paho.mqtt.client as paho
 
 from cloud.errors import LinkLost
 from cloud.ingest.ports import Counter, Received
@@ -71,6 +72,22 @@ class _BoundedQueue(asyncio.Queue[aiomqtt.Message]):
         if self.qsize() >= (MAX_WAITING_TELEMETRY if item.qos == 0 else MAX_WAITING):
             raise asyncio.QueueFull
         super().put_nowait(item)
+
+
+class _Heard(aiomqtt.Message):
+    """A message that says whether the broker repeats it, which aiomqtt's own leave out."""
+
+    again: bool = False
+
+
+class _Client(aiomqtt.Client):
+    def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:  # noqa: ANN401, ARG002 - paho's signature
+        heard = _Heard._from_paho_message(message)  # noqa: SLF001 - as aiomqtt itself does
+        heard.again = message.dup
+        try:
+            self._queue.put_nowait(heard)
+        except asyncio.QueueFull:
+            log.debug("a message is refused: as many wait as may")
 
 
 class _Connection:
@@ -196,7 +213,7 @@ class MqttLink:
             sending.cancel()
 
     async def _stay_connected(self) -> None:
-        client = aiomqtt.Client(
+        client = _Client(
             self._settings.host,
             self._settings.port,
             username=CLIENT_ID,
@@ -238,7 +255,10 @@ class MqttLink:
 
     def _received(self, message: aiomqtt.Message) -> Received:
         payload = bytes(message.payload)
-        return Received(str(message.topic), payload, message.qos, message.retain, message.mid, self._clock.wall())
+        again = isinstance(message, _Heard) and message.again
+        return Received(
+            str(message.topic), payload, message.qos, message.retain, message.mid, self._clock.wall(), again
+        )
 
     def _forget(self, connection: _Connection) -> None:
         """The connection is over: nobody shall use it, and `run` shall make another."""
