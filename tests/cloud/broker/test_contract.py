@@ -152,7 +152,6 @@ async def test_last_will_makes_a_device_offline_and_keeps_what_it_said_of_itself
     assert found["model"]["name"] == "ssd"
 
 
-@pytest.mark.system
 async def test_more_devices_are_let_in_than_the_broker_s_own_default_bound(service: Service) -> None:
     """Unless told otherwise it keeps 1,000 subscriptions of QoS 1, and a device has four: 250 would be the end."""
     names = [f"cam-{number}" for number in range(1, 271)]
