@@ -11,8 +11,8 @@ from typing import Final
 from agent.deliver.outbox import Queued
 from wire.messages import Alert, AlertEvent, AlertState
 from workbench.sim.dice import Dice
+from workbench.sim.speech import CAMERA, Envelope
 
-CAMERA: Final = "camera-1"
 RULE: Final = "someone"
 _LABELS: Final = ("person", "car", "dog")
 
@@ -40,25 +40,10 @@ def seen(dice: Dice, alert_id: str, track: int, now: datetime) -> Sight:
     return Sight(alert_id, dice.choose(_LABELS), round(dice.between(0.6, 0.99), 3), box, track, now)
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """What every message of a device carries."""
-
-    device: str
-    message_id: str
-    boot_id: str
-    boot_seq: int
-    made_at: datetime
-
-
 def alert_of(sight: Sight, envelope: Envelope, *, sequence: int, ends: bool, model_digest: str) -> Alert:
     """The alert's first message, or its last."""
     return Alert(
-        message_id=envelope.message_id,
-        device=envelope.device,
-        made_at=envelope.made_at,
-        boot_id=envelope.boot_id,
-        boot_seq=envelope.boot_seq,
+        **envelope.fields(),
         id=sight.id,
         event=AlertEvent.END if ends else AlertEvent.NEW,
         revision=1 if ends else 0,

@@ -3,6 +3,9 @@
 It keeps the protocol as the agent does (docs/delivery.md): birth and last will, one window over one outbox that only
 the cloud's ack empties, everything again from the oldest after a new connection or a silence, commands done once and
 answered until the answer is acked. What it knows is kept small: thousands of them live in one process.
+
+It is long because it is the one thing that has all of a device's state; what it says, decides and lies is elsewhere
+(`speech`, `desk`, `updating`, `lies`).
 """
 
 from __future__ import annotations
@@ -11,31 +14,25 @@ import heapq
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, Protocol
 
 from agent.deliver.link import LinkSettings
 from agent.deliver.window import Window
 from agent.domain import Clock
 from wire.codec import decode_on, encode
-from wire.commands import Command, Phase, Response
+from wire.commands import Command, Phase
 from wire.errors import WireError
 from wire.messages import (
     Acks,
-    AlertState,
-    CameraState,
-    CameraStatus,
-    CameraTelemetry,
     Message,
-    ModelStatus,
     Presence,
     Status,
     Telemetry,
 )
 from wire.topics import Channel, topic
-from wire.updates import Desired, ModelRef, Reported, UpdateState
+from wire.updates import Desired, ModelRef, UpdateState
 from workbench.sim import desk, updating
-from workbench.sim.alerts import CAMERA, Envelope, Outbox, Sight, alert_of, seen
+from workbench.sim.alerts import Outbox, Sight, alert_of, seen
 from workbench.sim.desk import Desk, Ending
 from workbench.sim.dice import Dice
 from workbench.sim.lies import Lie, tell
@@ -56,6 +53,7 @@ from workbench.sim.mqtt import (
     encode as packed,
 )
 from workbench.sim.personality import Traits
+from workbench.sim.speech import Envelope, reported_of, response_of, status_of, telemetry_of
 from workbench.sim.updating import Update, Wanted
 
 _LINK: Final = LinkSettings.model_fields
@@ -74,7 +72,6 @@ LAST_SIGHTS_S: Final = 4.0
 """Within so long the alerts that are open at the end of a simulation end, instead of all at once."""
 RECONNECT_MIN_S: Final = 0.5
 RECONNECT_MAX_S: Final = 30.0
-FRAMES_PER_S: Final = 10.0
 HEARD: Final = (Channel.ACKS, Channel.VERDICTS, Channel.COMMANDS, Channel.DESIRED)
 LIES: Final = tuple(Lie)
 
@@ -470,23 +467,11 @@ class Device:
         return self._update.running.name
 
     def _answer(self, command: Command, phase: Phase, ending: Ending | None = None) -> None:
-        said = self._envelope()
-        response = Response(
-            message_id=said.message_id,
-            device=said.device,
-            made_at=said.made_at,
-            boot_id=said.boot_id,
-            boot_seq=said.boot_seq,
-            command_id=command.message_id,
-            name=command.name,
-            phase=phase,
-            outcome=None if ending is None else ending.outcome,
-            reason="" if ending is None else ending.reason,
-            result={} if ending is None else ending.result,
-        )
-        self._answers[said.message_id] = encode(response)
+        response = response_of(self._envelope(), command, phase, ending)
+        payload = encode(response)
+        self._answers[response.message_id] = payload
         if self._online:
-            self._publish(Channel.RESPONSES, self._answers[said.message_id])
+            self._publish(Channel.RESPONSES, payload)
 
     # --- updates --------------------------------------------------------------------------------------------------
 
@@ -528,23 +513,7 @@ class Device:
             self._report()
 
     def _report(self) -> None:
-        update, said = self._update, self._envelope()
-        wanted = update.wanted
-        message = Reported(
-            message_id=said.message_id,
-            device=said.device,
-            made_at=said.made_at,
-            boot_id=said.boot_id,
-            boot_seq=said.boot_seq,
-            desired_version=update.version,
-            deployment_id=None if wanted is None else wanted.deployment_id,
-            state=update.state,
-            running=update.running,
-            previous=update.previous,
-            target=update.target,
-            reason=update.reason,
-        )
-        self._publish(Channel.REPORTED, encode(message))
+        self._publish(Channel.REPORTED, encode(reported_of(self._envelope(), self._update)))
 
     # --- lies -----------------------------------------------------------------------------------------------------
 
@@ -578,50 +547,16 @@ class Device:
         self._after(TELEMETRY_EVERY_S, self._tell, link=True)
 
     def _telemetry(self) -> Telemetry:
-        said = self._envelope()
         uptime_s = self._clock.monotonic() - self._begun
-        frames = int(uptime_s * FRAMES_PER_S)
-        camera = CameraTelemetry(name=CAMERA, captured=frames, judged=frames, fps=FRAMES_PER_S, inference_ms=30.0)
-        return Telemetry(
-            message_id=said.message_id,
-            device=said.device,
-            made_at=said.made_at,
-            boot_id=said.boot_id,
-            boot_seq=said.boot_seq,
-            uptime_s=uptime_s,
-            rss_mib=60.0,
-            cpu_s=uptime_s * 0.3,
-            cameras=(camera,),
-            alerts={AlertState.CONFIRMED: self._alerts},
-            outbox_depth=len(self._outbox),
-        )
+        return telemetry_of(self._envelope(), uptime_s, self._alerts, len(self._outbox))
 
     def _status(self, presence: Presence, reason: str = "") -> Status:
-        said = self._envelope()
         running = self._update.running
-        model = ModelStatus(
-            name=running.name, version=running.version, digest=running.digest, runtime="simulated", delegate="none"
-        )
-        return Status(
-            message_id=said.message_id,
-            device=said.device,
-            made_at=said.made_at,
-            boot_id=said.boot_id,
-            boot_seq=said.boot_seq,
-            presence=presence,
-            reason=reason,
-            agent_version=self.traits.agent_version,
-            started_at=self._started_at,
-            model=model if self.traits.updates else None,
-            cameras=(CameraStatus(name=CAMERA, state=CameraState.LIVE),) if self.traits.updates else (),
-        )
+        return status_of(self._envelope(), self.traits, running, presence, self._started_at, reason)
 
     def _envelope(self) -> Envelope:
         self._boot_seq += 1
-        return Envelope(self.name, secrets.token_hex(16), self._boot_id, self._boot_seq, self._wall())
-
-    def _wall(self) -> datetime:
-        return self._clock.wall()
+        return Envelope(self.name, secrets.token_hex(16), self._boot_id, self._boot_seq, self._clock.wall())
 
     def _publish(self, channel: Channel, payload: bytes, mid: int | None = None) -> None:
         number = 0 if not channel.qos else self._next_mid() if mid is None else mid

@@ -10,10 +10,11 @@ from wire.errors import WireError
 from wire.messages import Alert
 from wire.topics import Channel, parse
 from workbench.sim import mqtt
-from workbench.sim.alerts import Envelope, alert_of, seen
+from workbench.sim.alerts import alert_of, seen
 from workbench.sim.dice import Dice
 from workbench.sim.lies import COUNTED_AS, Lie, tell
 from workbench.sim.personality import Personality
+from workbench.sim.speech import Envelope
 
 RIG = Rig()
 ALERT = alert_of(
