@@ -12,14 +12,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import resource
-import shutil
-import signal
-import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -36,7 +32,7 @@ from wire.updates import ModelRef
 from workbench.demo.parts import cloud_folder, start_service
 from workbench.demo.processes import Child, Children
 from workbench.demo.release import make_trust, publish
-from workbench.errors import SimFailed, SimOptionsInvalid, WorkbenchError
+from workbench.errors import SimFailed, SimOptionsInvalid
 from workbench.sim.checking import Stored, read_alerts, read_store
 from workbench.sim.device import Life
 from workbench.sim.figures import Figures
@@ -46,12 +42,11 @@ from workbench.sim.options import Elsewhere, SimOptions
 from workbench.sim.personality import assign
 from workbench.sim.screen import Screen
 from workbench.sim.service import CloudView, begin_rollout, command, enrol, read_credentials
+from workbench.sim.surroundings import folder_for, raise_file_limit, told_by_signals
 from workbench.sim.trust import SharedTrust
 
 BORN_WITH: Final = ModelRef(name="simulated", version="1.0.0", digest="sha256:" + "5e" * 32)
 """No file has this digest: a simulated device runs no model."""
-SPARE_FILES: Final = 256
-"""Beside the devices' sockets."""
 CONNECT_S_PER_DEVICE: Final = 0.1
 AT_LEAST_S: Final = 60.0
 """How long connecting and coming to rest may take: ten devices a second is far below what one core does."""
@@ -69,8 +64,8 @@ def run_sim(options: SimOptions, screen: Screen) -> Figures:
     Raises:
         VedetteError: A part can't start, or died.
     """
-    _raise_file_limit(options.devices)
-    with _folder(options.data_dir) as folder:
+    raise_file_limit(options.devices)
+    with folder_for(options.data_dir) as folder:
         children = Children(folder)
         try:
             return asyncio.run(_run(options, screen, folder, children))
@@ -80,7 +75,7 @@ def run_sim(options: SimOptions, screen: Screen) -> Figures:
 
 async def _run(options: SimOptions, screen: Screen, folder: Path, children: Children) -> Figures:
     stop = asyncio.Event()
-    with _told_by_signals(stop):
+    with told_by_signals(stop):
         return await _Simulation(options, screen, folder, children, stop).run()
 
 
@@ -369,54 +364,3 @@ def _usage(process: psutil.Process) -> tuple[float, float]:
 
 def _rss_mib() -> float:
     return float(psutil.Process().memory_info().rss) / MIB
-
-
-def _raise_file_limit(devices: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = devices + SPARE_FILES
-    if hard != resource.RLIM_INFINITY and wanted > hard:
-        raise SimOptionsInvalid(
-            f"{devices} devices need {wanted} open files, and {hard} are allowed here",
-            f"Simulate at most {hard - SPARE_FILES}, or raise the limit (`ulimit -Hn`).",
-        )
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else hard, hard))
-
-
-@contextmanager
-def _folder(wanted: Path | None) -> Iterator[Path]:
-    if wanted is not None:
-        wanted.mkdir(parents=True, exist_ok=True)
-        yield wanted.resolve()
-        return
-    made = Path(tempfile.mkdtemp(prefix="vedette-sim-"))
-    try:
-        yield made
-    except WorkbenchError:
-        # The service's log is the only witness of what went wrong.
-        raise
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
-    else:
-        shutil.rmtree(made, ignore_errors=True)
-
-
-@contextmanager
-def _told_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """The first signal brings the simulation to its end in good order, the second one at once."""
-    loop, running = asyncio.get_running_loop(), asyncio.current_task()
-
-    def ask() -> None:
-        if stop.is_set() and running is not None:
-            running.cancel()
-        stop.set()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, ask)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)

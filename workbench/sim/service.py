@@ -42,6 +42,7 @@ from workbench.sim.fleet import Credential
 
 TOKENS_FILE: Final = "tokens.jsonl"
 COMMANDS_WITHIN_S: Final = 300
+READ_ATTEMPTS: Final = 3
 REDEEM_ATTEMPTS: Final = 30
 REDEEM_PAUSE_S: Final = 1.0
 POLICY: Final = Policy(
@@ -219,9 +220,12 @@ class CloudView:
         return RolloutView.model_validate_json(await self._get(f"/api/rollouts/{rollout_id}"))
 
     async def _get(self, path: str) -> bytes:
-        try:
-            answer = await self.http.get(path)
-        except httpx.HTTPError as failed:
-            said = str(failed) or type(failed).__name__
-            raise SimFailed(f"the service does not answer {path}: {said}", "See its log.") from None
-        return answer.content
+        """Read; once more where a connection that was kept open is closed in that moment."""
+        failed: httpx.HTTPError | None = None
+        for _ in range(READ_ATTEMPTS):
+            try:
+                return (await self.http.get(path)).content
+            except httpx.HTTPError as error:
+                failed = error
+        said = str(failed) or type(failed).__name__
+        raise SimFailed(f"the service does not answer {path}: {said}", "See cloud.log in the simulation's folder.")

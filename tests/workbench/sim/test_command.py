@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
 from workbench.__main__ import app
-from workbench.errors import SimOptionsInvalid
-from workbench.sim import run
+from workbench.errors import SimFailed, SimOptionsInvalid
+from workbench.sim import surroundings
 from workbench.sim.figures import Figures, Tally, quantile
 from workbench.sim.lies import Lie
 from workbench.sim.screen import summary
-from workbench.sim.service import names, read_credentials
+from workbench.sim.service import CloudView, names, read_credentials
 
 DESIGNED = {
     "devices", "online", "alerts_raised", "alerts_stored", "duplicates", "alert_p99_s", "commands_done", "updated",
@@ -38,9 +40,9 @@ def test_options_that_don_t_fit_are_refused(words, why):
 
 
 def test_more_devices_than_open_files_are_refused(monkeypatch):
-    monkeypatch.setattr(run.resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(surroundings.resource, "getrlimit", lambda _: (1024, 4096))
     with pytest.raises(SimOptionsInvalid, match="4096 are allowed"):
-        run._raise_file_limit(4000)
+        surroundings.raise_file_limit(4000)
 
 
 def test_names_sort_as_they_count():
@@ -105,3 +107,37 @@ def test_the_end_is_told_in_words():
         "2 lies told, 0 of them stored",
     ):
         assert words in told
+
+
+@pytest.mark.parametrize(
+    ("failure", "kept"), [(SimFailed("it broke"), True), (KeyboardInterrupt(), False), (None, False)]
+)
+def test_a_temporary_folder_outlives_a_failure_only(tmp_path, monkeypatch, failure, kept):
+    monkeypatch.setattr(surroundings.tempfile, "tempdir", str(tmp_path))
+    with contextlib.suppress(SimFailed, KeyboardInterrupt), surroundings.folder_for(None) as folder:
+        if failure is not None:
+            raise failure
+    assert folder.is_dir() is kept
+
+
+async def test_a_connection_that_is_closed_while_it_is_used_is_made_anew():
+    tried = []
+
+    def answer(request):
+        tried.append(request.url.path)
+        if len(tried) == 1:
+            raise httpx.ReadError("closed")
+        return httpx.Response(200, json={"ok": True, "parts": {}, "counts": {"auth.admitted": 3}})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://service") as http:
+        assert await CloudView(http).counts() == {"auth.admitted": 3}
+    assert tried == ["/readyz"] * 2
+
+
+async def test_a_service_that_is_gone_has_a_name():
+    def answer(request):
+        raise httpx.ConnectError("refused")
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://service") as http:
+        with pytest.raises(SimFailed, match="does not answer /readyz"):
+            await CloudView(http).counts()
