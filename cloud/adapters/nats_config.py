@@ -27,6 +27,9 @@ _MAX_PAYLOAD: Final = 32 * 1024
 AUTH_TIMEOUT_S: Final = 5
 # What was delivered and not acknowledged comes again after this; also what its receiver lost in a crash.
 _ACK_WAIT_S: Final = 10
+# The broker keeps a consumer for each subscription of QoS 1, of which a device has four, and, unless told otherwise,
+# no more than 1,000 of them: from the 250th device on all would be refused. This is for 100,000 devices.
+_MAX_CONSUMERS: Final = 400_000
 _MAX_STORE_BYTES: Final = 4 * 1024**3
 # What a device says is the device's; those but to clear what it had retained there against the rules.
 _CLOUD_SAYS: Final = ("vedette.v1.*.down.>", *(f"vedette.v1.*.up.{channel}" for channel in NEVER_RETAINED))
@@ -98,7 +101,7 @@ mqtt {{
   max_ack_pending: {MAX_UNACKED}, ack_wait: "{_ACK_WAIT_S}s"
 {_tls(settings.tls)}}}
 accounts {{
-  DEVICES: {{ jetstream: enabled, users: [ {{
+  DEVICES: {{ jetstream: {{ max_consumers: {_MAX_CONSUMERS} }}, users: [ {{
     user: {CLIENT_ID}, password: {passwords.cloud},
     permissions: {{ publish: {json.dumps(_CLOUD_SAYS)}, subscribe: ["vedette.v1.>", "$MQTT.sub.>"] }}
   }} ] }}

@@ -15,6 +15,7 @@
 | 10 | a release, its keys or the repository can't be used as wanted |
 | 11 | `push test`: the receiver did not take it |
 | 12 | `export`: the folder can't be written |
+| 13 | `sim`: a message was lost or stored twice, or a lie was believed |
 """
 
 from __future__ import annotations
