@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from cloud.cli import app
 from workbench.demo.command import demo
+from workbench.replay.command import replay
 
 app.command()(demo)
+app.command()(replay)
 
 
 def main() -> None:
