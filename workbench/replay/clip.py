@@ -77,9 +77,7 @@ class Clip:
                     yield Frame(self.camera.name, index, image, at, at)
 
 
-def survey(
-    source: str, *, half: Half, fps: float | None, show: Callable[[int], None], camera: str = CAMERA
-) -> Clip:
+def survey(source: str, *, half: Half, fps: float | None, show: Callable[[int], None], camera: str = CAMERA) -> Clip:
     """Read a clip once: how long it is, and what sending it would take.
 
     Args:
@@ -105,7 +103,7 @@ def survey(
         for index, (image, at) in enumerate(shots):
             if index == 0:
                 size = (image.shape[1], image.shape[0])
-            pixels.update(image)
+            pixels.update(image.data)
             whole_bytes.append(len(encode_jpeg(image, STREAM_QUALITY)))
             times_s.append(at)
             show(index + 1)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 from agent.app.live_model import judging_floor
 from agent.ask.settings import AskSettings
@@ -26,6 +27,7 @@ from agent.track.settings import TrackSettings
 from agent.track.tracker import Tracker
 from vision.detections import Detector
 from vision.detector import ModelDetector
+from wire.messages import AskReason
 from workbench.errors import ReplayRefused
 from workbench.replay.asker import ReplayAsker, Uplink
 from workbench.replay.budget import Budget, Purse
@@ -74,6 +76,23 @@ class Setup:
     def labels(self) -> tuple[str, ...]:
         """What the rules look for."""
         return tuple(sorted({label for rule in self.rules for label in rule.labels}))
+
+    def looking_for(self, labels: Sequence[str]) -> Setup:
+        """With every rule looking for these."""
+        return replace(self, rules=tuple(rule.model_copy(update={"labels": tuple(labels)}) for rule in self.rules))
+
+    def changed(self, *, model: str | None, looks: LookSettings | None) -> Setup:
+        """With another model, or other second looks; None leaves what is there."""
+        named = self.model if model is None else self.model.model_copy(update={"model": model})
+        return replace(self, model=named, looks=self.looks if looks is None else looks)
+
+    def each_reason_off(self) -> dict[str, Setup]:
+        """For each reason for asking, the same without it."""
+        return {AskReason.UNCERTAIN.value: replace(self, asking=_unasking(self.asking))}
+
+
+def _unasking(asking: AskPolicySettings) -> AskPolicySettings:
+    return asking.model_copy(update={"max_per_minute": 0})
 
 
 def setup_of(config: Config, camera: str | None) -> Setup:
@@ -124,7 +143,7 @@ class Workbench:
     def __init__(
         self, setup: Setup, clip: Clip, cloud: ReplayCloud, memory: Memory, *, latency_s: float, seed: int
     ) -> None:
-        self.setup: Final = setup
+        self.setup = setup
         self.clip: Final = clip
         self._cloud = cloud
         self._uplink = Uplink(setup.ask, latency_s)
@@ -144,6 +163,12 @@ class Workbench:
     def model(self) -> str:
         """Name and version of the device's model."""
         return f"{self._model.manifest.name} {self._model.manifest.version}"
+
+    def told(self, setup: Setup) -> Self:
+        """The same, with a device that was told something else, but to use the same model."""
+        other = copy(self)
+        other.setup = setup
+        return other
 
     def close(self) -> None:
         """Let go of the device's model."""

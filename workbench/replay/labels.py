@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -50,6 +50,25 @@ class Labels:
             sorted(name for name, found in self.truths.items() if any(one.counts.any() for one in found.values()))
         )
 
+    def only(self, wanted: Collection[str]) -> Labels:
+        """Without what nobody looks for.
+
+        Raises:
+            LabelsMissing: Nothing is left.
+        """
+        kept = Labels(
+            {name: found for name, found in self.truths.items() if name in wanted},
+            {name: found for name, found in self.people.items() if name in wanted},
+            self.frames,
+        )
+        if not kept.names:
+            raise LabelsMissing(
+                f"the labels know {', '.join(self.names) or 'nothing'}, and what is looked for is"
+                f" {', '.join(sorted(wanted))}",
+                "Name what is labelled with --label, or give other labels.",
+            )
+        return kept
+
 
 def read_labels(file: Path, clip: Path, frames: range, label: str) -> Labels:
     """Read a file of labels.
@@ -83,7 +102,11 @@ def _mot(file: Path, label: str) -> Labels:
         frame: People(_corners(boxes), _counts(boxes), np.array([numbers[names[box.where]] for box in boxes]))
         for frame, boxes in frames.items()
     }
-    return Labels({label: {frame: _truth(boxes) for frame, boxes in frames.items()}}, {label: people}, frozenset(raw.labelled_frames()))
+    return Labels(
+        {label: {frame: _truth(boxes) for frame, boxes in frames.items()}},
+        {label: people},
+        frozenset(raw.labelled_frames()),
+    )
 
 
 def _coco(file: Path, clip: Path) -> Labels:

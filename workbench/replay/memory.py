@@ -141,7 +141,7 @@ class RememberingDetector:
     def _key(self, image: Image) -> bytes:
         asked = hashlib.sha256(self._identity)
         asked.update(repr(image.shape).encode())
-        asked.update(np.ascontiguousarray(image))
+        asked.update(np.ascontiguousarray(image).data)
         return asked.digest()
 
 

@@ -39,6 +39,11 @@ class Run:
     alerting: dict[str, Alerting]
 
     @property
+    def name(self) -> str:
+        """As a person would set it: the policy, and its budget where it heeds one."""
+        return self.policy.value if self.budget is None else f"{self.policy.value} {self.budget.text}"
+
+    @property
     def share(self) -> float:
         """Of what sending every frame would take."""
         return self.outcome.sent_bytes / max(self.streamed_bytes, 1)

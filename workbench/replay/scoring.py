@@ -94,9 +94,7 @@ def alerting(outcome: Outcome, labels: Labels, size: tuple[int, int], fps: float
     worth = {}
     for label, people in labels.people.items():
         places = {
-            seen.index: {
-                track.id: np.array(track.box) * scale for track in seen.followed if track.label == label
-            }
+            seen.index: {track.id: np.array(track.box) * scale for track in seen.followed if track.label == label}
             for seen in outcome.seen
         }
         raised = _raised(outcome.seen, label)

@@ -80,9 +80,7 @@ class Walk:
         show: Told how many frames were handed out.
     """
 
-    def __init__(
-        self, frames: Iterator[Frame], show: Callable[[int], None] = lambda _: None
-    ) -> None:
+    def __init__(self, frames: Iterator[Frame], show: Callable[[int], None] = lambda _: None) -> None:
         self._frames = frames
         self._watcher: Watcher | None = None
         self._show = show

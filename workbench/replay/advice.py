@@ -1,0 +1,48 @@
+"""Which setting to use for a budget, out of what the runs came to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+AS_GOOD: Final = 0.003
+"""A difference in F1 that is not worth a byte: reruns with another seed differ by as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A setting, its cost and its catch.
+
+    Attributes:
+        name: As the command line has it, such as `ours 5%`.
+        share: Of what sending every frame would take.
+        f1: Against whatever was measured against.
+    """
+
+    name: str
+    share: float
+    f1: float
+
+
+def best_within(points: Sequence[Point], share: float) -> Point | None:
+    """The setting to use where so much may be sent: of those that catch the most, or nearly, the cheapest.
+
+    None where every setting takes more.
+    """
+    affordable = [point for point in points if point.share <= share]
+    if not affordable:
+        return None
+    most = max(point.f1 for point in affordable)
+    return min(
+        (point for point in affordable if point.f1 >= most - AS_GOOD), key=lambda point: (point.share, -point.f1)
+    )
+
+
+def ladder(points: Sequence[Point]) -> list[Point]:
+    """The settings that catch more than any cheaper one, by cost: the only ones worth choosing among."""
+    steps: list[Point] = []
+    for point in sorted(points, key=lambda one: (one.share, -one.f1)):
+        if not steps or point.f1 > steps[-1].f1 + AS_GOOD:
+            steps.append(point)
+    return steps
