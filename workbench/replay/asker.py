@@ -1,4 +1,4 @@
-"""Where a replayed device's questions go: encoded as on a device, judged as by the service, answered a little later."""
+"""A replayed device's questions: encoded as on a device, judged as by the service, answered a little later."""
 
 from __future__ import annotations
 

@@ -84,8 +84,8 @@ def survey(source: str, *, half: Half, fps: float | None, show: Callable[[int], 
         source: A video file, or a folder of pictures.
         half: The part to replay.
         fps: Of a folder's pictures.
-        show: Told how many frames were read.
         camera: The name that the agent knows it by.
+        show: Told how many frames were read.
 
     Raises:
         ReplayRefused: It is a camera, or a part is empty.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -22,7 +23,7 @@ from cloud.infer.default import DEFAULT_MODELS, InferSettings
 from wire.errors import VedetteError
 from workbench.clip import cache_folder
 from workbench.errors import BudgetUnclear, ReplayRefused
-from workbench.replay.ablation import ablated, markdown
+from workbench.replay.ablation import Ablations, ablated, markdown
 from workbench.replay.budget import Budget, parse_budget
 from workbench.replay.clip import Clip, Half, survey
 from workbench.replay.cloud import ReplayCloud
@@ -43,7 +44,12 @@ MEMORY_FILE: Final = "detections.db"
 INTERRUPTED: Final = 130
 UNUSABLE: Final = 2
 
-Show = Callable[[str, int, int | None], None]
+
+class Show(Protocol):
+    """Shows how far the work is: what is done, and how much of how much."""
+
+    def __call__(self, what: str, done: int, of: int | None = None) -> None:
+        """Show it."""
 
 
 def replay(
@@ -107,48 +113,32 @@ def replay(
     with _told(), _progress() as show:
         policies = [Policy.OURS] if ablate else chosen_policies(policy)
         budgets = chosen_budgets(budget or (ONE_BUDGET if len(policies) == 1 else BUDGETS))
-        for out in (jsonl, plot, table):
-            _demand_folder(out)
+        outputs = Outputs(jsonl, plot, table, as_json=as_json, ablating=ablate)
+        outputs.demand_folders()
         setup = _setup(config, camera, model, label, looks)
-        clip = survey(
-            source,
-            half=half,
-            fps=fps,
-            show=lambda frames: show("reading the clip", frames, None),
-            camera=setup.camera,
-        )
-        truth = None if labels is None else read_labels(labels, clip.source, clip.frames, (label or [USUAL_LABEL])[0])
-        if truth is not None and label is None and config is None:
-            setup = setup.looking_for(truth.names or (USUAL_LABEL,))
-        truth = None if truth is None else truth.only(setup.labels)
-        with Memory(None if no_cache else (cache or cache_folder().parent / "replay") / MEMORY_FILE) as memory:
-            cloud = ReplayCloud.open(InferSettings(models=tuple(cloud_model or DEFAULT_MODELS)), memory)
-            bench = Workbench(setup, clip, cloud, memory, latency_s=latency_ms / 1000, seed=seed)
-            try:
-                measure = _measure(truth, bench, cloud, show)
-                told = _facts(bench, cloud, measure, latency_ms)
-                if ablate:
-                    _ablate(bench, budgets, measure, show, told, table=table, as_json=as_json)
-                    return
+        clip = survey(source, half=half, fps=fps, camera=setup.camera, show=partial(show, "reading the clip"))
+        truth = None
+        if labels is not None:
+            truth = read_labels(labels, clip.source, clip.frames, setup.labels[0])
+            if label is None and config is None:
+                setup = setup.looking_for(truth.names or (USUAL_LABEL,))
+            truth = truth.only(setup.labels)
+        with (
+            Memory(None if no_cache else (cache or cache_folder().parent / "replay") / MEMORY_FILE) as memory,
+            closing(ReplayCloud.open(InferSettings(models=tuple(cloud_model or DEFAULT_MODELS)), memory)) as cloud,
+            closing(Workbench(setup, clip, cloud, memory, latency_s=latency_ms / 1000, seed=seed)) as bench,
+        ):
+            measure = _measure(truth, bench, cloud, show)
+            told = _facts(bench, cloud, measure, latency_ms)
+            if ablate:
+                frames = len(clip.frames)
+                rows = ablated(bench, budgets, measure, lambda what, done: show(what, done, frames))
+                outputs.ablations(rows, told)
+            else:
                 runs = list(_runs(bench, planned(policies, budgets), measure, show))
-            finally:
-                bench.close()
-                cloud.close()
-        for run in runs:
-            if jsonl is not None:
-                _write(jsonl if len(runs) == 1 else _beside(jsonl, run), (f"{line}\n" for line in run.lines()))
-        if plot is not None:
-            _write(plot, [page(runs, budgets, told)])
-        if table is not None:
-            _write(table, [markdown(COLUMNS, [cells(run) for run in runs])])
-    if as_json:
-        typer.echo(json.dumps(_document(runs, budgets, told)))
-        return
-    if clip.remark:
-        errors.print(clip.remark)
-    _print(runs, budgets, told)
-    if plot is not None:
-        output.print(f"\nThe page is {plot}.")
+                outputs.runs(runs, budgets, told)
+        if clip.remark:
+            errors.print(clip.remark)
 
 
 def chosen_policies(text: str) -> list[Policy]:
@@ -178,6 +168,69 @@ def chosen_budgets(text: str) -> list[Budget]:
     if not found:
         raise BudgetUnclear("no budget is named", "Write 5% of sending every frame, or 200MB/month.")
     return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where results go, beside the terminal."""
+
+    jsonl: Path | None
+    plot: Path | None
+    table: Path | None
+    as_json: bool
+    ablating: bool
+
+    def demand_folders(self) -> None:
+        """Say now what would only be known after minutes of work.
+
+        Raises:
+            OutputUnwritable: A file has no folder, or is one.
+            ReplayRefused: A file would stay empty.
+        """
+        if self.ablating and (self.jsonl or self.plot):
+            raise ReplayRefused(
+                "--ablate makes a table, and neither lines nor a page", "Leave --jsonl and --plot out; take --table."
+            )
+        for out in (self.jsonl, self.plot, self.table):
+            if out is not None and (out.is_dir() or not os.access(out.parent, os.W_OK)):
+                raise OutputUnwritable(f"{out} can't be written", "Name a file in a folder that is there.")
+
+    def runs(self, runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> None:
+        """Write and print what policies came to."""
+        rows = [cells(run) for run in runs]
+        if self.jsonl is not None:
+            for run in runs:
+                out = self.jsonl if len(runs) == 1 else _beside(self.jsonl, run)
+                _write(out, (f"{line}\n" for line in run.lines()))
+        if self.plot is not None:
+            _write(self.plot, [page(runs, budgets, told)])
+        if self.table is not None:
+            _write(self.table, [markdown(COLUMNS, rows)])
+        if self.as_json:
+            typer.echo(json.dumps(_document(runs, budgets, told)))
+            return
+        wide = len(COST_AND_CATCH)
+        output.print(facts(told), style="dim")
+        output.print(_drawn(COST_AND_CATCH, [row[:wide] for row in rows]))
+        if any(run.alerting for run in runs):
+            output.print()
+            output.print(_drawn(("alerts", *ALERTS), [(row[0], *row[wide:]) for row in rows]))
+        output.print(f"\n{lead(runs)}", style="bold")
+        if len(runs) > 1:
+            for heading, use in steps(runs, budgets, told.streamed_per_s):
+                output.print(f"  within {heading}: {use}")
+        if self.plot is not None:
+            output.print(f"\nThe page is {self.plot}.")
+
+    def ablations(self, rows: Ablations, told: Told) -> None:
+        """Write and print what each reason for asking is worth."""
+        if self.table is not None:
+            _write(self.table, [markdown(rows.columns, rows.cells)])
+        if self.as_json:
+            typer.echo(json.dumps({"source": told.source, "ablation": rows.for_programs()}))
+            return
+        output.print(facts(told), style="dim")
+        output.print(_drawn(rows.columns, rows.cells))
 
 
 def _setup(
@@ -225,26 +278,6 @@ def _facts(bench: Workbench, cloud: ReplayCloud, measure: Measure, latency_ms: f
     )
 
 
-def _ablate(
-    bench: Workbench,
-    budgets: Sequence[Budget],
-    measure: Measure,
-    show: Show,
-    told: Told,
-    *,
-    table: Path | None,
-    as_json: bool,
-) -> None:
-    rows = ablated(bench, budgets, measure, lambda what, done: show(what, done, len(bench.clip.frames)))
-    if table is not None:
-        _write(table, [markdown(rows.columns, rows.cells)])
-    if as_json:
-        typer.echo(json.dumps({"source": told.source, "ablation": rows.for_programs()}))
-        return
-    output.print(facts(told), style="dim")
-    output.print(_drawn(rows.columns, rows.cells))
-
-
 def _document(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dict[str, object]:
     return {
         "source": told.source,
@@ -257,20 +290,6 @@ def _document(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dic
         "runs": [run.summary() for run in runs],
         "advice": dict(steps(runs, budgets, told.streamed_per_s)),
     }
-
-
-def _print(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> None:
-    output.print(facts(told), style="dim")
-    rows = [cells(run) for run in runs]
-    wide = len(COST_AND_CATCH)
-    output.print(_drawn(COST_AND_CATCH, [row[:wide] for row in rows]))
-    if any(run.alerting for run in runs):
-        output.print()
-        output.print(_drawn(("alerts", *ALERTS), [(row[0], *row[wide:]) for row in rows]))
-    output.print(f"\n{lead(runs)}", style="bold")
-    if len(runs) > 1:
-        for heading, use in steps(runs, budgets, told.streamed_per_s):
-            output.print(f"  within {heading}: {use}")
 
 
 def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -289,7 +308,7 @@ def _progress() -> Iterator[Show]:
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("", total=None)
 
-        def show(what: str, done: int, of: int | None) -> None:
+        def show(what: str, done: int, of: int | None = None) -> None:
             if progress.tasks[0].description != what:
                 progress.reset(task, description=what, total=of)
             progress.update(task, completed=done, total=of)
@@ -299,7 +318,7 @@ def _progress() -> Iterator[Show]:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Say an error of ours to the person; what was given can't be replayed, so it is wrong usage where nothing else is.
+    """Say an error of ours to the person; where no other exit code stands for it, what was given can't be replayed.
 
     Raises:
         typer.Exit: Instead of the error, or of Ctrl-C.
@@ -320,12 +339,6 @@ def _told() -> Iterator[None]:
 def _beside(path: Path, run: Run) -> Path:
     """`out.jsonl` to `out.ours-5%.jsonl`."""
     return path.with_name(f"{path.stem}.{run.name.replace(' ', '-').replace('/', '-per-')}{path.suffix}")
-
-
-def _demand_folder(out: Path | None) -> None:
-    """Say now what would only be known after minutes of work."""
-    if out is not None and (out.is_dir() or not os.access(out.parent, os.W_OK)):
-        raise OutputUnwritable(f"{out} can't be written", "Name a file in a folder that is there.")
 
 
 def _write(out: Path, parts: Iterator[str] | Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import itertools
 import random
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from agent.app.live_model import judging_floor
@@ -64,13 +64,13 @@ class Setup:
     model: DetectSettings
     rules: tuple[RuleSettings, ...]
     camera: str = CAMERA
-    looks: LookSettings = LookSettings(per_frame=GOOD_LOOKS)
+    looks: LookSettings = field(default_factory=lambda: LookSettings(per_frame=GOOD_LOOKS))
     motion: MotionSettings | None = None
-    tracking: TrackSettings = TrackSettings()
+    tracking: TrackSettings = field(default_factory=TrackSettings)
     zones: tuple[ZoneSettings, ...] = ()
     masks: tuple[MaskSettings, ...] = ()
-    asking: AskPolicySettings = AskPolicySettings()
-    ask: AskSettings = AskSettings(url=NOWHERE)
+    asking: AskPolicySettings = field(default_factory=AskPolicySettings)
+    ask: AskSettings = field(default_factory=lambda: AskSettings(url=NOWHERE))
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -1,15 +1,14 @@
 """What detectors said, kept on disk, so that a clip is replayed again and again without a model running twice.
 
-Answers are filed under what was asked: the model with its settings, and the pixels of the picture. A crop of a frame,
-a whole frame and a picture that came out of a JPEG are thus all kept alike, and none is ever taken for another: a clip
-that was edited, a model that was built anew or a decoder that gives other pixels each find nothing.
+Answers are filed under what was asked: the model with its settings, and the pixels of the picture. A crop of a
+frame, a whole frame and a picture that came out of a JPEG are thus all kept alike, and none is ever taken for
+another: a clip that was edited, a model that was built anew or a decoder that gives other pixels each find nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -21,8 +20,6 @@ from workbench.errors import MemoryUnusable
 
 FLOOR: Final = 0.05
 """The lowest score that is kept: below it the default models say nothing but noise."""
-COMMIT_EVERY: Final = 50
-"""Answers: at .2 s each, ten seconds of the cloud's work are lost to a power cut at the most."""
 _FIELDS: Final = 6
 """Of a kept row: box, score, class."""
 
@@ -36,11 +33,11 @@ class Memory:
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
-        self._new = 0
         try:
             if file is not None:
                 file.parent.mkdir(parents=True, exist_ok=True)
-            self._rows = sqlite3.connect(file or ":memory:", timeout=60.0)
+            # Each answer is a transaction of its own: another process never waits for one of .2 s.
+            self._rows = sqlite3.connect(file or ":memory:", timeout=60.0, isolation_level=None)
             self._rows.execute("PRAGMA journal_mode=WAL")
             # What a power cut takes is only work to be done again.
             self._rows.execute("PRAGMA synchronous=OFF")
@@ -54,8 +51,7 @@ class Memory:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with closing(self._rows):
-            self.commit()
+        self._rows.close()
 
     def get(self, asked: bytes) -> bytes | None:
         """What was said to this, if anything was.
@@ -79,21 +75,6 @@ class Memory:
             self._rows.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (asked, said))
         except sqlite3.Error as refused:
             raise self._unusable(refused) from None
-        self._new += 1
-        if self._new >= COMMIT_EVERY:
-            self.commit()
-
-    def commit(self) -> None:
-        """Make safe what was kept since the last time.
-
-        Raises:
-            MemoryUnusable: As `put`.
-        """
-        try:
-            self._rows.commit()
-        except sqlite3.Error as refused:
-            raise self._unusable(refused) from None
-        self._new = 0
 
     def _unusable(self, refused: Exception) -> MemoryUnusable:
         return MemoryUnusable(

@@ -16,11 +16,12 @@ TEMPLATE: Final = "page.html"
 PLACE: Final = "__DATA__"
 MOST_BINS: Final = 120
 """Bars of eight pixels are as narrow as a person can point at."""
+BETTER: Final = "Higher and more to the left is better."
 METRICS: Final = (
-    ("f1", "F1", "How well it catches what is there, both ways of being wrong counted alike. Higher and more to the left is better."),
-    ("ap50", "AP50", "The area under precision over recall, by the system's own belief. Higher and more to the left is better."),
-    ("recall", "Recall", "The share of what is there that is found. Higher and more to the left is better."),
-    ("precision", "Precision", "The share of what is found that is there. Higher and more to the left is better."),
+    ("f1", "F1", "How well it catches what is there, both ways of being wrong counted alike."),
+    ("ap50", "AP50", "The area under precision over recall, by the system's own belief."),
+    ("recall", "Recall", "The share of what is there that is found."),
+    ("precision", "Precision", "The share of what is found that is there."),
 )  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def _data(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dict[st
         "meanings": meanings(policies),
         "columns": COLUMNS,
         "metrics": [
-            {"key": key, "name": name, "axis": f"{name}, {against}", "caption": caption}
+            {"key": key, "name": name, "axis": f"{name}, {against}", "caption": f"{caption} {BETTER}"}
             for key, name, caption in METRICS
         ],
         "runs": [_run(run) for run in runs],

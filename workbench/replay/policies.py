@@ -1,7 +1,7 @@
 """When a frame is sent whole: the policies that ours is held against. Pure; chance comes in.
 
-Each sees what the device's model said of the frame, and says whether it is worth sending. Whether it is sent is then a
-matter of the budget: it is, as soon as what was saved until then pays for it.
+Each sees what the device's model said of the frame, and says whether it is worth sending. Whether it is sent is then
+a matter of the budget: it is, as soon as what was saved until then pays for it.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ class Entropic:
 class SednaIbt:
     """KubeEdge Sedna's `IBTFilter` (lib/sedna/algorithms/hard_example_mining): image-based threshold.
 
-    A frame is hard where at least `1 - threshold_img` of its boxes have a score of `threshold_box` or less. One without
-    any box is not hard.
+    A frame is hard where at least `1 - threshold_img` of its boxes have a score of `threshold_box` or less. One
+    without any box is not hard.
     """
 
     def __init__(self, threshold_img: float = SEDNA_THRESHOLD, threshold_box: float = SEDNA_THRESHOLD) -> None:

@@ -75,7 +75,7 @@ def _alerts(run: Run) -> tuple[str, ...]:
         figure(sum(one.in_time * one.events for one in kept) / events, 2) if events else "–",
         figure(sum(one.precision * one.alerts for one in kept) / alerts, 2) if alerts else "–",
         figure(sum(one.duplicates * one.events for one in kept) / events, 2) if events else "–",
-        f"{max(delays):.1f} s" if delays else "–",
+        f"{max(delays):.2f} s" if delays else "–",
         f"{right}/{wrong}",
     )
 
@@ -109,9 +109,7 @@ def lead(runs: Sequence[Run]) -> str:
     streamed = next((run.catch.f1 for run in runs if run.policy is Policy.ALWAYS and run.catch is not None), None)
     beside = "" if streamed is None or best.name == "always" else f" Sending every frame gets {figure(streamed)}."
     if best.share == 0.0:
-        return (
-            f"Send nothing: {best.name} catches as much as any setting that was tried, F1 {figure(best.f1)}.{beside}"
-        )
+        return f"Send nothing: no setting that was tried catches more than {best.name}, F1 {figure(best.f1)}.{beside}"
     alone = next((run.catch.f1 for run in runs if run.policy is Policy.NEVER and run.catch is not None), None)
     before = "" if alone is None else f", where the device alone gets {figure(alone)}"
     return f"Use {best.name}: F1 {figure(best.f1)} for {_cost(best)}{before}.{beside}"
@@ -139,7 +137,8 @@ def facts(told: Told) -> str:
     seconds = len(told.frames) / told.fps
     against = "what the cloud itself sees, for want of labels" if told.by_cloud else "labels"
     return (
-        f"{len(told.frames)} frames of {told.source}, {width}×{height}, {seconds:.0f} s at {told.fps:.3g} frames a second."
+        f"{len(told.frames)} frames of {told.source}, {width}×{height}, {seconds:.0f} s at {told.fps:.3g} frames a"
+        " second."
         f" Sending every frame whole as a JPEG of quality 80 takes {size(round(told.streamed_per_s))} a second."
         f" Device: {told.device}, {told.looks:g} second looks a frame. Cloud: {told.cloud}."
         f" Measured against {against}: {', '.join(told.names) or 'nothing was found'}."
@@ -149,18 +148,19 @@ def facts(told: Told) -> str:
 def fine_print(told: Told) -> str:
     """How the figures come about."""
     agreement = (
-        " Without labels there is no truth: the figures say how far a setting agrees with the cloud's own detections in"
-        " whole frames, at most one a second, and nothing about what the cloud itself gets wrong."
+        " Without labels there is no truth: the figures say how far a setting agrees with the cloud's own detections"
+        " in whole frames, at most one a second, and nothing about what the cloud itself gets wrong."
         if told.by_cloud
         else ""
     )
     return (
-        "Every run goes through the agent's own pipeline and the service's own judging; bytes are those of the JPEGs that"
-        " were really encoded, and the cloud judges what is left after decoding. Time is the clip's."
+        "Every run goes through the agent's own pipeline and the service's own judging; bytes are those of the JPEGs"
+        " that were really encoded, and the cloud judges what is left after decoding. Time is the clip's."
         f" Answers to questions come {told.latency_ms:g} ms after the frame. Where frames are sent whole, the cloud's"
-        " detections replace the device's at once, without any latency, and the same tracker carries them to the frames"
-        " between. F1, precision and recall are of what the system stands behind, with no threshold to choose; AP50 is of"
-        " all that it follows, by its belief. An alert counts as it stands at the end: what was retracted is gone."
+        " detections replace the device's at once, without any latency, and the same tracker carries them to the"
+        " frames between. F1, precision and recall are of what the system stands behind, with no threshold to choose;"
+        " AP50 is of all that it follows, by its belief. An alert counts as it stands at the end: what was retracted"
+        " is gone."
         " Not replayed: lost and repeated uploads, random audits." + agreement
     )
 
@@ -172,7 +172,7 @@ def meanings(policies: Sequence[Policy]) -> list[tuple[str, str]]:
 
 MEANINGS: Final = {
     Policy.NEVER: "Nothing is sent: the device alone, with its second looks and its tracker.",
-    Policy.TRACKER_ONLY: "Nothing is sent, and no second looks: the detector once a frame, and the tracker over the gaps.",
+    Policy.TRACKER_ONLY: "Nothing is sent, and each frame is judged once: the tracker alone goes over the gaps.",
     Policy.ALWAYS: "Every frame is sent whole, whatever the budget.",
     Policy.RANDOM: "Frames drawn at random, as many as the budget pays for.",
     Policy.KEY_FRAMES: "A frame as soon as the budget pays for one: evenly spread.",

@@ -1,8 +1,8 @@
 """One run of the agent's own pipeline over a clip, under a clock that is the clip's.
 
-`Walk` plays everything around the pipeline: the cameras' slots, the clock, the outbox, and who is told what is in each
-frame. Answers come back when they are due, also between two frames and after the last; the pipeline takes them up as
-it does on a device.
+`Walk` plays everything around the pipeline: the cameras' slots, the clock, the outbox, and who is told what is in
+each frame. Answers come back when they are due, also between two frames and after the last; the pipeline takes them
+up as it does on a device.
 """
 
 from __future__ import annotations
