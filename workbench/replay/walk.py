@@ -91,8 +91,6 @@ class Walk:
         self._order = itertools.count()
         self.inbox: Final = Inbox(self.wake)
         self.seen: list[Seen] = []
-        self.answers: list[tuple[int, Answer]] = []
-        """Each with the place in `seen` of the frame that it came after."""
 
     def watch(self, watcher: Watcher) -> None:
         """Have each frame shown to it first."""
@@ -133,7 +131,6 @@ class Walk:
         while self._due and self._due[0][0] <= at + SAME_INSTANT_S:
             due, _, answer = heapq.heappop(self._due)
             self._now = max(self._now, due)
-            self.answers.append((len(self.seen) - 1, answer))
             self.inbox.put(answer)
 
     # --- answers and pictures -------------------------------------------------------------------------------------
@@ -177,7 +174,6 @@ class Outcome:
     """
 
     seen: tuple[Seen, ...]
-    answers: tuple[tuple[int, Answer], ...]
     alerts: dict[AlertState, int]
     wall_s: float
     cpu_s: float
@@ -208,7 +204,6 @@ def run(walk: Walk, pipeline: Pipeline) -> Outcome:
     pipeline.run(walk.over)
     return Outcome(
         tuple(walk.seen),
-        tuple(walk.answers),
         pipeline.tally.alerts(),
         time.perf_counter() - wall,
         time.process_time() - cpu,
