@@ -37,12 +37,3 @@ def best_within(points: Sequence[Point], share: float) -> Point | None:
     return min(
         (point for point in affordable if point.f1 >= most - AS_GOOD), key=lambda point: (point.share, -point.f1)
     )
-
-
-def ladder(points: Sequence[Point]) -> list[Point]:
-    """The settings that catch more than any cheaper one, by cost: the only ones worth choosing among."""
-    steps: list[Point] = []
-    for point in sorted(points, key=lambda one: (one.share, -one.f1)):
-        if not steps or point.f1 > steps[-1].f1 + AS_GOOD:
-            steps.append(point)
-    return steps

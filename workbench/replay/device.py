@@ -189,6 +189,7 @@ class Workbench:
             purse=Purse(None if policy is Policy.ALWAYS else budget),
             reason=policy.value,
             labels=frozenset(setup.labels),
+            mixed=policy is not Policy.ALWAYS,
         )
         walk.watch(detector)
         unless_sent = self._looks(lambda: walk.seen[-1].whole)

@@ -47,7 +47,12 @@ def test_what_says_nothing_is_refused_with_a_mend(text, said):
     assert refused.value.mend
 
 
-@given(AMOUNTS, st.sampled_from(sorted(UNITS)), st.sampled_from(sorted(PERIODS_S)), st.sampled_from(["/", " / ", " per "]))
+@given(
+    AMOUNTS,
+    st.sampled_from(sorted(UNITS)),
+    st.sampled_from(sorted(PERIODS_S)),
+    st.sampled_from(["/", " / ", " per "]),
+)
 def test_every_unit_and_time_is_read(amount, unit, period, between):
     budget = parse_budget(f"{amount}{unit}{between}{period}")
     assert isinstance(budget, Rate)

@@ -62,7 +62,9 @@ def walked(script, *, latency_s=0.3, decision=Decision.CONFIRMED, fps=10.0, many
 
 def changes(outcome):
     return [
-        (seen.index, change.event, change.state, change.decided_by) for seen in outcome.seen for change in seen.changes
+        (seen.index, change.event, change.state, change.decided_by)
+        for seen in outcome.seen
+        for change in seen.changes
     ]
 
 
