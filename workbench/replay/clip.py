@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from pydantic import ValidationError
+
 from agent.adapters.opencv_source import open_source
 from agent.capture.settings import CameraSettings, SourceKind
 from agent.capture.source import Source
@@ -20,6 +22,7 @@ from workbench.errors import ReplayRefused
 CAMERA: Final = "clip"
 STREAM_QUALITY: Final = 80
 """Of the JPEGs that sending every frame is reckoned with."""
+FOLDER_FPS: Final = 10.0
 Half = Literal["first", "second", "all"]
 
 
@@ -91,12 +94,18 @@ def survey(source: str, *, half: Half, fps: float | None, show: Callable[[int], 
         ReplayRefused: It is a camera, or a part is empty.
         VedetteError: As `agent.capture.source.Source`.
     """
-    if CameraSettings(name=CAMERA, source=source).kind is not SourceKind.RECORDED:
+    try:
+        asked = CameraSettings(name=camera, source=source)
+    except ValidationError as refused:
         raise ReplayRefused(
-            f"{source} is a camera, and a replay sees the same pictures many times",
+            f"this is no source: {refused.errors()[0]['msg']}", "Give a video file or a folder of pictures."
+        ) from None
+    if asked.kind is not SourceKind.RECORDED:
+        raise ReplayRefused(
+            f"{asked.redacted_source} is a camera, and a replay sees the same pictures many times",
             "Give a video file or a folder of pictures; `vedette command DEVICE capture-clip` makes one.",
         )
-    settings = CameraSettings(name=camera, source=source, pace="max", folder_fps=fps or 10.0)
+    settings = CameraSettings(name=camera, source=source, pace="max", folder_fps=fps or FOLDER_FPS)
     times_s, whole_bytes, size = [], [], (0, 0)
     pixels = hashlib.sha256()
     with _shots(settings) as shots:
