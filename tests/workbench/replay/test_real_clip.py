@@ -40,19 +40,10 @@ def clip(tmp_path_factory):
     return folder
 
 
-def replayed(clip, cache, *words):
-    options = [
-        "replay",
-        "--source",
-        clip / "pictures",
-        "--labels",
-        clip / "gt.txt",
-        "--cache",
-        cache,
-        "--json",
-        *words,
-    ]
-    done = CliRunner().invoke(app, list(map(str, options)))
+def replayed(clip, *words, labels=True):
+    options = ["--source", clip / "pictures", "--cache", clip / "cache", "--json", *words]
+    options += ["--labels", clip / "gt.txt"] if labels else []
+    done = CliRunner().invoke(app, ["replay", *map(str, options)])
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -61,18 +52,8 @@ def replayed(clip, cache, *words):
 @pytest.mark.timeout(180)
 def test_policies_on_a_real_clip(clip, tmp_path):
     lines, plot = tmp_path / "lines.jsonl", tmp_path / "page.html"
-    found = replayed(
-        clip,
-        tmp_path / "cache",
-        "--policy",
-        "never,key-frames,ours",
-        "--budget",
-        "10%",
-        "--jsonl",
-        lines,
-        "--plot",
-        plot,
-    )
+    words = ("--policy", "never,key-frames,ours", "--budget", "10%", "--jsonl", lines, "--plot", plot)
+    found = replayed(clip, *words)
 
     assert (found["frames"], found["fps"], found["measured_against"]) == (40, 10.0, "labels")
     runs = {run["policy"]: run for run in found["runs"]}
