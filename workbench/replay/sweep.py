@@ -113,7 +113,7 @@ def reference(clip: Clip, cloud: ReplayCloud, setup: Setup, show: Callable[[int,
     for frame in clip.pictures():
         if frame.index in wanted:
             jpeg = encode_jpeg(frame.image, STREAM_QUALITY)
-            found = masks.keep(only(cloud.whole(jpeg, cloud.rules.min_score), setup.labels))
+            found = masks.keep(only(cloud.whole(jpeg, cloud.rules.min_score), frozenset(setup.labels)))
             for label, truth in _truths(found, clip.size).items():
                 truths[label][frame.index] = truth
             show(wanted.index(frame.index) + 1, len(wanted))

@@ -89,7 +89,7 @@ def test_the_page_needs_nothing_from_elsewhere():
     assert len(data["runs"]) == len(RUNS)
 
 
-@pytest.mark.system
+@pytest.mark.parts
 def test_the_page_in_a_browser(browser, tmp_path):
     file = tmp_path / "page.html"
     file.write_text(page(RUNS, [ONE, FIVE], TOLD), "utf-8")

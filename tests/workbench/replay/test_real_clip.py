@@ -48,7 +48,7 @@ def replayed(clip, *words, labels=True):
     return json.loads(done.stdout)
 
 
-@pytest.mark.system
+@pytest.mark.parts
 @pytest.mark.timeout(180)
 def test_policies_on_a_real_clip(clip, tmp_path):
     lines, plot = tmp_path / "lines.jsonl", tmp_path / "page.html"
@@ -78,7 +78,7 @@ def test_policies_on_a_real_clip(clip, tmp_path):
         assert asked == rows[-1]["summary"]["bytes"] == sum(rows[-1]["summary"]["bytes_by_reason"].values())
 
 
-@pytest.mark.system
+@pytest.mark.parts
 @pytest.mark.timeout(180)
 def test_a_second_run_says_the_same(clip):
     words = ("--policy", "ours,random", "--budget", "10%", "--half", "second")
@@ -88,7 +88,7 @@ def test_a_second_run_says_the_same(clip):
     assert first == second
 
 
-@pytest.mark.system
+@pytest.mark.parts
 @pytest.mark.timeout(180)
 def test_without_labels_the_cloud_is_what_it_is_held_against(clip):
     found = replayed(clip, "--policy", "never", labels=False)
