@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-AS_GOOD: Final = 0.003
-"""A difference in F1 that is not worth a byte: reruns with another seed differ by as much."""
+AS_GOOD: Final = 0.006
+"""A difference in F1 that may be chance: with frames drawn at random at 5 % of the bytes, eight seeds differ with a
+standard deviation of .003, on either half of PETS09-S2L1."""
 
 
 @dataclass(frozen=True, slots=True)

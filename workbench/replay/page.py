@@ -10,7 +10,18 @@ from typing import Any, Final
 from workbench.replay.budget import Budget
 from workbench.replay.policies import Policy
 from workbench.replay.results import Run
-from workbench.replay.telling import COLUMNS, Told, cells, facts, fine_print, lead, meanings, steps
+from workbench.replay.telling import (
+    ABOUT_ALERTS,
+    ALERTS,
+    COST_AND_CATCH,
+    Told,
+    cells,
+    facts,
+    fine_print,
+    lead,
+    meanings,
+    steps,
+)
 
 TEMPLATE: Final = "page.html"
 PLACE: Final = "__DATA__"
@@ -43,7 +54,8 @@ def _data(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dict[st
         "fine_print": fine_print(told),
         "steps": steps(runs, budgets, told.streamed_per_s),
         "meanings": meanings(policies),
-        "columns": COLUMNS,
+        "columns": COST_AND_CATCH,
+        "alerts": {"columns": ALERTS, "caption": ABOUT_ALERTS} if any(run.alerting for run in runs) else None,
         "metrics": [
             {"key": key, "name": name, "axis": f"{name}, {against}", "caption": f"{caption} {BETTER}"}
             for key, name, caption in METRICS

@@ -17,6 +17,12 @@ COST_AND_CATCH: Final = ("setting", "share", "sent", "a day", "asked", "F1", "pr
 ALERTS: Final = ("in time", "right", "twice", "delay", "verdicts")
 COLUMNS: Final = (*COST_AND_CATCH, *(f"alerts: {name}" for name in ALERTS[:-1]), "verdicts right/wrong")
 
+ABOUT_ALERTS: Final = (
+    "A person who is labelled for a second or longer is one event. In time: the share of them found within 2 s."
+    " Right: the share of alerts that are about somebody. Twice: alerts too many for each event. Delay: the median."
+    " Verdicts: how many alerts the cloud's word changed rightly and wrongly."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
