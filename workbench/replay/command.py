@@ -24,7 +24,7 @@ from cloud.infer.default import DEFAULT_MODELS, InferSettings
 from wire.errors import VedetteError
 from workbench.clip import cache_folder
 from workbench.errors import BudgetUnclear, ReplayRefused
-from workbench.replay.ablation import Ablations, ablated, markdown
+from workbench.replay.ablation import ABOUT_LOSSES, Ablations, ablated
 from workbench.replay.budget import Budget, parse_budget
 from workbench.replay.clip import Clip, Half, survey
 from workbench.replay.cloud import ReplayCloud
@@ -206,7 +206,7 @@ class Outputs:
         if self.plot is not None:
             _write(self.plot, [page(runs, budgets, told)])
         if self.table is not None:
-            _write(self.table, [markdown(COLUMNS, rows)])
+            _write(self.table, [document(f"Policies on {told.source}", told, COLUMNS, rows, ABOUT_ALERTS)])
         if self.as_json:
             typer.echo(json.dumps(_document(runs, budgets, told)))
             return
@@ -226,7 +226,8 @@ class Outputs:
     def ablations(self, rows: Ablations, told: Told) -> None:
         """Write and print what each reason for asking is worth."""
         if self.table is not None:
-            _write(self.table, [markdown(rows.columns, rows.cells)])
+            title = f"Each reason for asking on {told.source}"
+            _write(self.table, [document(title, told, rows.columns, rows.cells, ABOUT_LOSSES)])
         if self.as_json:
             typer.echo(json.dumps({"source": told.source, "ablation": rows.for_programs()}))
             return

@@ -171,6 +171,13 @@ def fine_print(told: Told) -> str:
     )
 
 
+def document(title: str, told: Told, columns: Sequence[str], rows: Sequence[Sequence[str]], about: str) -> str:
+    """A table as a Markdown document of its own, with what was replayed above it and what it means below."""
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"# {title}\n\n{facts(told)}\n\n{table}\n\n{about}\n"
+
+
 def meanings(policies: Sequence[Policy]) -> list[tuple[str, str]]:
     """What each policy does, in a line."""
     return [(policy.value, MEANINGS[policy]) for policy in policies]

@@ -1,11 +1,12 @@
 """What a person types, and is told where it can't be done; no model runs here."""
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from workbench.__main__ import app
 from workbench.errors import BudgetUnclear, ReplayRefused
-from workbench.replay.command import chosen_budgets, chosen_policies
+from workbench.replay.command import _told, chosen_budgets, chosen_policies
 from workbench.replay.policies import WITHOUT_BUDGET, Policy
 from workbench.replay.sweep import planned
 
@@ -70,3 +71,10 @@ def test_a_file_that_is_no_video_is_said(tmp_path):
     clip.write_bytes(b"RIFF, and then nothing of the kind" * 50)
     done = typed("--source", clip)
     assert (done.exit_code, "no video that can be decoded" in done.stderr) == (UNUSABLE, True)
+
+
+def test_ctrl_c_ends_it_without_a_trace(capsys):
+    with pytest.raises(typer.Exit) as ended, _told():
+        raise KeyboardInterrupt
+    assert ended.value.exit_code == 130
+    assert "remembered" in capsys.readouterr().err
