@@ -35,7 +35,18 @@ from workbench.replay.page import page
 from workbench.replay.policies import Policy
 from workbench.replay.results import Run
 from workbench.replay.sweep import Measure, Planned, planned, reference, sweep
-from workbench.replay.telling import ALERTS, COLUMNS, COST_AND_CATCH, Told, cells, facts, lead, steps
+from workbench.replay.telling import (
+    ABOUT_ALERTS,
+    ALERTS,
+    COLUMNS,
+    COST_AND_CATCH,
+    Told,
+    cells,
+    document,
+    facts,
+    lead,
+    steps,
+)
 
 ALL: Final = "all"
 ONE_BUDGET: Final = "5%"

@@ -51,8 +51,19 @@ def replayed(clip, *words, labels=True):
 @pytest.mark.parts
 @pytest.mark.timeout(180)
 def test_policies_on_a_real_clip(clip, tmp_path):
-    lines, plot = tmp_path / "lines.jsonl", tmp_path / "page.html"
-    words = ("--policy", "never,key-frames,ours", "--budget", "10%", "--jsonl", lines, "--plot", plot)
+    lines, plot, table = (tmp_path / name for name in ("lines.jsonl", "page.html", "table.md"))
+    words = (
+        "--policy",
+        "never,key-frames,ours",
+        "--budget",
+        "10%",
+        "--jsonl",
+        lines,
+        "--plot",
+        plot,
+        "--table",
+        table,
+    )
     found = replayed(clip, *words)
 
     assert (found["frames"], found["fps"], found["measured_against"]) == (40, 10.0, "labels")
@@ -67,6 +78,10 @@ def test_policies_on_a_real_clip(clip, tmp_path):
         assert run["accuracy"]["f1"] > 0.7
         assert run["alerting"]["person"]["kept"]["events"] >= 1
     assert plot.read_text("utf-8").startswith("<!doctype html>")
+    assert [row.split(" | ")[0] for row in table.read_text("utf-8").splitlines() if "%" in row and "| " in row] == [
+        "| key-frames 10%",
+        "| ours 10%",
+    ]
 
     for name in ("never", "key-frames-10%", "ours-10%"):
         rows = [json.loads(line) for line in (tmp_path / f"lines.{name}.jsonl").read_text().splitlines()]
