@@ -52,19 +52,8 @@ def replayed(clip, *words, labels=True):
 @pytest.mark.timeout(180)
 def test_policies_on_a_real_clip(clip, tmp_path):
     lines, plot, table = (tmp_path / name for name in ("lines.jsonl", "page.html", "table.md"))
-    words = (
-        "--policy",
-        "never,key-frames,ours",
-        "--budget",
-        "10%",
-        "--jsonl",
-        lines,
-        "--plot",
-        plot,
-        "--table",
-        table,
-    )
-    found = replayed(clip, *words)
+    outputs = ("--jsonl", lines, "--plot", plot, "--table", table)
+    found = replayed(clip, "--policy", "never,key-frames,ours", "--budget", "10%", *outputs)
 
     assert (found["frames"], found["fps"], found["measured_against"]) == (40, 10.0, "labels")
     runs = {run["policy"]: run for run in found["runs"]}
@@ -78,10 +67,8 @@ def test_policies_on_a_real_clip(clip, tmp_path):
         assert run["accuracy"]["f1"] > 0.7
         assert run["alerting"]["person"]["kept"]["events"] >= 1
     assert plot.read_text("utf-8").startswith("<!doctype html>")
-    assert [row.split(" | ")[0] for row in table.read_text("utf-8").splitlines() if "%" in row and "| " in row] == [
-        "| key-frames 10%",
-        "| ours 10%",
-    ]
+    for setting in ("never", "key-frames 10%", "ours 10%"):
+        assert f"| {setting} |" in table.read_text("utf-8")
 
     for name in ("never", "key-frames-10%", "ours-10%"):
         rows = [json.loads(line) for line in (tmp_path / f"lines.{name}.jsonl").read_text().splitlines()]
