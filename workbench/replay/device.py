@@ -23,6 +23,8 @@ from agent.detect.motion import MotionGate, MotionSettings
 from agent.detect.movement import Movement
 from agent.detect.settings import GOOD_LOOKS, DetectSettings, LookSettings
 from agent.pipeline import Lane, Pipeline
+from agent.redact.door import PictureDoor
+from agent.redact.settings import RedactionSettings
 from agent.track.settings import TrackSettings
 from agent.track.tracker import Tracker
 from vision.detections import Detector
@@ -69,6 +71,7 @@ class Setup:
     tracking: TrackSettings = field(default_factory=TrackSettings)
     zones: tuple[ZoneSettings, ...] = ()
     masks: tuple[MaskSettings, ...] = ()
+    redaction: RedactionSettings = field(default_factory=RedactionSettings)
     asking: AskPolicySettings = field(default_factory=AskPolicySettings)
     ask: AskSettings = field(default_factory=lambda: AskSettings(url=NOWHERE))
 
@@ -111,6 +114,7 @@ def setup_of(config: Config, camera: str | None) -> Setup:
         tracking=config.tracking,
         zones=tuple(zone for zone in config.zones if zone.camera == chosen.name),
         masks=tuple(mask for mask in config.masks if mask.camera == chosen.name),
+        redaction=chosen.redaction,
         asking=config.asking,
         ask=config.ask or AskSettings(url=NOWHERE),
     )
@@ -178,10 +182,10 @@ class Workbench:
         """The agent's pipeline under that policy, ready to run."""
         setup = self.setup
         if policy is Policy.OURS:
-            return self._put_together(walk, self.detector, self._looks(), self._asker(walk), setup.asking)
+            return self._put_together(walk, self.detector, self._looks(), asks=True)
         if policy in SENDS_NOTHING:
             looks = None if policy is Policy.TRACKER_ONLY else self._looks()
-            return self._put_together(walk, self.detector, looks, None, None)
+            return self._put_together(walk, self.detector, looks)
         detector = FrameAsking(
             device=self.detector,
             cloud=self._cloud,
@@ -193,7 +197,7 @@ class Workbench:
         )
         walk.watch(detector)
         unless_sent = self._looks(lambda: walk.seen[-1].whole)
-        return self._put_together(walk, detector, unless_sent, None, None)
+        return self._put_together(walk, detector, unless_sent)
 
     def _frame_policy(self, policy: Policy, budget: Budget | None) -> FramePolicy:
         clip = self.clip
@@ -222,16 +226,8 @@ class Workbench:
         size = (self._model.manifest.input.width, self._model.manifest.input.height)
         return SecondLooks(budget, size) if sent is None else LooksUnlessSent(budget, size, sent)
 
-    def _asker(self, walk: Walk) -> ReplayAsker:
-        return ReplayAsker(self._uplink, self._cloud, walk, self._model.manifest.digest)
-
     def _put_together(
-        self,
-        walk: Walk,
-        detector: Detector,
-        looks: SecondLooks | None,
-        asker: ReplayAsker | None,
-        asking: AskPolicySettings | None,
+        self, walk: Walk, detector: Detector, looks: SecondLooks | None, *, asks: bool = False
     ) -> Pipeline:
         setup, ids = self.setup, itertools.count(1)
         lane = Lane(
@@ -241,6 +237,8 @@ class Workbench:
             movement=None if looks is None else Movement(),
         )
         manifest = self._model.manifest
+        door = PictureDoor({setup.camera: setup.redaction}, lambda _: lane.masks.polygons)
+        asking = setup.asking if asks else None
         return Pipeline(
             frames=walk,
             inbox=walk.inbox,
@@ -248,10 +246,11 @@ class Workbench:
             lanes={setup.camera: lane},
             rules=RuleBook(setup.rules, setup.zones, asking, manifest.uncertain, lambda: f"{next(ids):032x}"),
             outbox=walk,
-            asker=asker,
+            asker=ReplayAsker(self._uplink, self._cloud, walk, door, manifest.digest) if asks else None,
             clock=walk,
             faults=Faults(),
             min_score=judging_floor(setup.tracking.low_score, manifest),
             looks=looks,
             audience=walk,
+            door=door,
         )

@@ -5,10 +5,12 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from agent.adapters.crops import cut, encode_jpeg
+from agent.adapters.crops import encode_jpeg
 from agent.ask.crop import crop_around
 from agent.ask.settings import AskSettings
 from agent.domain import AlertChange, Ask, Frame
+from agent.redact.door import PictureDoor
+from agent.redact.settings import RedactionSettings
 from cloud.offload.settings import OffloadSettings
 from tests.workbench.replay.scripted import ScriptedDetector, detections
 from vision.errors import PictureUnreadable
@@ -51,12 +53,19 @@ def ask(box=BOX):
     )  # fmt: skip
 
 
-def asked(memory, frame, script, latency_s=0.3):
+def door_of(*masks):
+    return PictureDoor({"clip": RedactionSettings()}, lambda _: masks)
+
+
+DOOR = door_of()
+
+
+def asked(memory, frame, script, latency_s=0.3, door=DOOR):
     walk = Walk(iter([frame]))
     walk.take(0.0)
     model = ScriptedModel(script)
     cloud = ReplayCloud(model, "scripted", memory, OffloadSettings())
-    asker = ReplayAsker(Uplink(SETTINGS, latency_s), cloud, walk, DIGEST)
+    asker = ReplayAsker(Uplink(SETTINGS, latency_s), cloud, walk, door, DIGEST)
     return walk, asker, cloud, model
 
 
@@ -72,7 +81,7 @@ def test_a_question_is_encoded_counted_and_answered_when_it_is_due(memory, frame
     assert asker.submit(ask(), frame)
 
     crop = crop_around(BOX, width=160, height=120, margin=0.5, min_px=32)
-    jpeg = encode_jpeg(cut(frame.image, crop), quality=70, max_px=640)
+    jpeg = encode_jpeg(DOOR.cut(frame, crop), quality=70, max_px=640)
     (sent,) = walk.seen[-1].sent
     assert (sent.bytes, sent.reason, sent.is_question) == (len(jpeg), "uncertain", True)
     assert sent.message_bytes > 300
@@ -98,13 +107,21 @@ def test_the_cloud_judges_what_is_left_after_encoding(memory, frame):
     _, asker, cloud, model = asked(memory, frame, [detections()])
     asker.submit(ask(), frame)
     crop = crop_around(BOX, width=160, height=120, margin=0.5, min_px=32)
-    decoded = decode_jpeg(encode_jpeg(cut(frame.image, crop), quality=70, max_px=640))
+    decoded = decode_jpeg(encode_jpeg(DOOR.cut(frame, crop), quality=70, max_px=640))
     (judged,) = model.images
     assert any(
         np.array_equal(judged, decoded[top : top + judged.shape[0], left : left + judged.shape[1]])
         for top in range(decoded.shape[0] - judged.shape[0] + 1)
         for left in range(decoded.shape[1] - judged.shape[1] + 1)
     )
+    cloud.close()
+
+
+def test_what_is_masked_does_not_leave(memory, frame):
+    behind = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    walk, asker, cloud, model = asked(memory, frame, [detections()], door=door_of(behind))
+    assert not asker.submit(ask(), frame)
+    assert (walk.seen[-1].sent, model.asked) == ([], 0)
     cloud.close()
 
 
