@@ -34,7 +34,6 @@ from agent.detect.settings import GOOD_LOOKS, LookSettings
 from agent.domain import AlertChange, Frame, Track
 from agent.pipeline import Inbox, Lane, Pipeline, Stages
 from agent.track import Tracker, TrackSettings, standing
-from bench.events import AlertFigures, People, alert_figures, identity_switches, read_people
 from bench.labelled import FRAMES, labels_file
 from bench.recorded import RecordedDetector
 from vision.accuracy import Floats, Tally, Truth
@@ -43,6 +42,7 @@ from vision.detector import open_detector
 from wire.errors import VedetteError
 from wire.messages import AlertEvent
 from workbench.clip import demo_clip
+from workbench.replay.events import AlertFigures, People, alert_figures, identity_switches, read_people
 
 CAMERA: Final = "clip"
 LABEL: Final = "person"

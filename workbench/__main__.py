@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from cloud.cli import app
 from workbench.demo.command import demo
+from workbench.replay.command import replay
 from workbench.sim.command import sim
 
 app.command()(demo)
+app.command()(replay)
 app.command()(sim)
 
 

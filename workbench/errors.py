@@ -5,7 +5,11 @@ WorkbenchError
 ├── DemoFailed          a part of the demo did not start, or died
 ├── MqttBroken          a broker does not speak MQTT 3.1.1
 ├── SimOptionsInvalid   the options of a simulation don't fit together
-└── SimFailed           a simulation could not begin, or not come to its end
+├── SimFailed           a simulation could not begin, or not come to its end
+└── ReplayRefused       a replay can't be made of what was given
+    ├── BudgetUnclear   a budget that says nothing
+    ├── LabelsMissing   what was asked for needs labels, or labels that fit the clip
+    └── MemoryUnusable  remembered detections can't be read or kept
 """
 
 from __future__ import annotations
@@ -36,3 +40,19 @@ class SimOptionsInvalid(WorkbenchError, SettingsInvalid):
 
 class SimFailed(WorkbenchError):
     """A simulation could not begin, or not come to its end."""
+
+
+class ReplayRefused(WorkbenchError):
+    """A replay can't be made of what was given."""
+
+
+class BudgetUnclear(ReplayRefused):
+    """A budget says nothing."""
+
+
+class LabelsMissing(ReplayRefused):
+    """There are no labels, or none that fit the clip."""
+
+
+class MemoryUnusable(ReplayRefused):
+    """Remembered detections can't be read or kept."""

@@ -56,6 +56,7 @@ class DefaultDetector:
 
     Attributes:
         name: Name and version of each model in it, for the verdicts that it leads to.
+        digests: Of each model's file.
     """
 
     def __init__(self, settings: InferSettings) -> None:
@@ -64,6 +65,7 @@ class DefaultDetector:
         ]
         weights = settings.weights or None
         self.name: Final = " + ".join(f"{member.manifest.name} {member.manifest.version}" for member in members)
+        self.digests: Final = tuple(member.manifest.digest for member in members)
         self._members = members
         self._detector = SizedDetector(
             EnsembleDetector(members, weights),

@@ -82,7 +82,7 @@ def alert_figures(
     first: dict[int, int] = {}
     about_nobody = duplicates = 0
     for frame, track in sorted(alerts):
-        person = _person(truths, followed, frame, track, fps)
+        person = person_of(truths, followed, frame, track, fps)
         if person is None:
             about_nobody += 1
         elif person in first:
@@ -143,7 +143,8 @@ def _events(truths: Mapping[int, People], frames: Sequence[int], fps: float) -> 
     return {who: found[0] for who, found in seen.items() if len(found) >= EVENT_S * fps}
 
 
-def _person(truths: Mapping[int, People], followed: Followed, frame: int, track: int, fps: float) -> int | None:
+def person_of(truths: Mapping[int, People], followed: Followed, frame: int, track: int, fps: float) -> int | None:
+    """Whom an alert is about that was raised at this frame, on this track; None where it is nobody."""
     for later in range(frame, frame + round(EVENT_S * fps) + 1):
         box, truth = followed.get(later, {}).get(track), truths.get(later)
         if box is not None and truth is not None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bench.events import People, alert_figures, identity_switches, read_people
+from workbench.replay.events import People, alert_figures, identity_switches, read_people
 
 FPS = 10.0
 

@@ -1,0 +1,153 @@
+"""A question's way: cut out and encoded as on a device, judged by the service's own code, answered when it is due."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from agent.adapters.crops import encode_jpeg
+from agent.ask.crop import crop_around
+from agent.ask.settings import AskSettings
+from agent.domain import AlertChange, Ask, Frame
+from agent.redact.door import PictureDoor
+from agent.redact.settings import RedactionSettings
+from cloud.offload.settings import OffloadSettings
+from tests.workbench.replay.scripted import ScriptedDetector, detections
+from vision.errors import PictureUnreadable
+from vision.pictures import decode_jpeg
+from wire.messages import AlertEvent, AlertState, AskReason, DecidedBy, Decision
+from workbench.replay.asker import ReplayAsker, Uplink
+from workbench.replay.cloud import ReplayCloud
+from workbench.replay.memory import Memory
+from workbench.replay.walk import BEGAN, Walk
+
+DIGEST = f"sha256:{0:064x}"
+BOX = (0.4, 0.2, 0.6, 0.8)
+SETTINGS = AskSettings(url="http://127.0.0.1", margin=0.5, min_crop_px=32, jpeg_quality=70)
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+
+class ScriptedModel(ScriptedDetector):
+    name = "scripted 1.0"
+    digests = (DIGEST,)
+
+    def close(self):
+        """Nothing is held."""
+
+
+@pytest.fixture
+def memory():
+    with Memory(None) as kept:
+        yield kept
+
+
+@pytest.fixture
+def frame():
+    image = np.random.default_rng(7).integers(0, 255, (120, 160, 3), np.uint8)
+    return Frame("clip", 3, image, 0.3, 0.3)
+
+
+def ask(box=BOX):
+    return Ask(
+        f"{1:032x}", f"{2:032x}", "clip", 5, "person", 0.5, box, AskReason.UNCERTAIN, asked_at=0.3, deadline_s=2.0
+    )  # fmt: skip
+
+
+def door_of(*masks):
+    return PictureDoor({"clip": RedactionSettings()}, lambda _: masks)
+
+
+DOOR = door_of()
+
+
+def asked(memory, frame, script, latency_s=0.3, door=DOOR):
+    walk = Walk(iter([frame]))
+    walk.take(0.0)
+    model = ScriptedModel(script)
+    cloud = ReplayCloud(model, "scripted", memory, OffloadSettings())
+    asker = ReplayAsker(Uplink(SETTINGS, latency_s), cloud, walk, door, DIGEST)
+    return walk, asker, cloud, model
+
+
+def answered(walk):
+    """What the pipeline would find in its inbox once the answer is due."""
+    assert walk.take(0.0) is None
+    event, _ = walk.inbox.take()
+    return event
+
+
+def test_a_question_is_encoded_counted_and_answered_when_it_is_due(memory, frame):
+    walk, asker, cloud, _ = asked(memory, frame, [detections((0.2, 0.1, 0.8, 0.9, 0.8))])
+    assert asker.submit(ask(), frame)
+
+    crop = crop_around(BOX, width=160, height=120, margin=0.5, min_px=32)
+    jpeg = encode_jpeg(DOOR.cut(frame, crop), quality=70, max_px=640)
+    (sent,) = walk.seen[-1].sent
+    assert (sent.bytes, sent.reason, sent.is_question) == (len(jpeg), "uncertain", True)
+    assert sent.message_bytes > 300
+
+    answer = answered(walk)
+    assert walk.monotonic() == pytest.approx(0.6)
+    assert walk.wall() == BEGAN + timedelta(seconds=0.6)
+    assert (answer.question_id, answer.alert_id) == (f"{1:032x}", f"{2:032x}")
+    assert (answer.decision, answer.label, answer.decided_by) == (Decision.CONFIRMED, "person", DecidedBy.CLOUD)
+    assert answer.model == "scripted 1.0"
+    assert walk.over()
+    cloud.close()
+
+
+def test_what_the_cloud_does_not_see_is_retracted(memory, frame):
+    walk, asker, cloud, _ = asked(memory, frame, [detections()])
+    asker.submit(ask(), frame)
+    assert answered(walk).decision is Decision.RETRACTED
+    cloud.close()
+
+
+def test_the_cloud_judges_what_is_left_after_encoding(memory, frame):
+    _, asker, cloud, model = asked(memory, frame, [detections()])
+    asker.submit(ask(), frame)
+    crop = crop_around(BOX, width=160, height=120, margin=0.5, min_px=32)
+    decoded = decode_jpeg(encode_jpeg(DOOR.cut(frame, crop), quality=70, max_px=640))
+    (judged,) = model.images
+    assert any(
+        np.array_equal(judged, decoded[top : top + judged.shape[0], left : left + judged.shape[1]])
+        for top in range(decoded.shape[0] - judged.shape[0] + 1)
+        for left in range(decoded.shape[1] - judged.shape[1] + 1)
+    )
+    cloud.close()
+
+
+def test_what_is_masked_does_not_leave(memory, frame):
+    behind = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    walk, asker, cloud, model = asked(memory, frame, [detections()], door=door_of(behind))
+    assert not asker.submit(ask(), frame)
+    assert (walk.seen[-1].sent, model.asked) == ([], 0)
+    cloud.close()
+
+
+def test_the_same_picture_is_judged_once(memory, frame):
+    _, asker, cloud, model = asked(memory, frame, [detections()])
+    asker.submit(ask(), frame)
+    asker.submit(ask(), frame)
+    assert (model.asked, cloud.judged) == (1, 1)
+    cloud.close()
+
+
+def test_an_alert_s_picture_is_counted_and_asks_nothing(memory, frame):
+    walk, asker, cloud, model = asked(memory, frame, [detections()])
+    change = AlertChange(
+        f"{2:032x}", AlertEvent.NEW, 0, AlertState.CONFIRMED, "clip", "anyone", None, "person", 5, 0.9, BOX, 0.0, 0.3,
+        0.3, DecidedBy.DEVICE, "",
+    )  # fmt: skip
+    asker.submit_picture(change, frame)
+    (sent,) = walk.seen[-1].sent
+    assert (sent.reason, sent.is_question, sent.bytes > 0) == ("picture", False, True)
+    assert model.asked == 0
+    cloud.close()
+
+
+def test_a_torn_picture_is_refused_as_by_the_service(memory):
+    cloud = ReplayCloud(ScriptedModel([detections()]), "scripted", memory, OffloadSettings())
+    with pytest.raises(PictureUnreadable):
+        cloud.whole(b"no picture", 0.1)
+    cloud.close()

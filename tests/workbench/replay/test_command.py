@@ -1,0 +1,80 @@
+"""What a person types, and is told where it can't be done; no model runs here."""
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from workbench.__main__ import app
+from workbench.errors import BudgetUnclear, ReplayRefused
+from workbench.replay.command import _told, chosen_budgets, chosen_policies
+from workbench.replay.policies import WITHOUT_BUDGET, Policy
+from workbench.replay.sweep import planned
+
+UNUSABLE = 2
+
+
+def typed(*words):
+    return CliRunner().invoke(app, ["replay", *map(str, words)])
+
+
+def test_policies_are_listed_with_commas():
+    assert chosen_policies("ours, never,ours") == [Policy.OURS, Policy.NEVER]
+    assert chosen_policies("all") == list(Policy)
+
+
+@pytest.mark.parametrize("text", ["", " , ", "mine", "ours,mine"])
+def test_an_unknown_policy_is_refused_with_those_there_are(text):
+    with pytest.raises(ReplayRefused) as refused:
+        chosen_policies(text)
+    assert "sedna-ibt" in refused.value.mend
+
+
+def test_budgets_are_listed_with_commas():
+    assert [budget.text for budget in chosen_budgets("1%, 20kB/min,1%")] == ["1%", "20kB/min"]
+    with pytest.raises(BudgetUnclear):
+        chosen_budgets(",")
+
+
+def test_what_heeds_no_budget_is_run_once():
+    plans = planned(list(Policy), chosen_budgets("1%,5%"))
+    assert len(plans) == len(WITHOUT_BUDGET) + 2 * (len(Policy) - len(WITHOUT_BUDGET))
+    assert [plan.name for plan in plans if plan.policy is Policy.OURS] == ["ours 1%", "ours 5%"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--source", "nowhere.avi"), "there is no nowhere.avi"),
+        (("--source", "0"), "0 is a camera"),
+        (("--source", "ftp://user:secret@host/clip.avi"), "this is no source"),
+        (("--source", "rtsp://user:secret@camera/1"), "is a camera"),
+        (("--source", "x.avi", "--policy", "mine"), "there is no policy 'mine'"),
+        (("--source", "x.avi", "--budget", "lots"), "'lots' is no budget"),
+        (("--source", "x.avi", "--plot", "nowhere/page.html"), "nowhere/page.html can't be written"),
+        (("--source", "x.avi", "--ablate", "--jsonl", "lines"), "--ablate makes a table"),
+        (("--source", "x.avi", "--camera", "gate"), "--camera is of a --config"),
+        (("--source", "x.avi", "--config", "nowhere.toml"), "nowhere.toml"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_what_can_t_be_replayed_is_said_with_a_mend(words, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = typed(*words)
+    assert done.exit_code == UNUSABLE
+    assert said in done.stderr
+    assert "secret" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) >= 2, "names no mend"
+
+
+def test_a_file_that_is_no_video_is_said(tmp_path):
+    clip = tmp_path / "clip.avi"
+    clip.write_bytes(b"RIFF, and then nothing of the kind" * 50)
+    done = typed("--source", clip)
+    assert (done.exit_code, "no video that can be decoded" in done.stderr) == (UNUSABLE, True)
+
+
+def test_ctrl_c_ends_it_without_a_trace(capsys):
+    with pytest.raises(typer.Exit) as ended, _told():
+        raise KeyboardInterrupt
+    assert ended.value.exit_code == 130
+    assert "remembered" in capsys.readouterr().err

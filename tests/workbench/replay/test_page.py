@@ -1,0 +1,118 @@
+"""The page and the words on it; in a real browser where there is one."""
+
+import json
+import re
+
+import pytest
+
+from agent.domain import Track
+from wire.messages import AlertState
+from workbench.replay.budget import Rate, Share
+from workbench.replay.page import page
+from workbench.replay.policies import Policy
+from workbench.replay.results import Run
+from workbench.replay.scoring import Catch
+from workbench.replay.telling import MEANINGS, Told, figure, lead, share, steps
+from workbench.replay.walk import Outcome, Seen, Sent
+
+STREAM = 1_000_000
+TOLD = Told(
+    source="</script><b>clip</b>.avi", frames=range(100), size=(768, 576), fps=10.0, streamed_per_s=STREAM / 10,
+    device="a small model", cloud="a large one", by_cloud=False, names=("person",), latency_ms=300.0, looks=2.3,
+)  # fmt: skip
+ONE, FIVE = Share(0.01, "1%"), Share(0.05, "5%")
+
+
+def ran(policy, budget, sent_bytes, f1):
+    track = Track(1, "person", 0.9, 0.9, (0.1, 0.1, 0.2, 0.4), 0.0, 0.0, 5, seen_now=True)
+    seen = [Seen(i, i / 10, (track,)) for i in range(100)]
+    if sent_bytes:
+        seen[50].sent.append(Sent(sent_bytes, "uncertain"))
+    outcome = Outcome(tuple(seen), dict.fromkeys(AlertState, 0), 0.0, 0.0)
+    caught = None if f1 is None else Catch(100, f1, f1, f1, f1)
+    return Run(policy, budget, outcome, STREAM, 10.0, caught, agreement=False, alerting={})
+
+
+RUNS = [
+    ran(Policy.NEVER, None, 0, 0.80),
+    ran(Policy.ALWAYS, None, STREAM, 0.92),
+    ran(Policy.RANDOM, ONE, 9_000, 0.805),
+    ran(Policy.RANDOM, FIVE, 48_000, 0.82),
+    ran(Policy.OURS, ONE, 8_000, 0.88),
+    ran(Policy.OURS, FIVE, 45_000, 0.925),
+]
+
+
+def test_the_sentence_names_what_to_use_and_what_it_is_held_against():
+    said = "Use ours 5%: F1 .925 for 4.5 % of the bytes, where the device alone gets .800."
+    assert lead(RUNS) == f"{said} Sending every frame gets .920."
+
+
+def test_nothing_is_sent_where_nothing_is_gained():
+    assert lead([RUNS[0], ran(Policy.OURS, FIVE, 45_000, 0.801)]).startswith("Send nothing: ")
+
+
+def test_what_could_not_be_measured_is_not_advised():
+    assert "Nothing could be measured" in lead([ran(Policy.OURS, FIVE, 1000, None)])
+
+
+def test_each_budget_has_its_setting():
+    found = dict(steps(RUNS, [ONE, FIVE, Rate(10.0, "10B/s")], STREAM / 10))
+    assert found == {
+        "1% (86.4 MB a day)": "ours 1%: F1 .880 for 0.8 % of the bytes",
+        "5% (432.0 MB a day)": "ours 5%: F1 .925 for 4.5 % of the bytes",
+        "10B/s (864.0 kB a day)": "never: F1 .800 for no bytes at all",
+    }
+
+
+def test_every_policy_is_explained():
+    assert set(MEANINGS) == set(Policy)
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.9361, ".936"), (1.0, "1.000"), (0.0, ".000")])
+def test_figures_as_the_field_writes_them(value, text):
+    assert figure(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "nothing"), (0.00037, "0.037 %"), (0.0456, "4.6 %"), (0.5, "50 %"), (1.0, "100 %")]
+)
+def test_shares_have_the_digits_that_matter(value, text):
+    assert share(value) == text
+
+
+def test_the_page_needs_nothing_from_elsewhere():
+    made = page(RUNS, [ONE, FIVE], TOLD)
+    assert "</script><b>" not in made
+    assert re.findall(r"(?:src|href)=|@import|url\(|https?://(?!www\.w3\.org/2000/svg)", made) == []
+    data = json.loads(re.search(r'id="data">(.*?)</script>', made, re.DOTALL)[1])
+    assert len(data["runs"]) == len(RUNS)
+
+
+@pytest.mark.parts
+def test_the_page_in_a_browser(browser, tmp_path):
+    file = tmp_path / "page.html"
+    file.write_text(page(RUNS, [ONE, FIVE], TOLD), "utf-8")
+    complaints, requests = [], []
+    view = browser.new_page(viewport={"width": 1100, "height": 900})
+    view.on("pageerror", lambda error: complaints.append(str(error)))
+    view.on("console", lambda message: complaints.append(message.text))
+    view.on("request", lambda request: requests.append(request.url))
+    view.goto(file.as_uri())
+
+    assert view.locator("#lead").inner_text().replace("\N{NO-BREAK SPACE}", " ") == lead(RUNS)
+    assert view.locator("#chart circle").count() == len(RUNS)
+    assert view.locator("#chart .name").all_text_contents() == ["ours", "always", "random", "never"]
+    assert view.locator("#runs tr").count() == 1 + len(RUNS)
+    assert view.locator("#when").is_visible()
+
+    ours = view.locator('#chart [data-policy="ours"] circle')
+    (left, right) = (ours.nth(place).bounding_box() for place in range(2))
+    assert left["x"] < right["x"]
+    assert left["y"] > right["y"]
+    ours.nth(1).hover()
+    assert view.locator(".tip").inner_text().splitlines()[:2] == ["ours 5%", "45 kB in 1 picture: 4.5 %"]
+    view.get_by_role("button", name="Recall").click()
+    assert view.locator("#chart circle").count() == len(RUNS)
+    assert (complaints, requests) == ([], [file.as_uri()])
+    view.close()

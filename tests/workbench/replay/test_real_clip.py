@@ -1,0 +1,101 @@
+"""The whole of it on four seconds of real video: real models, real JPEGs, real labels."""
+
+import csv
+import json
+
+import cv2
+import jsonschema
+import pytest
+from typer.testing import CliRunner
+
+from bench.labelled import LABELLED, labels_file
+from tests.system.engines import need_clip, need_models
+from tests.workbench.replay.test_results import LINE, SUMMARY
+from workbench.__main__ import app
+
+FRAMES = range(430, 470)
+"""People pass in front of each other, and the default model is unsure of some."""
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A folder of pictures out of the demo clip, and its part of the labels."""
+    need_models()
+    video, labels = need_clip(), labels_file()
+    if labels is None:
+        pytest.skip(f"needs the labels of {LABELLED}, found by VEDETTE_SHARED")
+    folder = tmp_path_factory.mktemp("clip")
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    capture = cv2.VideoCapture(str(video))
+    for index in range(FRAMES.stop):
+        _, image = capture.read()
+        if index in FRAMES:
+            cv2.imwrite(str(pictures / f"{index:04}.png"), image)
+    kept = folder / "gt.txt"
+    with labels.open(newline="") as rows, kept.open("w", newline="") as out:
+        for row in csv.reader(rows):
+            if int(row[0]) - 1 in FRAMES:
+                csv.writer(out).writerow([int(row[0]) - FRAMES.start, *row[1:]])
+    return folder
+
+
+def replayed(clip, *words, labels=True):
+    options = ["--source", clip / "pictures", "--cache", clip / "cache", "--json", *words]
+    options += ["--labels", clip / "gt.txt"] if labels else []
+    done = CliRunner().invoke(app, ["replay", *map(str, options)])
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parts
+@pytest.mark.timeout(180)
+def test_policies_on_a_real_clip(clip, tmp_path):
+    lines, plot, table = (tmp_path / name for name in ("lines.jsonl", "page.html", "table.md"))
+    outputs = ("--jsonl", lines, "--plot", plot, "--table", table)
+    found = replayed(clip, "--policy", "never,key-frames,ours", "--budget", "10%", *outputs)
+
+    assert (found["frames"], found["fps"], found["measured_against"]) == (40, 10.0, "labels")
+    runs = {run["policy"]: run for run in found["runs"]}
+    assert list(runs) == ["never", "key-frames", "ours"]
+    assert (runs["never"]["bytes"], runs["never"]["asks"]) == (0, 0)
+    assert 0.07 < runs["key-frames"]["share"] <= 0.1
+    assert runs["key-frames"]["asks"] in {3, 4}
+    assert 0.0 <= runs["ours"]["share"] <= 0.1
+    for run in runs.values():
+        assert run["accuracy"]["frames"] == 40
+        assert run["accuracy"]["f1"] > 0.7
+        assert run["alerting"]["person"]["kept"]["events"] >= 1
+    assert plot.read_text("utf-8").startswith("<!doctype html>")
+    for setting in ("never", "key-frames 10%", "ours 10%"):
+        assert f"| {setting} |" in table.read_text("utf-8")
+
+    for name in ("never", "key-frames-10%", "ours-10%"):
+        rows = [json.loads(line) for line in (tmp_path / f"lines.{name}.jsonl").read_text().splitlines()]
+        assert [row["frame"] for row in rows[:-1]] == list(range(40))
+        for row in rows[:-1]:
+            jsonschema.validate(row, LINE)
+        jsonschema.validate(rows[-1]["summary"], SUMMARY)
+        asked = sum(ask["bytes"] for row in rows[:-1] for ask in row["asks"])
+        assert asked == rows[-1]["summary"]["bytes"] == sum(rows[-1]["summary"]["bytes_by_reason"].values())
+
+
+@pytest.mark.parts
+@pytest.mark.timeout(180)
+def test_a_second_run_says_the_same(clip):
+    words = ("--policy", "ours,random", "--budget", "10%", "--half", "second")
+    first, second = (replayed(clip, *words) for _ in range(2))
+    for run in first["runs"] + second["runs"]:
+        del run["wall_s"], run["cpu_s"]
+    assert first == second
+
+
+@pytest.mark.parts
+@pytest.mark.timeout(180)
+def test_without_labels_the_cloud_is_what_it_is_held_against(clip):
+    found = replayed(clip, "--policy", "never", labels=False)
+    assert found["measured_against"] == "the cloud"
+    (run,) = found["runs"]
+    assert run["accuracy"]["frames"] == 4
+    assert run["accuracy"]["f1"] > 0.7
+    assert run["alerting"] == {}

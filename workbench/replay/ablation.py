@@ -1,0 +1,101 @@
+"""What each reason for asking is worth: our policy again, each time without one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from workbench.replay.budget import Budget
+from workbench.replay.device import Workbench
+from workbench.replay.policies import Policy
+from workbench.replay.results import Run
+from workbench.replay.sweep import Measure, Planned, one_run
+from workbench.replay.telling import figure, share
+
+COLUMNS = ("budget", "switched off", "sent", "asked", "F1", "of it lost", "AP50", "of it lost")
+"""Of a row; the losses are against the same budget with every reason."""
+NONE_OFF = "–"
+ABOUT_LOSSES = (
+    "Of each budget, the first row has every reason for asking. The others have one switched off, and what that lost:"
+    " where F1 or AP50 rose instead, the loss is below 0. Differences of .006 may be chance."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """The runs of one budget.
+
+    Attributes:
+        whole: With every reason.
+        without: By the reason that was switched off.
+    """
+
+    budget: Budget
+    whole: Run
+    without: dict[str, Run]
+
+
+@dataclass(frozen=True, slots=True)
+class Ablations:
+    """All of them, as rows under `columns`."""
+
+    found: tuple[Ablation, ...]
+    columns: tuple[str, ...] = COLUMNS
+
+    @property
+    def cells(self) -> list[tuple[str, ...]]:
+        """A row for each run."""
+        rows = []
+        for one in self.found:
+            rows.append(_row(one, NONE_OFF, one.whole))
+            rows += [_row(one, reason, run) for reason, run in one.without.items()]
+        return rows
+
+    def for_programs(self) -> list[dict[str, object]]:
+        """The summary of each run, and what was switched off in it."""
+        return [
+            {"off": reason, **run.summary()}
+            for one in self.found
+            for reason, run in ((None, one.whole), *one.without.items())
+        ]
+
+
+def ablated(
+    bench: Workbench, budgets: Sequence[Budget], measure: Measure, show: Callable[[str, int], None]
+) -> Ablations:
+    """Make the runs.
+
+    Args:
+        bench: The clip and both models.
+        budgets: Each is gone through by itself.
+        measure: What the runs are held against.
+        show: Told how many frames of which run were judged.
+
+    Raises:
+        VedetteError: As `workbench.replay.sweep.one_run`.
+    """
+    found = []
+    for budget in budgets:
+        plan = Planned(Policy.OURS, budget)
+        whole = one_run(bench, plan, measure, partial(show, "every reason"))
+        without = {}
+        for reason, setup in bench.setup.each_reason_off().items():
+            without[reason] = one_run(bench.told(setup), plan, measure, partial(show, f"without {reason}"))
+        found.append(Ablation(budget, whole, without))
+    return Ablations(tuple(found))
+
+
+def _row(one: Ablation, off: str, run: Run) -> tuple[str, ...]:
+    before, now = one.whole.catch, run.catch
+    figures = ("–",) * 4
+    if before is not None and now is not None:
+        figures = (
+            figure(now.f1), _lost(before.f1 - now.f1, run is one.whole),
+            figure(now.ap50), _lost(before.ap50 - now.ap50, run is one.whole),
+        )  # fmt: skip
+    return (one.budget.text, off, share(run.share), str(run.outcome.asks), *figures)
+
+
+def _lost(loss: float, is_whole: bool) -> str:  # noqa: FBT001 - a column's first row
+    return "" if is_whole else f"{loss:+.3f}"

@@ -1,0 +1,93 @@
+"""A replayed device's questions: encoded as on a device, judged as by the service, answered a little later."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from agent.adapters.crops import encode_jpeg
+from agent.ask.crop import Crop, crop_around
+from agent.ask.questions import question_message
+from agent.ask.settings import AskSettings
+from agent.deliver.messages import answer_of
+from agent.domain import AlertChange, Ask, Box, Frame
+from agent.errors import PictureWithheld
+from agent.redact.door import PictureDoor, Redacted
+from wire.codec import encode
+from workbench.replay.cloud import DEVICE, ReplayCloud
+from workbench.replay.walk import Sent, Walk
+
+BOOT: Final = f"{0:032x}"
+PICTURE: Final = "picture"
+"""The reason of an alert's own picture, which asks nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """What questions travel by.
+
+    Attributes:
+        latency_s: From the frame to the answer.
+    """
+
+    settings: AskSettings
+    latency_s: float
+
+
+class ReplayAsker:
+    """Implements `agent.pipeline.Asker`."""
+
+    def __init__(self, uplink: Uplink, cloud: ReplayCloud, walk: Walk, door: PictureDoor, model_digest: str) -> None:
+        self._uplink = uplink
+        self._cloud = cloud
+        self._walk = walk
+        self._door = door
+        self._model_digest = model_digest
+        self._numbers = itertools.count(1)
+
+    def submit(self, ask: Ask, frame: Frame) -> bool:
+        """Send a question; its answer is due after the latency. False where its picture may not leave."""
+        try:
+            crop, picture = self._cut(ask.box, frame)
+        except PictureWithheld:
+            return False
+        jpeg = self._encoded(picture)
+        height, width = frame.image.shape[:2]
+        now = self._walk.wall()
+        question = question_message(
+            ask,
+            region=crop.region(width, height),
+            device=DEVICE,
+            boot_id=BOOT,
+            boot_seq=next(self._numbers),
+            made_at=now,
+            seen_at=now - timedelta(seconds=self._walk.monotonic() - frame.at),
+            model_digest=ask.model_digest or self._model_digest,
+            redaction=picture.said,
+        )
+        self._walk.send(Sent(len(jpeg), ask.reason.value, len(encode(question))))
+        due = frame.at + self._uplink.latency_s
+        answered_at = now + timedelta(seconds=self._uplink.latency_s)
+        self._walk.answer_at(due, answer_of(self._cloud.answer(question, jpeg, answered_at)))
+        return True
+
+    def submit_picture(self, change: AlertChange, frame: Frame) -> bool:
+        """Send the picture of an alert; False where it may not leave."""
+        try:
+            _, picture = self._cut(change.box, frame)
+        except PictureWithheld:
+            return False
+        self._walk.send(Sent(len(self._encoded(picture)), PICTURE, is_question=False))
+        return True
+
+    def _cut(self, box: Box, frame: Frame) -> tuple[Crop, Redacted]:
+        settings = self._uplink.settings
+        height, width = frame.image.shape[:2]
+        crop = crop_around(box, width=width, height=height, margin=settings.margin, min_px=settings.min_crop_px)
+        return crop, self._door.cut(frame, crop, box)
+
+    def _encoded(self, picture: Redacted) -> bytes:
+        settings = self._uplink.settings
+        return encode_jpeg(picture, quality=settings.jpeg_quality, max_px=settings.max_crop_px)

@@ -1,0 +1,373 @@
+"""The `vedette replay` command."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Final, Protocol
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from agent.config import load_config
+from agent.decide.settings import RuleSettings
+from agent.detect.settings import GOOD_LOOKS, DetectSettings, LookSettings
+from agent.errors import OutputUnwritable
+from cloud.cli.telling import errors, exit_code, output
+from cloud.infer.default import DEFAULT_MODELS, InferSettings
+from wire.errors import VedetteError
+from workbench.clip import cache_folder
+from workbench.errors import BudgetUnclear, ReplayRefused
+from workbench.replay.ablation import ABOUT_LOSSES, Ablations, ablated
+from workbench.replay.budget import Budget, parse_budget
+from workbench.replay.clip import Clip, Half, survey
+from workbench.replay.cloud import ReplayCloud
+from workbench.replay.device import Setup, Workbench, setup_of
+from workbench.replay.labels import Labels, read_labels
+from workbench.replay.memory import Memory
+from workbench.replay.page import page
+from workbench.replay.policies import Policy
+from workbench.replay.results import Run
+from workbench.replay.sweep import Measure, Planned, planned, reference, sweep
+from workbench.replay.telling import (
+    ABOUT_ALERTS,
+    ALERTS,
+    COLUMNS,
+    COST_AND_CATCH,
+    Told,
+    cells,
+    document,
+    facts,
+    lead,
+    steps,
+)
+
+ALL: Final = "all"
+ONE_BUDGET: Final = "5%"
+BUDGETS: Final = "1%,2%,5%,10%"
+USUAL_LABEL: Final = "person"
+MEMORY_FILE: Final = "detections.db"
+INTERRUPTED: Final = 130
+UNUSABLE: Final = 2
+
+
+class Show(Protocol):
+    """Shows how far the work is: what is done, and how much of how much."""
+
+    def __call__(self, what: str, done: int, of: int | None = None) -> None:
+        """Show it."""
+
+
+def replay(
+    *,
+    source: Annotated[str, typer.Option(help="A video file, or a folder of pictures.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="What is in the clip: MOT's gt.txt, or COCO's JSON in a .json file.")
+    ] = None,
+    policy: Annotated[
+        str, typer.Option(help=f"What decides what is sent: {', '.join(Policy)}; several with commas, or {ALL}.")
+    ] = Policy.OURS,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="What may be sent: 5% of sending every frame whole, or 20kB/min, 200MB/month; several with commas."
+            f" Else {ONE_BUDGET}, and {BUDGETS} where there are several policies.",
+        ),
+    ] = None,
+    half: Annotated[Half, typer.Option(help="Which half of the clip: tune on one, report on the other.")] = "all",
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help=f"What to look for, once for each; else what COCO's labels name, or {USUAL_LABEL}."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="An agent's TOML file: its model, rules, zones, masks, looks and asking.")
+    ] = None,
+    camera: Annotated[
+        str | None, typer.Option(help="With --config: the camera that the clip is of; else the first.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The device's model, by name or path.")] = None,
+    cloud_model: Annotated[
+        list[str] | None, typer.Option(help="The cloud's model, by name or path; several are asked together.")
+    ] = None,
+    looks: Annotated[
+        float | None, typer.Option(help=f"Second looks a frame; else --config's, or {GOOD_LOOKS}.", min=0, max=16)
+    ] = None,
+    latency_ms: Annotated[float, typer.Option(help="From a question to its answer.", min=0, max=600_000)] = 300.0,
+    fps: Annotated[
+        float | None, typer.Option(help="At which a folder's pictures were made; else 10.", min=0.01, max=1000)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 1,
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Ours again and again, each time without one of its reasons for asking.")
+    ] = False,
+    jsonl: Annotated[
+        Path | None, typer.Option(help="Write a line for each frame; with several runs a file for each.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a page with a chart.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Write the table as Markdown.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Where detections are remembered; else in the user's cache.")
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Remember nothing beyond this command.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")] = False,
+) -> None:
+    """The whole hybrid on a clip, offline: what a policy would cost, and what it would catch.
+
+    Runs the agent's own pipeline and the service's own judging as fast as this machine can, under the clip's time.
+    What the models say is remembered, so that a second run takes seconds.
+    """
+    with _told(), _progress() as show:
+        policies = [Policy.OURS] if ablate else chosen_policies(policy)
+        budgets = chosen_budgets(budget or (ONE_BUDGET if len(policies) == 1 else BUDGETS))
+        outputs = Outputs(jsonl, plot, table, as_json=as_json, ablating=ablate)
+        outputs.demand_folders()
+        setup = _setup(config, camera, model, label, looks)
+        clip = survey(source, half=half, fps=fps, camera=setup.camera, show=partial(show, "reading the clip"))
+        truth = None
+        if labels is not None:
+            truth = read_labels(labels, clip.source, clip.frames, setup.labels[0])
+            if label is None and config is None:
+                setup = setup.looking_for(truth.names or (USUAL_LABEL,))
+            truth = truth.only(setup.labels)
+        with (
+            Memory(None if no_cache else (cache or cache_folder().parent / "replay") / MEMORY_FILE) as memory,
+            closing(ReplayCloud.open(InferSettings(models=tuple(cloud_model or DEFAULT_MODELS)), memory)) as cloud,
+            closing(Workbench(setup, clip, cloud, memory, latency_s=latency_ms / 1000, seed=seed)) as bench,
+        ):
+            measure = _measure(truth, bench, cloud, show)
+            told = _facts(bench, cloud, measure, latency_ms)
+            if ablate:
+                frames = len(clip.frames)
+                rows = ablated(bench, budgets, measure, lambda what, done: show(what, done, frames))
+                outputs.ablations(rows, told)
+            else:
+                runs = list(_runs(bench, planned(policies, budgets), measure, show))
+                outputs.runs(runs, budgets, told)
+        if clip.remark:
+            errors.print(clip.remark)
+
+
+def chosen_policies(text: str) -> list[Policy]:
+    """Policies as a person lists them.
+
+    Raises:
+        ReplayRefused: One is unknown.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if names == [ALL]:
+        return list(Policy)
+    for name in names:
+        if name not in list(Policy):
+            raise ReplayRefused(f"there is no policy {name!r}", f"They are {', '.join(Policy)}, or {ALL} for each.")
+    if not names:
+        raise ReplayRefused("no policy is named", f"They are {', '.join(Policy)}, or {ALL} for each.")
+    return [Policy(name) for name in dict.fromkeys(names)]
+
+
+def chosen_budgets(text: str) -> list[Budget]:
+    """Budgets as a person lists them.
+
+    Raises:
+        BudgetUnclear: One says nothing.
+    """
+    found = [parse_budget(one) for one in text.split(",") if one.strip()]
+    if not found:
+        raise BudgetUnclear("no budget is named", "Write 5% of sending every frame, or 200MB/month.")
+    return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where results go, beside the terminal."""
+
+    jsonl: Path | None
+    plot: Path | None
+    table: Path | None
+    as_json: bool
+    ablating: bool
+
+    def demand_folders(self) -> None:
+        """Say now what would only be known after minutes of work.
+
+        Raises:
+            OutputUnwritable: A file has no folder, or is one.
+            ReplayRefused: A file would stay empty.
+        """
+        if self.ablating and (self.jsonl or self.plot):
+            raise ReplayRefused(
+                "--ablate makes a table, and neither lines nor a page", "Leave --jsonl and --plot out; take --table."
+            )
+        for out in (self.jsonl, self.plot, self.table):
+            if out is not None and (out.is_dir() or not os.access(out.parent, os.W_OK)):
+                raise OutputUnwritable(f"{out} can't be written", "Name a file in a folder that is there.")
+
+    def runs(self, runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> None:
+        """Write and print what policies came to."""
+        rows = [cells(run) for run in runs]
+        if self.jsonl is not None:
+            for run in runs:
+                out = self.jsonl if len(runs) == 1 else _beside(self.jsonl, run)
+                _write(out, (f"{line}\n" for line in run.lines()))
+        if self.plot is not None:
+            _write(self.plot, [page(runs, budgets, told)])
+        if self.table is not None:
+            _write(self.table, [document(f"Policies on {told.source}", told, COLUMNS, rows, ABOUT_ALERTS)])
+        if self.as_json:
+            typer.echo(json.dumps(_document(runs, budgets, told)))
+            return
+        wide = len(COST_AND_CATCH)
+        output.print(facts(told), style="dim")
+        output.print(_drawn(COST_AND_CATCH, [row[:wide] for row in rows]))
+        if any(run.alerting for run in runs):
+            output.print()
+            output.print(_drawn(("alerts", *ALERTS), [(row[0], *row[wide:]) for row in rows]))
+        output.print(f"\n{lead(runs)}", style="bold")
+        if len(runs) > 1:
+            for heading, use in steps(runs, budgets, told.streamed_per_s):
+                output.print(f"  within {heading}: {use}")
+        if self.plot is not None:
+            output.print(f"\nThe page is {self.plot}.")
+
+    def ablations(self, rows: Ablations, told: Told) -> None:
+        """Write and print what each reason for asking is worth."""
+        if self.table is not None:
+            title = f"Each reason for asking on {told.source}"
+            _write(self.table, [document(title, told, rows.columns, rows.cells, ABOUT_LOSSES)])
+        if self.as_json:
+            typer.echo(json.dumps({"source": told.source, "ablation": rows.for_programs()}))
+            return
+        output.print(facts(told), style="dim")
+        output.print(_drawn(rows.columns, rows.cells))
+
+
+def _setup(
+    config: Path | None, camera: str | None, model: str | None, label: list[str] | None, looks: float | None
+) -> Setup:
+    if config is None:
+        if camera is not None:
+            raise ReplayRefused("--camera is of a --config", "Give the agent's file with --config.")
+        rule = RuleSettings(name="anything", labels=tuple(label or [USUAL_LABEL]))
+        setup = Setup(DetectSettings(), (rule,))
+    else:
+        setup = setup_of(load_config(config), camera)
+        if label is not None:
+            raise ReplayRefused("--label and --config both say what to look for", "Leave one of them out.")
+    return setup.changed(model=model, looks=None if looks is None else LookSettings(per_frame=looks))
+
+
+def _measure(truth: Labels | None, bench: Workbench, cloud: ReplayCloud, show: Show) -> Measure:
+    if truth is not None:
+        return Measure(truth, by_cloud=False)
+    return reference(
+        bench.clip, cloud, bench.setup, lambda done, of: show("asking the cloud for a reference", done, of)
+    )
+
+
+def _runs(bench: Workbench, plans: Sequence[Planned], measure: Measure, show: Show) -> Iterator[Run]:
+    frames = len(bench.clip.frames)
+    return sweep(bench, plans, measure, lambda plan, done: show(plan.name, done, frames))
+
+
+def _facts(bench: Workbench, cloud: ReplayCloud, measure: Measure, latency_ms: float) -> Told:
+    clip: Clip = bench.clip
+    return Told(
+        source=clip.source.name,
+        frames=clip.frames,
+        size=clip.size,
+        fps=clip.fps,
+        streamed_per_s=clip.streamed_bytes / clip.lasts_s,
+        device=bench.model,
+        cloud=cloud.name,
+        by_cloud=measure.by_cloud,
+        names=measure.labels.names,
+        latency_ms=latency_ms,
+        looks=bench.setup.looks.per_frame,
+    )
+
+
+def _document(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dict[str, object]:
+    return {
+        "source": told.source,
+        "frames": len(told.frames),
+        "fps": round(told.fps, 3),
+        "labels": list(told.names),
+        "measured_against": "the cloud" if told.by_cloud else "labels",
+        "device_model": told.device,
+        "cloud_model": told.cloud,
+        "runs": [run.summary() for run in runs],
+        "advice": dict(steps(runs, budgets, told.streamed_per_s)),
+    }
+
+
+def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for place, heading in enumerate(columns):
+        table.add_column(heading, justify="right" if place else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+@contextmanager
+def _progress() -> Iterator[Show]:
+    """A bar on a terminal's standard error; elsewhere nothing."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+
+        def show(what: str, done: int, of: int | None = None) -> None:
+            if progress.tasks[0].description != what:
+                progress.reset(task, description=what, total=of)
+            progress.update(task, completed=done, total=of)
+
+        yield show
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say an error of ours to the person; where no other exit code stands for it, what was given can't be replayed.
+
+    Raises:
+        typer.Exit: Instead of the error, or of Ctrl-C.
+    """
+    try:
+        yield
+    except VedetteError as failed:
+        errors.print(f"error: {failed.what}", style="red")
+        if failed.mend:
+            errors.print(failed.mend)
+        code = exit_code(failed)
+        raise typer.Exit(UNUSABLE if code == 1 else code) from None
+    except KeyboardInterrupt:
+        errors.print("Stopped. What the models said so far is remembered.")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _beside(path: Path, run: Run) -> Path:
+    """`out.jsonl` to `out.ours-5%.jsonl`."""
+    return path.with_name(f"{path.stem}.{run.name.replace(' ', '-').replace('/', '-per-')}{path.suffix}")
+
+
+def _write(out: Path, parts: Iterator[str] | Sequence[str]) -> None:
+    """A file that appears under its name only when it is whole; a pipe or device is written to as it is."""
+    part = out if out.exists() and not out.is_file() else out.with_name(f".{out.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.writelines(parts)
+        if part is not out:
+            part.replace(out)
+    except BrokenPipeError:
+        raise
+    except OSError as refused:
+        raise OutputUnwritable(
+            f"{out} can't be written: {refused.strerror}", "Make room, or name another file."
+        ) from None
+    finally:
+        if part is not out:
+            part.unlink(missing_ok=True)

@@ -1,0 +1,256 @@
+"""The replayed device: the agent's own parts, put together as `agent.app.wiring` does, around a clip."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Final, Self
+
+from agent.app.live_model import judging_floor
+from agent.ask.settings import AskSettings
+from agent.config import CameraConfig, Config
+from agent.decide.masks import MaskFilter
+from agent.decide.rulebook import RuleBook
+from agent.decide.settings import AskPolicySettings, MaskSettings, RuleSettings, ZoneSettings
+from agent.deliver.faults import Faults
+from agent.detect.budget import LookBudget, Pace
+from agent.detect.detector import open_configured
+from agent.detect.looks import SecondLooks
+from agent.detect.motion import MotionGate, MotionSettings
+from agent.detect.movement import Movement
+from agent.detect.settings import GOOD_LOOKS, DetectSettings, LookSettings
+from agent.pipeline import Lane, Pipeline
+from agent.redact.door import PictureDoor
+from agent.redact.settings import RedactionSettings
+from agent.track.settings import TrackSettings
+from agent.track.tracker import Tracker
+from vision.detections import Detector
+from vision.detector import ModelDetector
+from wire.messages import AskReason
+from workbench.errors import ReplayRefused
+from workbench.replay.asker import ReplayAsker, Uplink
+from workbench.replay.budget import Budget, Purse
+from workbench.replay.clip import CAMERA, Clip
+from workbench.replay.cloud import ReplayCloud
+from workbench.replay.framewise import FrameAsking, LooksUnlessSent
+from workbench.replay.memory import Memory, RememberingDetector
+from workbench.replay.policies import (
+    SENDS_NOTHING,
+    Drawn,
+    Entropic,
+    Every,
+    FramePolicy,
+    Policy,
+    SednaIbt,
+    SednaThreshold,
+    Uncertain,
+    drawn_places,
+)
+from workbench.replay.walk import Walk
+
+NOWHERE: Final = "http://127.0.0.1"
+"""The cloud's address, which nobody calls here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a device is told, as far as a replay heeds it.
+
+    Attributes:
+        camera: The name of the camera that the clip plays.
+    """
+
+    model: DetectSettings
+    rules: tuple[RuleSettings, ...]
+    camera: str = CAMERA
+    looks: LookSettings = field(default_factory=lambda: LookSettings(per_frame=GOOD_LOOKS))
+    motion: MotionSettings | None = None
+    tracking: TrackSettings = field(default_factory=TrackSettings)
+    zones: tuple[ZoneSettings, ...] = ()
+    masks: tuple[MaskSettings, ...] = ()
+    redaction: RedactionSettings = field(default_factory=RedactionSettings)
+    asking: AskPolicySettings = field(default_factory=AskPolicySettings)
+    ask: AskSettings = field(default_factory=lambda: AskSettings(url=NOWHERE))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the rules look for."""
+        return tuple(sorted({label for rule in self.rules for label in rule.labels}))
+
+    def looking_for(self, labels: Sequence[str]) -> Setup:
+        """With every rule looking for these."""
+        return replace(self, rules=tuple(rule.model_copy(update={"labels": tuple(labels)}) for rule in self.rules))
+
+    def changed(self, *, model: str | None, looks: LookSettings | None) -> Setup:
+        """With another model, or other second looks; None leaves what is there."""
+        named = self.model if model is None else self.model.model_copy(update={"model": model})
+        return replace(self, model=named, looks=self.looks if looks is None else looks)
+
+    def each_reason_off(self) -> dict[str, Setup]:
+        """For each reason for asking, the same without it."""
+        return {AskReason.UNCERTAIN.value: replace(self, asking=_unasking(self.asking))}
+
+
+def _unasking(asking: AskPolicySettings) -> AskPolicySettings:
+    return asking.model_copy(update={"max_per_minute": 0})
+
+
+def setup_of(config: Config, camera: str | None) -> Setup:
+    """What an agent's own settings say of one of its cameras; the first, where None is named.
+
+    Raises:
+        ReplayRefused: There is no such camera.
+    """
+    chosen = _camera(config, camera)
+    return Setup(
+        model=config.model,
+        rules=tuple(rule for rule in config.rules if not rule.cameras or chosen.name in rule.cameras),
+        camera=chosen.name,
+        looks=config.looks,
+        motion=chosen.motion,
+        tracking=config.tracking,
+        zones=tuple(zone for zone in config.zones if zone.camera == chosen.name),
+        masks=tuple(mask for mask in config.masks if mask.camera == chosen.name),
+        redaction=chosen.redaction,
+        asking=config.asking,
+        ask=config.ask or AskSettings(url=NOWHERE),
+    )
+
+
+def _camera(config: Config, name: str | None) -> CameraConfig:
+    for camera in config.cameras:
+        if name is None or camera.name == name:
+            return camera
+    known = ", ".join(camera.name for camera in config.cameras)
+    raise ReplayRefused(f"the agent's file has no camera {name!r}", f"Its cameras are {known}.")
+
+
+class Workbench:
+    """What all runs over one clip share: the clip, both models, and what the device was told.
+
+    Args:
+        setup: See there.
+        clip: What is replayed.
+        cloud: The other side.
+        memory: Where the device's detections are kept.
+        latency_s: From a question to its answer.
+        seed: Of all that is drawn.
+
+    Raises:
+        VisionError: The device's model can't be used.
+        ReplayRefused: It knows nothing that the rules look for.
+    """
+
+    def __init__(
+        self, setup: Setup, clip: Clip, cloud: ReplayCloud, memory: Memory, *, latency_s: float, seed: int
+    ) -> None:
+        self.setup = setup
+        self.clip: Final = clip
+        self._cloud = cloud
+        self._uplink = Uplink(setup.ask, latency_s)
+        self._seed = seed
+        self._model: ModelDetector = open_configured(setup.model)
+        manifest = self._model.manifest
+        if not set(setup.labels) & set(manifest.labels):
+            raise ReplayRefused(
+                f"the model {manifest.name} knows none of {', '.join(setup.labels)}",
+                "Name labels that it knows with --label.",
+            )
+        self.detector: Final = RememberingDetector(
+            self._model, f"{manifest.digest} {self._model.runtime_name} {self._model.delegate}", memory
+        )
+
+    @property
+    def model(self) -> str:
+        """Name and version of the device's model."""
+        return f"{self._model.manifest.name} {self._model.manifest.version}"
+
+    def told(self, setup: Setup) -> Self:
+        """The same, with a device that was told something else, but to use the same model."""
+        other = copy(self)
+        other.setup = setup
+        return other
+
+    def close(self) -> None:
+        """Let go of the device's model."""
+        self._model.close()
+
+    def pipeline(self, walk: Walk, policy: Policy, budget: Budget | None) -> Pipeline:
+        """The agent's pipeline under that policy, ready to run."""
+        setup = self.setup
+        if policy is Policy.OURS:
+            return self._put_together(walk, self.detector, self._looks(), asks=True)
+        if policy in SENDS_NOTHING:
+            looks = None if policy is Policy.TRACKER_ONLY else self._looks()
+            return self._put_together(walk, self.detector, looks)
+        detector = FrameAsking(
+            device=self.detector,
+            cloud=self._cloud,
+            policy=self._frame_policy(policy, budget),
+            purse=Purse(None if policy is Policy.ALWAYS else budget),
+            reason=policy.value,
+            labels=frozenset(setup.labels),
+            mixed=policy is not Policy.ALWAYS,
+        )
+        walk.watch(detector)
+        unless_sent = self._looks(lambda: walk.seen[-1].whole)
+        return self._put_together(walk, detector, unless_sent)
+
+    def _frame_policy(self, policy: Policy, budget: Budget | None) -> FramePolicy:
+        clip = self.clip
+        per_s = clip.streamed_bytes / clip.lasts_s
+        share = 0.0 if budget is None else budget.per_s(per_s) / per_s
+        match policy:
+            case Policy.RANDOM:
+                order = list(range(len(clip.whole_bytes)))
+                random.Random(self._seed).shuffle(order)  # noqa: S311 - no secret: a clip's frames in any order
+                return Drawn(drawn_places(order, clip.whole_bytes, share * clip.streamed_bytes))
+            case Policy.THRESHOLD:
+                return Uncertain(self.setup.asking.uncertain or self._model.manifest.uncertain)
+            case Policy.SEDNA_IBT:
+                return SednaIbt()
+            case Policy.SEDNA_THRESHOLD:
+                return SednaThreshold()
+            case Policy.UNCERTAINTY:
+                return Entropic(share)
+            case _:
+                return Every()
+
+    def _looks(self, sent: Callable[[], bool] | None = None) -> SecondLooks | None:
+        if self.setup.looks.per_frame == 0.0:
+            return None
+        budget = LookBudget(self.setup.looks, {self.setup.camera: Pace(waits=True)})
+        size = (self._model.manifest.input.width, self._model.manifest.input.height)
+        return SecondLooks(budget, size) if sent is None else LooksUnlessSent(budget, size, sent)
+
+    def _put_together(
+        self, walk: Walk, detector: Detector, looks: SecondLooks | None, *, asks: bool = False
+    ) -> Pipeline:
+        setup, ids = self.setup, itertools.count(1)
+        lane = Lane(
+            tracker=Tracker(setup.tracking),
+            masks=MaskFilter(setup.masks, setup.camera),
+            gate=None if setup.motion is None else MotionGate(setup.motion),
+            movement=None if looks is None else Movement(),
+        )
+        manifest = self._model.manifest
+        door = PictureDoor({setup.camera: setup.redaction}, lambda _: lane.masks.polygons)
+        asking = setup.asking if asks else None
+        return Pipeline(
+            frames=walk,
+            inbox=walk.inbox,
+            detector=detector,
+            lanes={setup.camera: lane},
+            rules=RuleBook(setup.rules, setup.zones, asking, manifest.uncertain, lambda: f"{next(ids):032x}"),
+            outbox=walk,
+            asker=ReplayAsker(self._uplink, self._cloud, walk, door, manifest.digest) if asks else None,
+            clock=walk,
+            faults=Faults(),
+            min_score=judging_floor(setup.tracking.low_score, manifest),
+            looks=looks,
+            audience=walk,
+            door=door,
+        )

@@ -1,0 +1,104 @@
+"""What a replay came to: for programs, and as lines of JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from agent.domain import Track
+from workbench.replay.budget import Budget
+from workbench.replay.policies import Policy
+from workbench.replay.scoring import Alerting, Catch
+from workbench.replay.walk import Outcome, Seen
+
+DIGITS = 5
+"""A hundred-thousandth of a frame is far below a pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One policy under one budget.
+
+    Attributes:
+        budget: None where the policy heeds none.
+        streamed_bytes: What sending every frame whole would have taken.
+        catch: None where nothing could be held against anything.
+        agreement: `catch` is measured against the cloud's own detections, for want of labels.
+        alerting: By label; empty where the labels don't say who is who.
+    """
+
+    policy: Policy
+    budget: Budget | None
+    outcome: Outcome
+    streamed_bytes: int
+    lasts_s: float
+    catch: Catch | None
+    agreement: bool
+    alerting: dict[str, Alerting]
+
+    @property
+    def name(self) -> str:
+        """As a person would set it: the policy, and its budget where it heeds one."""
+        return self.policy.value if self.budget is None else f"{self.policy.value} {self.budget.text}"
+
+    @property
+    def share(self) -> float:
+        """Of what sending every frame would take."""
+        return self.outcome.sent_bytes / max(self.streamed_bytes, 1)
+
+    def summary(self) -> dict[str, object]:
+        """All figures, for programs."""
+        outcome = self.outcome
+        by_reason: Counter[str] = Counter()
+        for sent in outcome.sent:
+            by_reason[sent.reason] += sent.bytes
+        frames = len(outcome.seen)
+        return {
+            "policy": self.policy.value,
+            "budget": None if self.budget is None else self.budget.text,
+            "frames": frames,
+            "asks": outcome.asks,
+            "bytes": outcome.sent_bytes,
+            "bytes_by_reason": dict(sorted(by_reason.items())),
+            "message_bytes": sum(sent.message_bytes for sent in outcome.sent),
+            "bytes_if_streamed": self.streamed_bytes,
+            "share": round(self.share, DIGITS),
+            "seconds": round(self.lasts_s, 3),
+            "looks_per_frame": round(sum(seen.looks for seen in outcome.seen) / max(frames, 1), 3),
+            "alerts_by_state": {state.value: count for state, count in outcome.alerts.items()},
+            "wall_s": round(outcome.wall_s, 3),
+            "cpu_s": round(outcome.cpu_s, 3),
+            "measured_against": None if self.catch is None else "the cloud" if self.agreement else "labels",
+            "accuracy": None if self.catch is None else asdict(self.catch),
+            "alerting": {label: asdict(worth) for label, worth in self.alerting.items()},
+        }
+
+    def lines(self) -> Iterator[str]:
+        """One line of JSON for each frame, and the summary."""
+        for seen in self.outcome.seen:
+            yield json.dumps(_line(seen), separators=(",", ":"))
+        yield json.dumps({"summary": self.summary()}, separators=(",", ":"))
+
+
+def _line(seen: Seen) -> dict[str, object]:
+    return {
+        "frame": seen.index,
+        "objects": [_object(track, seen) for track in seen.objects],
+        "asks": [{"bytes": sent.bytes, "reason": sent.reason} for sent in seen.sent],
+        "alerts": [
+            {"id": change.id, "event": change.event.value, "state": change.state.value, "label": change.label}
+            for change in seen.changes
+        ],
+    }
+
+
+def _object(track: Track, seen: Seen) -> dict[str, object]:
+    return {
+        "track": track.id,
+        "label": track.label,
+        "score": round(track.belief, 4),
+        "box": [round(side, DIGITS) for side in track.box],
+        "decided_by": "cloud" if seen.whole and track.seen_now else "device",
+    }

@@ -1,0 +1,201 @@
+"""What a replay came to, in words and rows: for the terminal, for a Markdown document and for the page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from workbench.demo.screen import size
+from workbench.replay.advice import Point, best_within
+from workbench.replay.budget import Budget
+from workbench.replay.policies import Policy
+from workbench.replay.results import Run
+
+DAY_S: Final = 86_400
+COST_AND_CATCH: Final = ("setting", "share", "sent", "a day", "asked", "F1", "precision", "recall", "AP50")
+ALERTS: Final = ("in time", "right", "twice", "delay", "verdicts")
+COLUMNS: Final = (*COST_AND_CATCH, *(f"alerts: {name}" for name in ALERTS[:-1]), "verdicts right/wrong")
+
+ABOUT_ALERTS: Final = (
+    "A person who is labelled for a second or longer is one event. In time: the share of them found within 2 s."
+    " Right: the share of alerts that are about somebody. Twice: alerts too many for each event. Delay: the median."
+    " Verdicts: how many alerts the cloud's word changed rightly and wrongly."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """All that a reader needs beside the figures.
+
+    Attributes:
+        source: The clip's name.
+        device, cloud: The models' names.
+        by_cloud: The figures are the agreement with the cloud, for want of labels.
+        names: The labels that were measured.
+        latency_ms: From a question to its answer.
+        looks: Second looks a frame.
+    """
+
+    source: str
+    frames: range
+    size: tuple[int, int]
+    fps: float
+    streamed_per_s: float
+    device: str
+    cloud: str
+    by_cloud: bool
+    names: tuple[str, ...]
+    latency_ms: float
+    looks: float
+
+
+def cells(run: Run) -> tuple[str, ...]:
+    """A run's row under COLUMNS."""
+    found = run.catch
+    figures = (
+        ("–",) * 4 if found is None else tuple(map(figure, (found.f1, found.precision, found.recall, found.ap50)))
+    )
+    per_day = run.outcome.sent_bytes / run.lasts_s * DAY_S
+    return (
+        run.name,
+        share(run.share),
+        size(run.outcome.sent_bytes),
+        size(round(per_day)),
+        str(run.outcome.asks),
+        *figures,
+        *_alerts(run),
+    )
+
+
+def _alerts(run: Run) -> tuple[str, ...]:
+    if not run.alerting:
+        return ("–",) * 5
+    kept = [worth.kept for worth in run.alerting.values()]
+    events, alerts = sum(one.events for one in kept), sum(one.alerts for one in kept)
+    delays = [one.delay_s for one in kept if one.delay_s is not None]
+    verdicts = [worth.verdicts for worth in run.alerting.values()]
+    right = sum(one.confirmed_rightly + one.retracted_rightly for one in verdicts)
+    wrong = sum(one.confirmed_wrongly + one.retracted_wrongly for one in verdicts)
+    return (
+        figure(sum(one.in_time * one.events for one in kept) / events, 2) if events else "–",
+        figure(sum(one.precision * one.alerts for one in kept) / alerts, 2) if alerts else "–",
+        figure(sum(one.duplicates * one.events for one in kept) / events, 2) if events else "–",
+        f"{max(delays):.2f} s" if delays else "–",
+        f"{right}/{wrong}",
+    )
+
+
+def figure(value: float, digits: int = 3) -> str:
+    """A share as the field writes it: .936."""
+    return f"{value:.{digits}f}".removeprefix("0")
+
+
+def share(value: float) -> str:
+    """A share in per cent, with as many digits as matter."""
+    if value == 0.0:
+        return "nothing"
+    percent = 100 * value
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %" if percent >= 1 else f"{percent:.2g} %"  # noqa: PLR2004
+
+
+def points(runs: Sequence[Run]) -> list[Point]:
+    """The runs that could be measured, as settings to choose among."""
+    return [Point(run.name, run.share, run.catch.f1) for run in runs if run.catch is not None]
+
+
+def lead(runs: Sequence[Run]) -> str:
+    """The one sentence to take away."""
+    known = points(runs)
+    best = best_within(known, 1.0)
+    if best is None:
+        return "Nothing could be measured: the clip has no labels, and the cloud sees nothing in it."
+    if len(known) == 1:
+        return f"{best.name} catches {figure(best.f1)} (F1) for {_cost(best)}."
+    streamed = next((run.catch.f1 for run in runs if run.policy is Policy.ALWAYS and run.catch is not None), None)
+    beside = "" if streamed is None or best.name == "always" else f" Sending every frame gets {figure(streamed)}."
+    if best.share == 0.0:
+        return f"Send nothing: no setting that was tried catches more than {best.name}, F1 {figure(best.f1)}.{beside}"
+    alone = next((run.catch.f1 for run in runs if run.policy is Policy.NEVER and run.catch is not None), None)
+    before = "" if alone is None else f", where the device alone gets {figure(alone)}"
+    return f"Use {best.name}: F1 {figure(best.f1)} for {_cost(best)}{before}.{beside}"
+
+
+def steps(runs: Sequence[Run], budgets: Sequence[Budget], streamed_per_s: float) -> list[tuple[str, str]]:
+    """For each budget, which setting to use."""
+    known = points(runs)
+    found = []
+    for budget in budgets:
+        limit = budget.per_s(streamed_per_s) / streamed_per_s
+        best = best_within(known, limit)
+        a_day = size(round(budget.per_s(streamed_per_s) * DAY_S))
+        heading = f"{budget.text} ({a_day} a day)"
+        if best is None:
+            found.append((heading, "no setting that was tried stays within it"))
+        else:
+            found.append((heading, f"{best.name}: F1 {figure(best.f1)} for {_cost(best)}"))
+    return found
+
+
+def facts(told: Told) -> str:
+    """What was replayed, and what it was held against."""
+    width, height = told.size
+    seconds = len(told.frames) / told.fps
+    against = "what the cloud itself sees, for want of labels" if told.by_cloud else "labels"
+    return (
+        f"{len(told.frames)} frames of {told.source}, {width}×{height}, {seconds:.0f} s at {told.fps:.3g} frames a"
+        " second."
+        f" Sending every frame whole as a JPEG of quality 80 takes {size(round(told.streamed_per_s))} a second."
+        f" Device: {told.device}, {told.looks:g} second looks a frame. Cloud: {told.cloud}."
+        f" Measured against {against}: {', '.join(told.names) or 'nothing was found'}."
+    )
+
+
+def fine_print(told: Told) -> str:
+    """How the figures come about."""
+    agreement = (
+        " Without labels there is no truth: the figures say how far a setting agrees with the cloud's own detections"
+        " in whole frames, at most one a second, and nothing about what the cloud itself gets wrong."
+        if told.by_cloud
+        else ""
+    )
+    return (
+        "Every run goes through the agent's own pipeline and the service's own judging; bytes are those of the JPEGs"
+        " that were really encoded, and the cloud judges what is left after decoding. Time is the clip's."
+        f" Answers to questions come {told.latency_ms:g} ms after the frame. Where frames are sent whole, the cloud's"
+        " detections replace the device's at once, without any latency, and the same tracker carries them to the"
+        " frames between. F1, precision and recall are of what the system stands behind, with no threshold to choose;"
+        " AP50 is of all that it follows, by its belief. An alert counts as it stands at the end: what was retracted"
+        " is gone."
+        " Not replayed: lost and repeated uploads, random audits." + agreement
+    )
+
+
+def document(title: str, told: Told, columns: Sequence[str], rows: Sequence[Sequence[str]], about: str) -> str:
+    """A table as a Markdown document of its own, with what was replayed above it and what it means below."""
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"# {title}\n\n{facts(told)}\n\n{table}\n\n{about}\n"
+
+
+def meanings(policies: Sequence[Policy]) -> list[tuple[str, str]]:
+    """What each policy does, in a line."""
+    return [(policy.value, MEANINGS[policy]) for policy in policies]
+
+
+MEANINGS: Final = {
+    Policy.NEVER: "Nothing is sent: the device alone, with its second looks and its tracker.",
+    Policy.TRACKER_ONLY: "Nothing is sent, and each frame is judged once: the tracker alone goes over the gaps.",
+    Policy.ALWAYS: "Every frame is sent whole, whatever the budget.",
+    Policy.RANDOM: "Frames drawn at random, as many as the budget pays for.",
+    Policy.KEY_FRAMES: "A frame as soon as the budget pays for one: evenly spread.",
+    Policy.THRESHOLD: "A frame with a score in the model's own band of uncertain scores.",
+    Policy.SEDNA_IBT: "KubeEdge Sedna's IBT filter: half of the frame's boxes have a score of .5 or less.",
+    Policy.SEDNA_THRESHOLD: "KubeEdge Sedna's Threshold filter: the mean score of the frame's boxes is below .5.",
+    Policy.UNCERTAINTY: "Frames whose scores have more entropy than most of the last hundred.",
+    Policy.OURS: "What the agent asks by itself: about objects, in crops.",
+}
+
+
+def _cost(point: Point) -> str:
+    return "no bytes at all" if point.share == 0.0 else f"{share(point.share)} of the bytes"
