@@ -22,7 +22,7 @@ from wire.audits import Audit
 from wire.messages import PictureNote, Question, Redaction
 from workbench.demo.parts import agent_folder, cloud_folder
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 MASKED_FROM = 0.6
 MASK = f"polygon = [[{MASKED_FROM}, 0.0], [1.0, 0.0], [1.0, 1.0], [{MASKED_FROM}, 1.0]]"
@@ -109,7 +109,7 @@ def check(image: Image, region: tuple[float, float, float, float], said: Redacti
 def test_pictures_are_painted_over_and_every_upload_has_its_receipt(system: System) -> None:
     agent = system.start_agent(TOLD.format(clip=need_clip()))
     eventually(
-        lambda: all(counted(system, table) >= 4 for table in ("questions", "pictures", "audits")),
+        lambda: all(counted(system, table) >= 3 for table in ("questions", "pictures", "audits")),
         "pictures of every kind arrived",
     )
     here = ["--data-dir", str(cloud_folder(system.folder).root)]
@@ -128,16 +128,18 @@ def test_pictures_are_painted_over_and_every_upload_has_its_receipt(system: Syst
     typed("agent", "egress", "--data-dir", data, "--verify")
     told = typed("agent", "egress", "--data-dir", data, "--json")
     assert told["notes"] == [], "what the lines add up to is what the ledger counted"
-    arrived = [one for one in told["uploads"] if one["outcome"].startswith("status 2")]
-    receipts = {(one["sha256"], one["body"]) for one in arrived}
-    kept = [file.read_bytes() for file in blobs.rglob("*") if file.is_file()]
-    assert {(hashlib.sha256(one).hexdigest(), len(one)) for one in kept} <= receipts
+    # What was under way when the agent ended may have arrived or not; the log has it in either case.
+    left = {(one["sha256"], one["body"], one["reason"], one["what"]) for one in told["uploads"] if one["sent"]}
+    answered = {one["sha256"] for one in told["uploads"] if one["outcome"].startswith("status 2")}
+    kept = {hashlib.sha256(file.read_bytes()).hexdigest() for file in blobs.rglob("*") if file.is_file()}
+    assert answered <= kept <= {sha256 for sha256, *_ in left}
 
     received: dict[str, int] = {}
     for row in typed("workbench", "cost", "--json", *here)["received"]:
         received[row["reason"]] = received.get(row["reason"], 0) + row["bytes"]
     bodies: dict[str, int] = {}
-    for one in {(one["what"], one["reason"], one["body"]) for one in arrived}:
-        bodies[one[1]] = bodies.get(one[1], 0) + one[2]
+    for sha256, body, reason, _ in left:
+        if sha256 in kept:
+            bodies[reason] = bodies.get(reason, 0) + body
     assert received == bodies
     assert set(received) == {"questions", "pictures", "audits", "snapshots"}
