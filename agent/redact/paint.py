@@ -33,7 +33,7 @@ GROWN: Final = 0.1
 """Of a box's width and height, added on each side: the device's boxes are off by about as much."""
 HEAD_SHARE: Final = 0.2
 """Of a person's box, from the top: a head is a seventh of somebody who stands. With .3, and a margin at the sides,
-the cloud's model finds half as many people on the demo clip; with .2 nearly as many as without paint."""
+the cloud's model finds half as many people on the demo clip as without paint; with .2 four fifths or more."""
 HEAD_ABOVE: Final = 0.05
 """Of the box's height, added on top."""
 
