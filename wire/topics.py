@@ -111,6 +111,19 @@ def parse(text: str) -> Topic:
     return found
 
 
+def everything_down(device: str) -> str:
+    """The subscription with which a device hears all its channels.
+
+    One, not one a channel: a broker keeps something for each, and NATS looks at all of them for each message. With
+    1,000 devices of four subscriptions it spent 3.1 ms on one, and with one each 0.2 ms.
+    Not `down/#` either, of which NATS makes two.
+
+    Raises:
+        NotOurs: `device` is no device id.
+    """
+    return topic(device, Channel.ACKS).removesuffix(Channel.ACKS) + "+"
+
+
 def every_device(channel: Channel) -> str:
     """The subscription with which the cloud hears `channel` of all devices."""
     return f"{ROOT}/v{PROTOCOL}/+/{channel.direction}/{channel}"

@@ -218,8 +218,7 @@ class MqttLink:
             raise _first(ended) from None
 
     async def _converse(self, voice: Voice, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
-        wanted = {Channel.COMMANDS: self._desk, Channel.DESIRED: self._desired}
-        await voice.listen([Channel.ACKS, Channel.VERDICTS, *(channel for channel, taker in wanted.items() if taker)])
+        await voice.listen()
         birth = self._condition
         await voice.say_status(birth, timeout_s=self._settings.connect_timeout_s)
         self._online = True

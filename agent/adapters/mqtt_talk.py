@@ -25,7 +25,7 @@ from wire.codec import decode_on, encode
 from wire.commands import Command
 from wire.errors import MessageTooLarge, NotOurs, WireError
 from wire.messages import Acks, CameraStatus, ModelStatus, Presence, Verdict
-from wire.topics import Channel, topic
+from wire.topics import Channel, everything_down, topic
 from wire.updates import Desired
 
 MAX_PENDING_VERDICTS: Final = 256
@@ -72,13 +72,13 @@ class Voice:
         self._ledger = ledger
         self._faults = faults
 
-    async def listen(self, channels: list[Channel]) -> None:
-        """Subscribe to the device's own channels.
+    async def listen(self) -> None:
+        """Subscribe to all of the device's own channels; who has no use for one leaves what comes there.
 
         Raises:
             LinkLost, LinkRefused: as `MqttConnection.listen`.
         """
-        topics = [topic(self.device, channel) for channel in channels]
+        topics = [everything_down(self.device)]
         self._ledger.spend(Why.PROTOCOL, mqtt_subscribe_size(topics, mqtt5=self.connection.mqtt5))
         await self.connection.listen(topics)
 

@@ -27,8 +27,8 @@ _MAX_PAYLOAD: Final = 32 * 1024
 AUTH_TIMEOUT_S: Final = 5
 # What was delivered and not acknowledged comes again after this; also what its receiver lost in a crash.
 _ACK_WAIT_S: Final = 10
-# The broker keeps a consumer for each subscription of QoS 1, of which a device has four, and, unless told otherwise,
-# no more than 1,000 of them: from the 250th device on all would be refused. This is for 100,000 devices.
+# The broker keeps a consumer for each subscription of QoS 1, of which a device has one or, with an older agent, four,
+# and unless told otherwise no more than 1,000 of them: who comes later is refused.
 _MAX_CONSUMERS: Final = 400_000
 _MAX_STORE_BYTES: Final = 4 * 1024**3
 # What a device says is the device's; those but to clear what it had retained there against the rules.

@@ -29,7 +29,7 @@ from wire.messages import (
     Status,
     Telemetry,
 )
-from wire.topics import Channel, topic
+from wire.topics import Channel, everything_down, topic
 from wire.updates import Desired, ModelRef, UpdateState
 from workbench.sim import desk, updating
 from workbench.sim.alerts import Outbox, Sight, alert_of, seen
@@ -72,7 +72,6 @@ LAST_SIGHTS_S: Final = 4.0
 """Within so long the alerts that are open at the end of a simulation end, instead of all at once."""
 RECONNECT_MIN_S: Final = 0.5
 RECONNECT_MAX_S: Final = 30.0
-HEARD: Final = (Channel.ACKS, Channel.VERDICTS, Channel.COMMANDS, Channel.DESIRED)
 LIES: Final = tuple(Lie)
 
 
@@ -310,11 +309,7 @@ class Device:
         if code:
             self.hangs_up = True
             return
-        topics = tuple((topic(self.name, channel), channel.qos) for channel in HEARD if self._hears(channel))
-        self._say(Subscribe(self._next_mid(), topics))
-
-    def _hears(self, channel: Channel) -> bool:
-        return channel is not Channel.DESIRED or self._life.trusts
+        self._say(Subscribe(self._next_mid(), ((everything_down(self.name), 1),)))
 
     def _begin(self) -> None:
         """The birth is known: everything else may follow."""
@@ -374,7 +369,7 @@ class Device:
                 self._acked(said.message_ids)
             case Command():
                 self._command(said)
-            case Desired():
+            case Desired() if self._life.trusts:
                 self._desired(said)
             case _:
                 pass
