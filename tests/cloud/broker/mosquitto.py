@@ -94,8 +94,8 @@ async def mosquitto(
     program()
     broker = Mosquitto(folder, data_dir, signalled=signalled, **more)
     await broker.prepare()
-    await broker.start()
     try:
+        await broker.start()
         yield broker
     finally:
         await broker.kill()
