@@ -52,7 +52,7 @@ GATES = (
     "--probation",
     "3s",
 )
-PATIENT = ("--max-latency-ratio", "100")
+PATIENT = ("--max-latency-ratio", "100", "--max-load-s", "120")
 
 
 class Fleet:
