@@ -1,6 +1,7 @@
 """The command line of a device: `vedette-agent COMMAND`; `--help` lists them.
 
 Exit codes: 0 done; 1 something failed, the message says what and what to do; 2 the command line is wrong;
+3 `egress --verify` found its log tampered with;
 75 a `restart` command ended `run`, start it again; 78 the configuration is wrong (EX_CONFIG); 130 interrupted.
 """
 
@@ -13,6 +14,7 @@ import faulthandler
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -25,6 +27,7 @@ from agent.adapters.sd_notify import supervisor
 from agent.app.bench import bench
 from agent.app.check import check
 from agent.app.detect import detect
+from agent.app.egress import egress, moment
 from agent.app.logs import begin_logging
 from agent.app.overrides import load_overridden
 from agent.app.progress import Line
@@ -32,19 +35,22 @@ from agent.app.run import run
 from agent.app.service import DEVICES, Service, install, uninstall, unit_text
 from agent.capture.settings import CameraSettings, SourceKind
 from agent.config import load_config
+from agent.deliver.receipts import Mark
 from agent.detect.settings import DetectSettings
 from agent.errors import ConfigInvalid
 from agent.supervise.unit import CONFIG, UNIT
 from wire.errors import VedetteError
 from wire.identity import MAX_CLAIM_CHARACTERS
 
+NO_CLAIM: Final = "none"
 MAX_CLAIM_LINE: Final = 2 * MAX_CLAIM_CHARACTERS
 EX_FAILED: Final = 1
+EX_TAMPERED: Final = 3
 EX_CONFIG: Final = 78
 EX_INTERRUPTED: Final = 130
 
 EPILOG: Final = """\
-exit codes: 0 done, 1 failed (the message says what to do), 2 wrong command line,
+exit codes: 0 done, 1 failed (the message says what to do), 2 wrong command line, 3 the egress log was tampered with,
 75 start it again (a command asked for it), 78 wrong configuration, 130 interrupted
 """
 
@@ -130,20 +136,51 @@ def _bench(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _egress(chosen: argparse.Namespace) -> int:
+    data_dir = chosen.data_dir or load_config(chosen.config).data_dir
+    found = egress(data_dir, since=chosen.since, by=chosen.by, witness=chosen.mark)
+    if chosen.json:
+        sys.stdout.write(json.dumps(found.for_programs()) + "\n")
+    elif chosen.verify:
+        sys.stdout.write("\n".join([*found.verdict(), ""]))
+    else:
+        sys.stdout.write(found.for_people())
+    return EX_TAMPERED if chosen.verify and not found.whole else 0
+
+
 def _enroll(chosen: argparse.Namespace) -> int:
     # Making keys takes memory that `run`, which shares this module, should not pay.
-    from agent.app.enrol import enroll  # noqa: PLC0415
+    from agent.app.enrol import enroll, enroll_once  # noqa: PLC0415
 
+    folder = IdentityFolder(chosen.identity)
+    if chosen.claim is not None:
+        enrolled, failed = enroll_once(_claim_in(chosen.claim), folder, _now)
+        if failed is not None:
+            sys.stderr.write(f"the new claim was not redeemed, and {enrolled.device} stays what it is: {failed}\n")
+        sys.stdout.write(f"{enrolled.device}: certificate good until {enrolled.expires_at:%Y-%m-%d %H:%M} UTC\n")
+        return 0
     # Not as an argument: whoever lists this machine's processes would read the secret.
     if sys.stdin.isatty():
         sys.stderr.write("Paste the claim, then press Enter: ")
-    enrolled = enroll(sys.stdin.readline(MAX_CLAIM_LINE), IdentityFolder(chosen.identity), _now)
+    enrolled = enroll(sys.stdin.readline(MAX_CLAIM_LINE), folder, _now)
     sys.stdout.write(
         f"{enrolled.device} is enrolled with {enrolled.http}; its certificate is good until"
         f" {enrolled.expires_at:%Y-%m-%d %H:%M} UTC, and renewed by itself before.\n"
         f'In the agent\'s configuration: identity = "{chosen.identity}"\n'
     )
     return 0
+
+
+def _claim_in(file: Path) -> str:
+    try:
+        with file.open("r", encoding="ascii") as said:
+            word = said.read(MAX_CLAIM_LINE)
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as refused:
+        raise ConfigInvalid(f"the claim in {file} can't be read: {refused}", "Correct its rights.") from None
+    # systemd hands over this word where there is no claim: it can't hand over nothing.
+    return "" if word.strip() == NO_CLAIM else word
 
 
 def _renew(chosen: argparse.Namespace) -> int:
@@ -215,6 +252,12 @@ def _parser() -> argparse.ArgumentParser:
         "get this device its certificate: reads the claim that `vedette device enroll` printed from standard input",
     )
     _identity_option(one)
+    one.add_argument(
+        "--claim",
+        type=Path,
+        metavar="FILE",
+        help="take the claim from there, once: harmless at each start, with no FILE, and without a network",
+    )
 
     one = _command(commands, "renew", _renew, "get the next certificate now; `run` does so by itself in time")
     _identity_option(one)
@@ -229,6 +272,18 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--source", required=True, type=_recorded, help="a video file or a folder of pictures")
     one.add_argument("--json", action="store_true", help="for programs")
     _model_options(one)
+
+    one = _command(commands, "egress", _egress, "say what left this device, and hold its log to its chain")
+    where = one.add_mutually_exclusive_group(required=True)
+    where.add_argument("--config", type=Path, metavar="FILE", help="the agent's TOML file; it names the data folder")
+    where.add_argument("--data-dir", type=Path, metavar="DIR", help="the data folder itself")
+    one.add_argument("--since", type=_moment, metavar="WHEN", help="a date or time, or how long ago: 90m, 24h, 7d")
+    one.add_argument(
+        "--by", choices=("reason", "camera", "day", "host"), default="reason", help="how sums are grouped (reason)"
+    )
+    one.add_argument("--verify", action="store_true", help="only say whether the log is whole; 3 where it is not")
+    one.add_argument("--mark", type=_mark, metavar="N:HASH", help="a mark that the cloud kept: the log must hold it")
+    one.add_argument("--json", action="store_true", help="for programs")
 
     one = _command(commands, "install-service", _install_service, "make the agent a systemd service of this machine")
     _service_options(one)
@@ -298,6 +353,19 @@ def _share(text: str) -> float:
         if 0.0 <= float(text) <= 1.0:
             return float(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1")
+
+
+def _moment(text: str) -> datetime:
+    with contextlib.suppress(ValueError, OverflowError):
+        return moment(text, _now())
+    raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2026-11-26, 2026-11-26T08:00, 90m, 24h or 7d")
+
+
+def _mark(text: str) -> Mark:
+    number, _, digest = text.partition(":")
+    if number.isdecimal() and re.fullmatch(r"[0-9a-f]{64}", digest):
+        return Mark(int(number), digest)
+    raise argparse.ArgumentTypeError("a mark is a number, a colon and 64 hexadecimal digits")
 
 
 def _threads(text: str) -> int:

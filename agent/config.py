@@ -27,19 +27,22 @@ from agent.adapters.enrolled import FROM_ENROLMENT, enrolled_values
 from agent.ask.audit import AuditRate, AuditSettings
 from agent.ask.settings import AskSettings
 from agent.capture.settings import CameraSettings
-from agent.decide.settings import AskPolicySettings, MaskSettings, RuleSettings, ZoneSettings
+from agent.decide.settings import AskPolicySettings, MaskSettings, PicturePolicy, RuleSettings, ZoneSettings
 from agent.deliver.link import LinkSettings
 from agent.deliver.outbox import OutboxSettings
+from agent.deliver.receipts import ReceiptSettings
 from agent.deliver.telemetry import TelemetrySettings
 from agent.detect.motion import MotionSettings
 from agent.detect.settings import DetectSettings, LookSettings
 from agent.errors import ConfigInvalid
+from agent.redact.settings import RedactionSettings
 from agent.status.settings import StatusSettings
 from agent.track.settings import TrackSettings
 from agent.update.settings import UpdateSettings
 from agent.update.trust import TrustSettings
 from wire.fields import DeviceId
 from wire.log_lines import LogFormat, LogLevel
+from wire.messages import Hide
 
 MAX_CONFIG_BYTES: Final = 1 << 20
 """A megabyte of TOML is no configuration; refusing it keeps a wrong path from filling the memory."""
@@ -50,15 +53,17 @@ LONGEST_SHOWN: Final = 60
 
 
 class CameraConfig(CameraSettings):
-    """A camera, and whether its still scenes are skipped.
+    """A camera, whether its still scenes are skipped, and what of its pictures may leave.
 
     Attributes:
         motion: How still scenes are told; without it every frame is looked at.
         audit: How often its frames are drawn for audit; without it as the table `audit` says.
+        redaction: What is painted over in its pictures before they leave, beside its masks.
     """
 
     motion: MotionSettings | None = None
     audit: AuditRate | None = None
+    redaction: RedactionSettings = RedactionSettings()
 
 
 class Config(BaseSettings):
@@ -99,6 +104,7 @@ class Config(BaseSettings):
     audit: AuditSettings = AuditSettings()
     link: LinkSettings = LinkSettings()
     outbox: OutboxSettings = OutboxSettings()
+    egress: ReceiptSettings = ReceiptSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     status: StatusSettings = StatusSettings()
     trust: TrustSettings = TrustSettings()
@@ -195,6 +201,30 @@ def _across(config: Config) -> Iterator[str]:
     for i, rule in enumerate(config.rules):
         yield from _unknown(f"rules[{i}].cameras", rule.cameras, cameras, "camera")
         yield from _unknown(f"rules[{i}].zones", rule.zones, zones, "zone")
+    if config.ask is not None:
+        for i, camera in enumerate(config.cameras):
+            yield from _blinded(f"cameras[{i}]", camera, config)
+
+
+def _blinded(key: str, camera: CameraConfig, config: Config) -> Iterator[str]:
+    """Where the cloud would be asked about what is hidden from it: what it said would be worth nothing."""
+    redaction, audit = camera.redaction, camera.audit or config.audit
+    audited = audit.probability if audit.probability is not None else audit.per_hour
+    rules = [rule for rule in config.rules if not rule.cameras or camera.name in rule.cameras]
+    about_people = [rule for rule in rules if set(rule.labels) & set(redaction.people)]
+    if redaction.hide is Hide.PEOPLE:
+        for rule in about_people:
+            if rule.picture is not PicturePolicy.NEVER:
+                yield (
+                    f"{key}.redaction.hide: rule {rule.name!r} asks the cloud about people, whom it would not see;"
+                    ' hide "heads", or set the rule\'s picture to "never"'
+                )
+    # With heads hidden, the cloud's model misses more than twice as many people (docs/privacy.md).
+    if audited and (redaction.hide is Hide.ALL_BUT_ASKED or (redaction.hide is not Hide.NOTHING and about_people)):
+        yield (
+            f"{key}.redaction.hide: an audit of frames with {redaction.hide.value} hidden would judge the device by"
+            f" what is left; set {key}.audit = {{ per_hour = 0 }}"
+        )
 
 
 def _twice(key: str, names: list[str]) -> Iterator[str]:

@@ -5,6 +5,7 @@ AgentError
 ├── OutputUnwritable         a file of results can't be written where it was to go
 ├── ServiceRefused           the agent can't be made a service, or be one no more, as was asked
 ├── LifecycleBroken          an alert was to make a move that its table does not name: a fault of this program
+├── PictureWithheld          a picture stays here: it can't be told what must be hidden, or nothing would be seen
 ├── StatusUnavailable        the status page's address is taken; tried again
 ├── CaptureError
 │   ├── SourceMissing        no such file, folder or device
@@ -14,6 +15,8 @@ AgentError
 ├── DeliveryError
 │   ├── OutboxUnwritable     the disk is full or refuses; what was kept stays kept
 │   ├── OutboxCorrupt        the file is no database; it is set aside, and a new one begun
+│   ├── EgressUnwritable     an upload can't be written down, so it waits
+│   ├── EgressUnreadable     there is no egress log to read
 │   ├── LinkLost             the broker can't be reached, or went away
 │   └── LinkRefused          the broker refused the name, password, client id or a publish
 ├── AskError
@@ -53,6 +56,10 @@ class DataDirInUse(AgentError):
     """Another agent works in the data folder."""
 
 
+class PictureWithheld(AgentError):
+    """A picture does not leave: it can't be told what must be hidden in it, or what it is about would not be seen."""
+
+
 class StatusUnavailable(AgentError):
     """The status page can't be served; the agent goes on without it."""
 
@@ -87,6 +94,14 @@ class OutboxUnwritable(DeliveryError):
 
 class OutboxCorrupt(DeliveryError):
     """The outbox file is no usable database."""
+
+
+class EgressUnwritable(DeliveryError):
+    """What leaves can't be written down, so nothing leaves that must be."""
+
+
+class EgressUnreadable(DeliveryError):
+    """There is no egress log, or it can't be read."""
 
 
 class LinkLost(DeliveryError):

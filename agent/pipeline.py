@@ -140,11 +140,18 @@ Event = Answer | Aside | NewRules | NewModel | SwapModel | Mute
 class Viewer(Protocol):
     """Shows people what is judged. The judging thread waits for it: it must return at once."""
 
-    def looked(self, frame: Frame, tracks: Sequence[Track], masks: MaskFilter) -> None:
+    def looked(self, frame: Frame, tracks: Sequence[Track]) -> None:
         """These objects are in the frame; of one too still to be judged, those of the last before it."""
 
     def changed(self, change: AlertChange) -> None:
         """An alert changed; it is in the outbox."""
+
+
+class Door(Protocol):
+    """Through which pictures leave; told what is in a frame before any of it does."""
+
+    def seen(self, frame: Frame, detections: Detections | None, tracks: Sequence[Track]) -> None:
+        """All that the model said of the frame, and what is followed; None where it was too still to be judged."""
 
 
 class Onlooker(Protocol):
@@ -284,6 +291,7 @@ class Pipeline:
         audience: Wants to know what is in each frame; None where nobody does.
         auditor: Draws frames for audit; None where nobody does.
         viewer: Shows people what is judged; None where nobody can look.
+        door: Pictures leave through it; None where none can.
     """
 
     def __init__(
@@ -304,6 +312,7 @@ class Pipeline:
         audience: Audience | None = None,
         auditor: Auditor | None = None,
         viewer: Viewer | None = None,
+        door: Door | None = None,
     ) -> None:
         self._frames = frames
         self._detector = detector
@@ -321,6 +330,7 @@ class Pipeline:
         self._audience = audience
         self._auditor = auditor
         self._viewer = viewer
+        self._door = door
         self._failures_in_a_row = 0
         self._spared_until = -math.inf
         self.stages = Stages()
@@ -376,6 +386,7 @@ class Pipeline:
                 self._rules.still(frame.camera, frame.at)
                 if self._onlooker is not None:
                     self._onlooker.skipped()
+                self._tell(frame, None, lane.tracks)
                 if self._auditor is not None:
                     self._auditor.still(frame, lane.masks.polygons)
                 self._show(lane, frame)
@@ -398,6 +409,7 @@ class Pipeline:
 
         looks_like = appearances(frame.image, seen.detections)
         tracks = lane.tracks = lane.tracker.update(seen.detections, frame.at, seen.looked, looks_like)
+        self._tell(frame, detections, tracks)
         self._show(lane, frame)
         tracked = _spent(stages, "track", looked)
 
@@ -439,9 +451,13 @@ class Pipeline:
             lane.movement.looked(moving, seen.looked, frame.at)
         return Seen(lane.masks.keep(only(seen.detections, self._rules.labels)), seen.looked)
 
+    def _tell(self, frame: Frame, detections: Detections | None, tracks: Sequence[Track]) -> None:
+        if self._door is not None:
+            self._door.seen(frame, detections, tracks)
+
     def _show(self, lane: Lane, frame: Frame) -> None:
         if self._viewer is not None:
-            self._viewer.looked(frame, lane.tracks, lane.masks)
+            self._viewer.looked(frame, lane.tracks)
 
     def _deliver(self, changes: Sequence[AlertChange], frame: Frame | None) -> None:
         if not changes:

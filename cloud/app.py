@@ -36,6 +36,7 @@ from cloud.infer.worker import InferWorker
 from cloud.ingest.counters import Counters
 from cloud.ingest.service import IngestService
 from cloud.ingest.thinning import thin_for_ever
+from cloud.neighbours import neighbours
 from cloud.offload.pictures import AlertPictures, Decoding
 from cloud.offload.service import OffloadService
 from cloud.registry.renewing import Renewing
@@ -46,7 +47,7 @@ from cloud.store.alerts import AlertStore
 from cloud.store.audits import AuditStore
 from cloud.store.batches import BatchStore
 from cloud.store.blobs import LocalBlobs
-from cloud.store.commands import CommandStore
+from cloud.store.commands import CommandStore, snapshot_key
 from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
 from cloud.store.figures import FigureStore
@@ -56,7 +57,7 @@ from cloud.store.rollouts import RolloutStore
 from cloud.web.api import read_router
 from cloud.web.audits import audits_router, estimates_router
 from cloud.web.clips import clip_keys, clips_router
-from cloud.web.commands import commands_router, snapshot_key
+from cloud.web.commands import commands_router
 from cloud.web.device_door import DeviceDoor
 from cloud.web.enrolments import enrolments_router
 from cloud.web.events import Feed
@@ -171,7 +172,7 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
         blobs = LocalBlobs(data.blobs)
         enrolment = Enrolment(devices, clock)
         doors = await asyncio.to_thread(open_doors, settings, data, database, enrolment, clock)
-        broking = await open_broking(stack, settings, data, doors, counters, clock)
+        broking = await open_broking(stack, settings, data, doors, database, counters, clock)
         link = MqttLink(broking.link, counters, clock)
         ingest = IngestService(link=link, store=batches, bus=bus, counter=counters, clock=clock)
         registry = Registry(data.registry, clock)
@@ -259,12 +260,13 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
                 ("ingest", ingest.run),
                 ("commands", CommandService(store=commands, devices=devices, link=link, bus=bus, clock=clock).run),
                 ("rollouts", rolling.run),
-                ("revocations", RevocationWatch(devices, broking.callout, clock).run),
+                ("revocations", RevocationWatch(devices, broking.door, clock).run),
                 ("thinning", lambda: thin_for_ever(batches, clock)),
                 ("retention", retention.run),
                 ("events", feed.run),
                 ("renewing", renewing.run),
                 *certificates,
+                *neighbours(settings, database, blobs, bus, counters, clock),
             ),
         )
 
@@ -331,11 +333,11 @@ async def _answering(
 def _checks(
     database: Database, broking: Broking, link: MqttLink, ingest: IngestService
 ) -> dict[str, Callable[[], Coroutine[Any, Any, bool]]]:
-    async def broker_ready() -> bool:
-        return broking.ready()
+    def part(holds: Callable[[], bool]) -> Callable[[], Coroutine[Any, Any, bool]]:
+        async def ready() -> bool:
+            return holds()
 
-    async def auth_ready() -> bool:
-        return broking.callout.connected
+        return ready
 
     async def link_ready() -> bool:
         return link.connected
@@ -345,8 +347,7 @@ def _checks(
 
     return {
         "database": database.answers,
-        "broker": broker_ready,
-        "auth": auth_ready,
+        **{name: part(holds) for name, holds in broking.checks.items()},
         "link": link_ready,
         "ingest": ingest_ready,
     }
@@ -358,7 +359,8 @@ async def _link_established(link: MqttLink) -> None:
             await link.established()
     except TimeoutError:
         raise BrokerFailed(
-            f"the broker runs, but took no connection within {_LINK_WITHIN_S:g} s", "The log says why it refused."
+            f"the broker took no connection within {_LINK_WITHIN_S:g} s",
+            "The log says why: it refused, or does not run.",
         ) from None
 
 

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import ssl
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from cloud.adapters import mosquitto_config as mosquitto
 from cloud.adapters.broker_secrets import KeptSecrets, kept_secrets
 from cloud.adapters.data_dir import DataDir
 from cloud.adapters.files import replace_file
 from cloud.adapters.identity_files import IdentityFolder, external_files
+from cloud.adapters.mosquitto_door import MosquittoDoor, Threshold
+from cloud.adapters.mosquitto_list import GROUP_READS, RevokedList
 from cloud.adapters.mqtt_link import LinkSettings
-from cloud.adapters.nats_callout import AccountKey, BrokerAddress, Callout, open_callout
+from cloud.adapters.nats_callout import AccountKey, BrokerAddress, open_callout
 from cloud.adapters.nats_config import LOOPBACK, BrokerSecrets, BrokerSettings, BrokerTls, render
 from cloud.adapters.nats_process import Broker, open_broker
 from cloud.config import Settings, is_loopback
 from cloud.doors import Doors, open_authority
 from cloud.errors import BrokerFailed, LinkLost, PortTaken
+from cloud.fleet.revocation import Door
+from cloud.identity.authority import Authority
 from cloud.identity.errors import AuthorityUnusable
 from cloud.ingest.ports import Counter
 from cloud.ports import Clock
+from cloud.store.database import Database
+from cloud.store.identities import IdentityStore
 from cloud.web.server import listening
 
 CONFIG_FILE: Final = "broker.conf"
@@ -45,23 +54,30 @@ class Broking:
     Attributes:
         link: How the service's own MQTT session reaches it.
         told_host: The host that devices are told; None for the service's own.
-        ready: Whether it takes connections.
+        door: Turns away whoever is connected, and not welcome any more.
+        checks: What has to hold of it for the service to be ready, by name.
         certify: Renews the broker's own certificate where it is due, and says whether it was. Waits for the disk.
         read_again: Has it read its certificates again.
-        background: What keeps it running; None where somebody else does.
+        background: What keeps it running, or up to date; None where nothing has to.
     """
 
     link: LinkSettings
-    callout: Callout
     told_host: str | None
-    ready: Callable[[], bool]
+    door: Door
+    checks: Mapping[str, Callable[[], bool]]
     certify: Callable[[], bool]
     read_again: Callable[[], Coroutine[Any, Any, None]]
     background: Callable[[], Coroutine[Any, Any, None]] | None
 
 
 async def open_broking(
-    stack: AsyncExitStack, settings: Settings, data: DataDir, doors: Doors, counter: Counter, clock: Clock
+    stack: AsyncExitStack,
+    settings: Settings,
+    data: DataDir,
+    doors: Doors,
+    database: Database,
+    counter: Counter,
+    clock: Clock,
 ) -> Broking:
     """The broker of these settings, until the stack is closed.
 
@@ -71,6 +87,8 @@ async def open_broking(
     """
     if settings.broker.host is None:
         return await _embedded(stack, settings, data, doors, counter, clock)
+    if settings.broker.kind == "mosquitto":
+        return await _mosquitto(settings, data, doors, database, clock)
     return await _external(stack, settings, data, doors, counter, clock)
 
 
@@ -95,9 +113,9 @@ async def _embedded(
 
     return Broking(
         LinkSettings(reachable(where.mqtt_host), where.mqtt_port, passwords.cloud, doors.link_tls(by_name=False)),
-        callout,
         told_host=None,
-        ready=lambda: broker.ready,
+        door=callout,
+        checks={"broker": lambda: broker.ready, "auth": lambda: callout.connected},
         certify=lambda: False,
         read_again=read_again,
         background=broker.supervise,
@@ -139,7 +157,7 @@ async def _external(
     stack: AsyncExitStack, settings: Settings, data: DataDir, doors: Doors, counter: Counter, clock: Clock
 ) -> Broking:
     host, folder = _named(settings)
-    kept = await asyncio.to_thread(prepare_broker, settings, data, clock)
+    kept = await asyncio.to_thread(_prepare_nats, settings, data, clock)
     making = doors.link_tls(by_name=True)
     tls = None if making is None else await asyncio.to_thread(making)
     try:
@@ -169,32 +187,128 @@ async def _external(
 
     return Broking(
         LinkSettings(host, settings.broker_port, kept.passwords.cloud, making),
-        callout,
         told_host=host,
-        ready=lambda: callout.connected,
+        door=callout,
+        checks={"broker": lambda: callout.connected, "auth": lambda: callout.connected},
         certify=lambda: _certify(settings, data, clock),
         read_again=read_again,
         background=None,
     )
 
 
-def prepare_broker(settings: Settings, data: DataDir, clock: Clock) -> KeptSecrets:
+async def _mosquitto(settings: Settings, data: DataDir, doors: Doors, database: Database, clock: Clock) -> Broking:
+    host, folder = _named(settings)
+    listed = await asyncio.to_thread(_prepare_mosquitto, settings, data, clock)
+    files, link_tls = doors.files, doors.link_tls(by_name=True)
+    if files is None:
+        raise BrokerFailed("mosquitto knows devices by certificates only", "Set `tls = true`.")
+
+    def believing() -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=files.service_ca_file)
+
+    def certify() -> bool:
+        made = _certify(settings, data, clock)
+        _let_read(folder)
+        return made
+
+    async def read_again() -> None:
+        await asyncio.to_thread(listed.tell)
+
+    door = MosquittoDoor(
+        unwelcome=_Unwelcome(IdentityStore(database), clock),
+        listed=listed,
+        at=Threshold(host, settings.broker_port, believing),
+        clock=clock,
+    )
+    return Broking(
+        LinkSettings(host, settings.broker_port, "", link_tls),
+        told_host=host,
+        door=door,
+        checks={"revocations": lambda: door.working},
+        certify=certify,
+        read_again=read_again,
+        background=door.run,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Unwelcome:
+    store: IdentityStore
+    clock: Clock
+
+    async def revoked(self) -> dict[str, str]:
+        return await self.store.revoked(self.clock.wall())
+
+    async def lapsed(self, since: datetime) -> list[str]:
+        return await self.store.lapsed(since, self.clock.wall())
+
+
+def prepare_broker(settings: Settings, data: DataDir, clock: Clock) -> list[str]:
     """Write what a broker that somebody else runs is started with; harmless twice.
 
     Returns:
-        What the service and the broker know of each other.
+        The command that starts it.
 
     Raises:
         BrokerFailed: No such broker is set, or a file can't be written.
         AuthorityUnusable: Certificates can't be made, or those of an external authority are not there.
     """
+    _, folder = _named(settings)
+    if settings.broker.kind == "mosquitto":
+        _prepare_mosquitto(settings, data, clock)
+        return ["mosquitto", "-c", str(folder / mosquitto.CONFIG_FILE)]
+    _prepare_nats(settings, data, clock)
+    return ["nats-server", "-c", str(folder / CONFIG_FILE)]
+
+
+def _prepare_mosquitto(settings: Settings, data: DataDir, clock: Clock) -> RevokedList:
+    host, folder = _named(settings)
+    authority = _embedded_authority(settings, data, clock)
+    _make(folder)
+    _certify(settings, data, clock)
+    where = mosquitto.MosquittoSettings(
+        host=host if is_loopback(host) else None,
+        port=settings.broker_port,
+        folder=folder,
+        sessions=settings.broker.sessions,
+        ca_file=folder / AUTHORITY_FILE,
+        cert_file=folder / CERT_FILE,
+        key_file=folder / KEY_FILE,
+    )
+    _write(folder / mosquitto.CONFIG_FILE, mosquitto.render(where))
+    _write(folder / mosquitto.ACCESS_FILE, mosquitto.access_rules())
+    data.broker.mkdir(parents=True, exist_ok=True, mode=0o700)
+    listed = RevokedList(
+        authority, folder / mosquitto.REVOKED_FILE, data.broker / "canary.pem", settings.broker.pid_file
+    )
+    if not listed.covers(()):
+        # Whom it must hold is known to the service, which writes it again; without any, mosquitto does not start.
+        listed.write((), clock.wall())
+    _let_read(folder)
+    return listed
+
+
+def _let_read(folder: Path) -> None:
+    """Let mosquitto, which is another user, of the folder's group."""
+    try:
+        for file in folder.iterdir():
+            file.chmod(GROUP_READS)
+    except OSError as refused:
+        raise _unwritable(folder, refused) from None
+
+
+def _embedded_authority(settings: Settings, data: DataDir, clock: Clock) -> Authority:
+    authority = open_authority(settings, data, clock)
+    if authority is None:
+        raise BrokerFailed("mosquitto can't tell whom an external authority's devices are", "Use NATS with it.")
+    return authority
+
+
+def _prepare_nats(settings: Settings, data: DataDir, clock: Clock) -> KeptSecrets:
     host, folder = _named(settings)
     settings.check_binds()
     kept = kept_secrets(data.broker)
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as refused:
-        raise _unwritable(folder, refused) from None
+    _make(folder)
     if settings.tls:
         _certify(settings, data, clock)
     where = BrokerSettings(
@@ -226,7 +340,7 @@ def _certify(settings: Settings, data: DataDir, clock: Clock) -> bool:
         believed = external_files(settings.identity).ca_file
         _write(folder / AUTHORITY_FILE, believed.read_text("ascii"))
         return False
-    _write(folder / AUTHORITY_FILE, authority.certificate_pem.decode())
+    _write(folder / AUTHORITY_FILE, authority.believed_pem.decode())
     pair = (folder / KEY_FILE, folder / CERT_FILE)
     return IdentityFolder(data.identity).certify_broker(authority, host, pair, clock.wall())
 
@@ -237,6 +351,13 @@ def _named(settings: Settings) -> tuple[str, Path]:
             "these settings name no broker: the service runs its own", "Set host and folder in [broker]."
         )
     return settings.broker.host, settings.broker.folder
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as refused:
+        raise _unwritable(folder, refused) from None
 
 
 def _write(file: Path, text: str) -> None:

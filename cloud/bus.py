@@ -46,17 +46,17 @@ class Subscription:
         self.name = name
         self.dropped = False
         self._max_waiting = max_waiting
-        self._waiting: list[Change] = []
+        self._waiting: dict[Change, None] = {}
         self._wake = asyncio.Event()
         self._closed = False
 
     def offer(self, change: Change) -> bool:
         """Take the change; False if there is no room, and the subscription is over."""
-        if len(self._waiting) >= self._max_waiting:
+        if len(self._waiting) >= self._max_waiting and change not in self._waiting:
             self.dropped = True
             self.close()
             return False
-        self._waiting.append(change)
+        self._waiting[change] = None
         self._wake.set()
         return True
 
@@ -71,9 +71,9 @@ class Subscription:
         while not self._closed:
             await self._wake.wait()
             self._wake.clear()
-            taken, self._waiting = self._waiting, []
+            taken, self._waiting = self._waiting, {}
             if taken:
-                yield list(dict.fromkeys(taken))
+                yield list(taken)
 
 
 class Bus:

@@ -11,16 +11,18 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from cloud.audit.settings import AuditSettings
 from cloud.errors import BindRefused, SettingsInvalid
+from cloud.home.settings import HomeAssistantSettings
 from cloud.identity.settings import IdentitySettings
 from cloud.infer.default import InferSettings
 from cloud.offload.settings import OffloadSettings
+from cloud.push.settings import PushSettings
 from cloud.retention.settings import RetentionSettings
 from cloud.web.questions import DoorSettings
 from wire.log_lines import LogFormat, LogLevel
@@ -29,6 +31,14 @@ MAX_CONFIG_BYTES: Final = 1 << 20
 MQTT_PORT: Final = 1883
 MQTTS_PORT: Final = 8883
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _each_named_once(pushes: tuple[PushSettings, ...]) -> tuple[PushSettings, ...]:
+    names = [push.name for push in pushes]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        msg = f"{twice!r} is used more than once; give each a name of its own"
+        raise ValueError(msg)
+    return pushes
 
 
 def default_data_dir() -> Path:
@@ -41,24 +51,35 @@ class ExternalBrokerSettings(BaseModel):
     """A broker that is run by somebody else, on this machine or another; without `host` the service runs its own.
 
     Attributes:
+        kind: `nats` asks the service who a device is; `mosquitto` has the same rules from files, and needs `tls`.
         host: Where it is, for devices and for the service; its certificate is for this name or address.
-        client_port: Where it takes the service's own connections, over which it asks who a device is.
+        client_port: Where NATS takes the service's own connections, over which it asks who a device is.
         folder: Where `vedette broker prepare` writes what the broker is started with; it must lie there under the
             same path.
         sessions: Where the broker keeps sessions and messages, on its own disk.
+        pid_file: Of a mosquitto that the service may signal; without it, whoever runs it reloads it when the list of
+            revoked certificates changes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    kind: Literal["nats", "mosquitto"] = "nats"
     host: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     client_port: Annotated[int, Field(ge=1, le=65535)] = 4222
     folder: Path | None = None
     sessions: Path = Path("/var/lib/vedette-broker")
+    pid_file: Path | None = None
 
     @model_validator(mode="after")
     def _host_and_folder_belong_together(self) -> Self:
         if (self.host is None) != (self.folder is None):
             msg = "host and folder belong together: give both, or neither for the embedded broker"
+            raise ValueError(msg)
+        if self.host is None and self.kind == "mosquitto":
+            msg = "the service does not run mosquitto itself: give host and folder of one that you run"
+            raise ValueError(msg)
+        if self.pid_file is not None and self.kind == "nats":
+            msg = 'pid_file belongs to kind = "mosquitto"'
             raise ValueError(msg)
         return self
 
@@ -103,6 +124,8 @@ class Settings(BaseSettings):
     broker: ExternalBrokerSettings = ExternalBrokerSettings()
     identity: IdentitySettings = IdentitySettings()
     retention: RetentionSettings = RetentionSettings()
+    home_assistant: HomeAssistantSettings | None = None
+    push: Annotated[tuple[PushSettings, ...], Field(max_length=32), AfterValidator(_each_named_once)] = ()
 
     @classmethod
     def settings_customise_sources(
@@ -120,6 +143,12 @@ class Settings(BaseSettings):
     def _broker_elsewhere_has_a_port(self) -> Self:
         if self.broker.host is not None and self.mqtt_port == 0:
             msg = "mqtt_port = 0 is for the embedded broker: give the port of the one that [broker] names"
+            raise ValueError(msg)
+        if self.broker.kind == "mosquitto" and not (self.tls and self.identity.authority == "embedded"):
+            # It can't ask whose a token is, nor who of all that another authority certifies is enrolled and welcome.
+            msg = (
+                "mosquitto knows devices by certificates of the embedded authority only: set tls = true, or use NATS"
+            )
             raise ValueError(msg)
         return self
 

@@ -146,11 +146,13 @@ class Arrival:
 
     Attributes:
         retained: The broker kept it from before we subscribed: no sign of life.
+        again: The broker repeats it; the device did not.
     """
 
     message: UpMessage
     received_at: datetime
     retained: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,7 @@ def open_doors(settings: Settings, data: DataDir, database: Database, enrolment:
         _check(files)
         return Doors(credentials, identities, files)
     hosts = service_hosts(settings)
+    folder.note_served(clock.wall())
 
     def certify() -> bool:
         return folder.certify(authority, hosts, CLIENT_ID, clock.wall())

@@ -17,6 +17,13 @@ CloudError
 ├── LinkError
 │   ├── LinkLost             the broker went away; what was not acknowledged comes again
 │   └── LinkRefused          the broker refused a subscription
+├── HomeError
+│   ├── HomeLost             Home Assistant's broker can't be reached, or went away
+│   ├── HomeRefused          it does not let the service in, or not do what it must
+│   └── OrderRefused         what was asked from Home Assistant may not be asked, or makes no sense
+├── PushError
+│   ├── PushFailed           the receiver can't be reached or is in trouble: to be tried again
+│   └── PushRefused          the receiver does not take it: trying again is no use
 ├── FleetError
 │   ├── DeviceExists         enrolled already
 │   ├── DeviceUnknown        never enrolled
@@ -24,6 +31,7 @@ CloudError
 ├── RolloutError
 │   ├── RolloutOpen          another rollout is not over in the group
 │   └── RolloutRefused       it can't be started, or not do what is wanted of it; says why
+├── ExportFailed             the folder can't be written, or is no place for a data set
 ├── NotFound                 no such thing behind this address
 └── HostRefused              the request names a host that is not this service
 """
@@ -101,6 +109,34 @@ class LinkRefused(LinkError):
     """The broker refused."""
 
 
+class HomeError(CloudError):
+    """Something is wrong between the service and Home Assistant."""
+
+
+class HomeLost(HomeError):
+    """Home Assistant's broker can't be reached, or went away."""
+
+
+class HomeRefused(HomeError):
+    """Home Assistant's broker does not let the service in, or not do what it must."""
+
+
+class OrderRefused(HomeError):
+    """What was asked from Home Assistant may not be asked, or makes no sense."""
+
+
+class PushError(CloudError):
+    """A push was not delivered."""
+
+
+class PushFailed(PushError):
+    """The receiver can't be reached, or is in trouble: to be tried again."""
+
+
+class PushRefused(PushError):
+    """The receiver does not take it: trying again is no use."""
+
+
 class FleetError(CloudError):
     """Something is wrong with a device's enrolment or ownership."""
 
@@ -127,6 +163,10 @@ class RolloutOpen(RolloutError):
 
 class RolloutRefused(RolloutError):
     """The rollout can't be started, or is not where the wish could be granted."""
+
+
+class ExportFailed(CloudError):
+    """A data set can't be written."""
 
 
 class NotFound(CloudError):

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Final, NamedTuple
 from pydantic import Field
 
 from wire.fields import Box, Count, Digest, Label, MessageId, Name, Text, Timestamp, Unit
-from wire.messages import KIB, Message, Part, UpMessage
+from wire.messages import KIB, Message, Part, Redaction, UpMessage
 
 MAX_SIGHTINGS: Final = 64
 LEAST_PROBABILITY: Final = 1e-9
@@ -54,6 +54,7 @@ class Audit(UpMessage):
         masks: What stands in one of these was ignored.
         deadline_ms: How long the device waits for the outcome.
         model: Name and version of the model that judged the frame.
+        redaction: What was painted over in the picture; None where nothing was.
     """
 
     MAX_BYTES: ClassVar[int] = 7 * KIB
@@ -72,6 +73,7 @@ class Audit(UpMessage):
     deadline_ms: Annotated[int, Field(ge=1, le=600_000)]
     model_digest: Digest
     model: Text = ""
+    redaction: Redaction | None = None
 
 
 class LabelCounts(Part):

@@ -199,6 +199,18 @@ class CameraTelemetry(Part):
     """What sending every captured frame whole as JPEG q80 would have cost, from frames encoded now and then."""
 
 
+class EgressMark(Part):
+    """Where the device's egress log ends.
+
+    Attributes:
+        records: Number of the last line.
+        sha256: That line's hash.
+    """
+
+    records: Count
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Telemetry(UpMessage):
     """Small figures, every half minute or so; may be lost.
 
@@ -206,6 +218,7 @@ class Telemetry(UpMessage):
         bytes_by_reason: Every byte that left the device since it started, by why it left.
         audits, audits_failed: Frames drawn for audit, and those of them that were dropped, refused or given up.
         errors: Named errors since the agent started, and how often each.
+        egress: Kept by the cloud, it shows whether a device's log was written anew.
     """
 
     uptime_s: Seconds
@@ -223,6 +236,7 @@ class Telemetry(UpMessage):
     audits_failed: Count = 0
     bytes_by_reason: Annotated[dict[Name, Count], Field(max_length=32)] = Field(default_factory=dict)
     errors: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
+    egress: EgressMark | None = None
 
 
 # --- asking ----------------------------------------------------------------------------------------------------
@@ -236,6 +250,30 @@ class AskReason(StrEnum):
     """Of the current model and one on trial: one finds the object, the other doesn't."""
 
 
+class Hide(StrEnum):
+    """What of a camera's pictures is painted over before they leave the device, beside what is masked."""
+
+    NOTHING = "nothing"
+    PEOPLE = "people"
+    HEADS = "heads"
+    """The upper part of each person."""
+    ALL_BUT_ASKED = "all-but-asked"
+    """All but the object in question; of a picture in which none is asked about, everything."""
+
+
+class Redaction(Part):
+    """What was painted over in a picture before it was encoded.
+
+    Attributes:
+        masked: Share of the picture that lies in masks and is black.
+        hidden: Share of the picture that was hidden and is grey.
+    """
+
+    hide: Hide = Hide.NOTHING
+    masked: Unit = 0.0
+    hidden: Unit = 0.0
+
+
 class Question(UpMessage):
     """Travels in the `Vedette-Question` header of `POST /v1/questions`, beside a JPEG body.
 
@@ -247,6 +285,7 @@ class Question(UpMessage):
         box: Where the object is, in shares of the full frame, not of the picture.
         region: Which part of the full frame the picture shows.
         deadline_ms: How long the device waits for the answer in the response; later it goes to `down/verdicts`.
+        redaction: What was painted over in the picture; None where nothing was.
     """
 
     MAX_BYTES: ClassVar[int] = 4 * KIB
@@ -262,6 +301,7 @@ class Question(UpMessage):
     seen_at: Timestamp
     deadline_ms: Annotated[int, Field(ge=1, le=600_000)]
     model_digest: Digest
+    redaction: Redaction | None = None
 
     @model_validator(mode="after")
     def _decides_what_its_reason_says(self) -> Self:
@@ -303,6 +343,23 @@ class Verdict(Message):
     late: bool = False
 
 
+class PictureNote(Message):
+    """Travels in the `Vedette-Picture` header of `PUT /v1/pictures/{alert_id}`; older devices send none.
+
+    `message_id` is the alert's id.
+
+    Attributes:
+        region: Which part of the full frame the picture shows.
+        redaction: What was painted over in it; None where nothing was.
+    """
+
+    MAX_BYTES: ClassVar[int] = 4 * KIB
+
+    camera: Name
+    region: Box
+    redaction: Redaction | None = None
+
+
 class Pending(Message):
     """The 202 answer: the question is accepted, its verdict comes on `down/verdicts`."""
 
@@ -319,6 +376,7 @@ class Refusal(Part):
 
 QUESTION_HEADER: Final = "Vedette-Question"
 QUESTIONS_PATH: Final = "/v1/questions"
+PICTURE_HEADER: Final = "Vedette-Picture"
 PICTURES_PATH: Final = "/v1/pictures"
 """`PUT {PICTURES_PATH}/{alert_id}` with a JPEG body stores an alert's picture; a repeat is harmless."""
 MAX_PICTURE_BYTES: Final = 4 * KIB * KIB

@@ -8,7 +8,7 @@ from wire.audits import Audit, AuditOutcome
 from wire.channels import ON_CHANNEL
 from wire.commands import Command, Response
 from wire.identity import Certified, Claim, Enrolment, Renewal
-from wire.messages import Acks, Alert, Message, Pending, Question, Refusal, Status, Telemetry, Verdict
+from wire.messages import Acks, Alert, Message, Pending, PictureNote, Question, Refusal, Status, Telemetry, Verdict
 from wire.model import Manifest
 from wire.protocol import HISTORY, PROTOCOL
 from wire.topics import Channel, Direction
@@ -22,6 +22,7 @@ KINDS: Final = (
     Verdict,
     Question,
     Pending,
+    PictureNote,
     Refusal,
     Audit,
     AuditOutcome,

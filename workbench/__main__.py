@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from cloud.cli import app
 from workbench.demo.command import demo
+from workbench.sim.command import sim
 
 app.command()(demo)
+app.command()(sim)
 
 
 def main() -> None:

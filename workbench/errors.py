@@ -1,12 +1,16 @@
 """What the workbench can fail at.
 
 WorkbenchError
-├── ClipUnavailable   no demo video can be had on this machine
-└── DemoFailed        a part of the demo did not start, or died
+├── ClipUnavailable     no demo video can be had on this machine
+├── DemoFailed          a part of the demo did not start, or died
+├── MqttBroken          a broker does not speak MQTT 3.1.1
+├── SimOptionsInvalid   the options of a simulation don't fit together
+└── SimFailed           a simulation could not begin, or not come to its end
 """
 
 from __future__ import annotations
 
+from cloud.errors import SettingsInvalid
 from wire.errors import VedetteError
 
 
@@ -20,3 +24,15 @@ class ClipUnavailable(WorkbenchError):
 
 class DemoFailed(WorkbenchError):
     """A part of the demo did not start, or died."""
+
+
+class MqttBroken(WorkbenchError):
+    """A broker sends what is no MQTT 3.1.1."""
+
+
+class SimOptionsInvalid(WorkbenchError, SettingsInvalid):
+    """The options of a simulation don't fit together."""
+
+
+class SimFailed(WorkbenchError):
+    """A simulation could not begin, or not come to its end."""

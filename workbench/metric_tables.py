@@ -59,6 +59,7 @@ def _idle_agent() -> Sources:
         "figures": SimpleNamespace(totals=lambda: snapshot),
         "update": lambda: SimpleNamespace(state=UpdateState.IDLE, trust="ok"),
         "views": None,
+        "door": None,
     }
     return Sources(**cast("Any", parts))
 

@@ -1,4 +1,4 @@
-"""A camera's latest frame as a picture for people: masks blotted out, boxes drawn."""
+"""A camera's latest frame as a picture for people: as it might leave the device, with boxes drawn on it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import asyncio
 from typing import Final
 
 import cv2
-import numpy as np
 
 from agent.adapters.crops import encode_jpeg
 from agent.ask.crop import scaled
 from agent.domain import Clock, Track
+from agent.errors import PictureWithheld
+from agent.redact.door import PictureDoor
 from agent.status.views import Look, Views
 from vision.detections import Image
 
@@ -19,7 +20,6 @@ FRESH_S: Final = 1.0
 FRAME_WITHIN_S: Final = 3.0
 """A live camera gives a frame a second at least; one that is lost gives none."""
 QUALITY: Final = 80
-_MASKED: Final = (64, 64, 64)
 _SEEN: Final = (60, 200, 60)
 _UNSEEN: Final = (160, 160, 160)
 _INK: Final = (0, 0, 0)
@@ -28,15 +28,16 @@ _INK: Final = (0, 0, 0)
 class AnnotatedFrames:
     """Gives pictures to whoever asks, and does nothing while nobody does."""
 
-    def __init__(self, views: Views, clock: Clock, max_px: int) -> None:
+    def __init__(self, views: Views, door: PictureDoor, clock: Clock, max_px: int) -> None:
         self._views = views
+        self._door = door
         self._clock = clock
         self._max_px = max_px
         self._made: dict[str, tuple[float, bytes]] = {}
         self._turns: dict[str, asyncio.Lock] = {}
 
     async def jpeg(self, camera: str) -> bytes | None:
-        """The camera's latest frame; None where it gave none in time."""
+        """The camera's latest frame; None where it gave none in time, or none that may be shown."""
         async with self._turns.setdefault(camera, asyncio.Lock()):
             made = self._made.get(camera)
             if made is not None and self._clock.monotonic() - made[0] < FRESH_S:
@@ -45,23 +46,24 @@ class AnnotatedFrames:
             look = await self._views.next(camera, FRAME_WITHIN_S)
             if look is None:
                 return None
-            data = await asyncio.to_thread(annotated, look, self._max_px)
+            try:
+                data = await asyncio.to_thread(annotated, look, self._door, self._max_px)
+            except PictureWithheld:
+                return None
             self._made[camera] = (self._clock.monotonic(), data)
             return data
 
 
-def annotated(look: Look, max_px: int) -> bytes:
-    """The frame as a JPEG, its longer side at most `max_px`: masked parts filled, each object with its box."""
+def annotated(look: Look, door: PictureDoor, max_px: int) -> bytes:
+    """The frame as a JPEG, its longer side at most `max_px`: redacted, each object with its box.
+
+    Raises:
+        PictureWithheld: It can't be told what to hide.
+    """
     image = look.frame.image
-    size = scaled(image.shape[1], image.shape[0], max_px)
-    if size == image.shape[1::-1]:
-        shown = image.copy()
-    else:
-        shown = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    for polygon in look.masks.polygons:
-        cv2.fillPoly(shown, [np.rint(np.array(polygon) * size).astype(np.int32)], _MASKED)
+    shown = door.cut(look.frame).resized(*scaled(image.shape[1], image.shape[0], max_px))
     for track in look.tracks:
-        _draw(shown, track)
+        _draw(shown.image, track)
     return encode_jpeg(shown, quality=QUALITY, max_px=max_px)
 
 

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 import cv2
-import numpy as np
 
 from agent.adapters.resident import hand_back, trim
 from agent.ask.crop import scaled
 from agent.command.clip import Clip
 from agent.command.errors import ClipTooLarge, ClipUnplayable, CommandRefused, DiskFull
-from vision.detections import Image
+from agent.redact.door import Redacted
 from wire.commands import CLIP_TYPES, MAX_CLIP_BYTES
+from wire.messages import Redaction
 
 log: Final = logging.getLogger(__name__)
 
@@ -55,13 +55,11 @@ class Bounds(NamedTuple):
     max_bytes: int
 
 
-def shrunk(image: Image, max_px: int) -> Image:
-    """A copy of `image`, uint8 (h, w, 3), its longer side at most `max_px`, both even: VP8 halves the colours."""
-    height, width = image.shape[:2]
+def shrunk(picture: Redacted, max_px: int) -> Redacted:
+    """The picture, its longer side at most `max_px`, both even: VP8 halves the colours."""
+    height, width = picture.image.shape[:2]
     wide, high = (max(2, side // 2 * 2) for side in scaled(width, height, max_px))
-    if (wide, high) == (width, height):
-        return image.copy()
-    return _resized(image, (wide, high))
+    return picture.resized(wide, high)
 
 
 class DiskClips:
@@ -129,12 +127,13 @@ class DiskClip:
         self._size = size
         self._bounds = bounds
         self._pictures = 0
+        self._said: Redaction | None = None
         self._thread = ThreadPoolExecutor(1, "clip", initializer=_step_back)
         self._discarded = False
 
-    async def add(self, image: Image, times: int) -> None:
-        """Show `image` for so many pictures; see the port."""
-        await self._do(lambda: self._add(image, times))
+    async def add(self, picture: Redacted, times: int) -> None:
+        """Show it for so many pictures; see the port."""
+        await self._do(lambda: self._add(picture, times))
 
     async def finish(self) -> Clip:
         """Write what is left; see the port."""
@@ -150,12 +149,12 @@ class DiskClip:
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _add(self, image: Image, times: int) -> None:
-        if (image.shape[1], image.shape[0]) != self._size:  # the camera came back with another size
-            image = _resized(image, self._size)
+    def _add(self, picture: Redacted, times: int) -> None:
+        shown = picture.resized(*self._size)  # the camera may have come back with another size
         for _ in range(times):
-            self._writer.write(image)
+            self._writer.write(shown.image)
         self._pictures += times
+        self._said = _most(self._said, picture.said)
         self._check()
 
     def _finish(self) -> Clip:
@@ -166,7 +165,7 @@ class DiskClip:
         shown.release()
         if not playable:
             raise ClipUnplayable("what the encoder wrote can't be played", "Look at the disk; then ask again.")
-        return Clip(self._path, self._media_type, self._path.stat().st_size, self._pictures)
+        return Clip(self._path, self._media_type, self._path.stat().st_size, self._pictures, self._said)
 
     def _check(self) -> None:
         """The encoder does not say when it can't write."""
@@ -193,8 +192,10 @@ class DiskClip:
         hand_back()
 
 
-def _resized(image: Image, size: tuple[int, int]) -> Image:
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+def _most(one: Redaction | None, other: Redaction | None) -> Redaction | None:
+    if one is None or other is None:
+        return one or other
+    return Redaction(hide=other.hide, masked=max(one.masked, other.masked), hidden=max(one.hidden, other.hidden))
 
 
 def _step_back() -> None:

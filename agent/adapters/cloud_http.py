@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import ssl
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -15,19 +17,23 @@ from agent.adapters.tls import RenewedContext
 from agent.ask.questions import header_value
 from agent.ask.settings import AskSettings
 from agent.deliver.ledger import Ledger, Why, http_request_size
-from agent.errors import AnswerInvalid, AskRefused, AskUnreachable, ConfigInvalid
+from agent.deliver.receipts import Receipts, Sending
+from agent.errors import AnswerInvalid, AskRefused, AskUnreachable, ConfigInvalid, EgressUnwritable
 from wire.audits import AUDIT_HEADER, AUDITS_PATH, Audit, AuditOutcome
 from wire.codec import decode
 from wire.commands import CLIPS_PATH, SNAPSHOTS_PATH
 from wire.errors import VedetteError, WireError
 from wire.messages import (
     KIB,
+    PICTURE_HEADER,
     PICTURES_PATH,
     QUESTION_HEADER,
     QUESTIONS_PATH,
     Message,
     Pending,
+    PictureNote,
     Question,
+    Redaction,
     Refusal,
     Verdict,
 )
@@ -57,10 +63,27 @@ class TryAgain(Exception):
         super().__init__(str(error))
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What an upload shows, for its receipt.
+
+    Attributes:
+        what: Id of the question, alert, audit or command.
+        camera: None where it is not known.
+        redaction: None where nothing was painted over.
+    """
+
+    what: str
+    camera: str | None = None
+    redaction: Redaction | None = None
+
+
 class CloudHttp:
     """Keeps connections alive between requests; belongs to one event loop."""
 
-    def __init__(self, settings: AskSettings, *, token: Callable[[], str | None], ledger: Ledger) -> None:
+    def __init__(
+        self, settings: AskSettings, *, token: Callable[[], str | None], ledger: Ledger, receipts: Receipts
+    ) -> None:
         """Prepare; nothing is connected yet. May read files, so call it off the event loop.
 
         Raises:
@@ -69,6 +92,7 @@ class CloudHttp:
         self._url = settings.url
         self._token = token
         self._ledger = ledger
+        self._receipts = receipts
         self._tls = _tls(settings)
         self._client = httpx.AsyncClient(
             # A context that is never used, and far cheaper than loading the system's roots.
@@ -97,7 +121,8 @@ class CloudHttp:
             TryAgain: It did not get through.
         """
         headers = {QUESTION_HEADER: header_value(question)}
-        status, body = await self._send("POST", QUESTIONS_PATH, jpeg, headers, timeout_s, Why.QUESTIONS)
+        shown = Shown(question.message_id, question.camera, question.redaction)
+        status, body = await self._send("POST", QUESTIONS_PATH, jpeg, headers, timeout_s, Why.QUESTIONS, shown)
         if status == httpx.codes.OK:
             verdict = _read(Verdict, body)
             _check(verdict.question_id == question.message_id and verdict.alert_id == question.alert_id)
@@ -114,7 +139,8 @@ class CloudHttp:
             AskRefused, TryAgain: as `ask`.
         """
         headers = {AUDIT_HEADER: header_value(audit)}
-        status, body = await self._send("POST", AUDITS_PATH, jpeg, headers, timeout_s, Why.AUDITS)
+        shown = Shown(audit.message_id, audit.camera, audit.redaction)
+        status, body = await self._send("POST", AUDITS_PATH, jpeg, headers, timeout_s, Why.AUDITS, shown)
         if status == httpx.codes.OK:
             outcome = _read(AuditOutcome, body)
             _check(outcome.audit_id == audit.message_id)
@@ -124,23 +150,27 @@ class CloudHttp:
             return None
         raise TryAgain(AnswerInvalid(f"the cloud answered an audit with status {status}"))
 
-    async def put_picture(self, alert_id: str, jpeg: bytes, *, timeout_s: float) -> None:
-        """Store an alert's picture.
+    async def put_picture(
+        self, alert_id: str, jpeg: bytes, note: PictureNote | None = None, *, timeout_s: float
+    ) -> None:
+        """Store an alert's picture, and what is said of it.
 
         Raises:
             AskRefused, TryAgain: as `ask`.
         """
-        await self._send("PUT", f"{PICTURES_PATH}/{alert_id}", jpeg, {}, timeout_s, Why.PICTURES)
+        headers = {} if note is None else {PICTURE_HEADER: header_value(note)}
+        shown = Shown(alert_id) if note is None else Shown(alert_id, note.camera, note.redaction)
+        await self._send("PUT", f"{PICTURES_PATH}/{alert_id}", jpeg, headers, timeout_s, Why.PICTURES, shown)
 
-    async def put_snapshot(self, command_id: str, jpeg: bytes, *, timeout_s: float) -> None:
+    async def put_snapshot(self, shown: Shown, jpeg: bytes, *, timeout_s: float) -> None:
         """Send the picture that a command asked for.
 
         Raises:
             AskRefused, TryAgain: as `ask`.
         """
-        await self._send("PUT", f"{SNAPSHOTS_PATH}/{command_id}", jpeg, {}, timeout_s, Why.SNAPSHOTS)
+        await self._send("PUT", f"{SNAPSHOTS_PATH}/{shown.what}", jpeg, {}, timeout_s, Why.SNAPSHOTS, shown)
 
-    async def put_clip(self, command_id: str, file: Path, media_type: str, *, timeout_s: float) -> None:
+    async def put_clip(self, shown: Shown, file: Path, media_type: str, *, timeout_s: float) -> None:
         """Send the video that a command asked for, from its file.
 
         Raises:
@@ -149,34 +179,63 @@ class CloudHttp:
         """
         size = (await asyncio.to_thread(file.stat)).st_size
         headers = {"Content-Type": media_type, "Content-Length": str(size)}
-        await self._send("PUT", f"{CLIPS_PATH}/{command_id}", _FileBody(file), headers, timeout_s, Why.CLIPS)
+        body = await asyncio.to_thread(_FileBody, file, size)
+        await self._send("PUT", f"{CLIPS_PATH}/{shown.what}", body, headers, timeout_s, Why.CLIPS, shown)
 
     async def _send(
-        self, method: str, path: str, content: bytes | _FileBody, headers: dict[str, str], timeout_s: float, why: Why
+        self,
+        method: str,
+        path: str,
+        content: bytes | _FileBody,
+        headers: dict[str, str],
+        timeout_s: float,
+        why: Why,
+        shown: Shown,
     ) -> tuple[int, bytes]:
-        """One exchange; the status, 2xx, and the body."""
+        """One exchange, with its receipt; the status, 2xx, and the body."""
         headers = {"Content-Type": "image/jpeg"} | headers | await self._authorisation()
         request = self._client.build_request(method, self._url + path, content=content, headers=headers)
 
-        def spend() -> None:
-            body = content.sent if isinstance(content, _FileBody) else len(content)
-            target = request.url.raw_path.decode("ascii")
-            self._ledger.spend(why, http_request_size(method, target, request.headers.raw, b"") + body)
-
+        head = http_request_size(method, request.url.raw_path.decode("ascii"), request.headers.raw, b"")
+        sending = Sending(
+            why=why,
+            what=shown.what,
+            camera=shown.camera,
+            host=request.url.netloc.decode("ascii"),
+            size=head + (content.size if isinstance(content, _FileBody) else len(content)),
+            body=content.size if isinstance(content, _FileBody) else len(content),
+            sha256=content.sha256 if isinstance(content, _FileBody) else hashlib.sha256(content).hexdigest(),
+            redaction=None if shown.redaction is None else shown.redaction.model_dump(mode="json"),
+        )
+        try:
+            # Not a byte before it is written down: a crash from here on finds it there.
+            ticket = await asyncio.to_thread(self._receipts.begin, sending)
+        except EgressUnwritable as refused:
+            raise TryAgain(refused) from refused
+        sent, outcome = True, "cut off by the agent's end"
         try:
             async with asyncio.timeout(timeout_s):
                 status, body, retry_after = await self._exchange(request)
+            outcome = f"status {status}"
         except (httpx.ConnectError, httpx.ConnectTimeout) as lost:  # nothing was sent
+            sent, outcome = False, "not reached"
             raise TryAgain(AskUnreachable(f"the cloud at {self._url} can't be reached ({lost!r})")) from lost
         except httpx.HTTPError as lost:
-            spend()
+            outcome = "hung up"
             raise TryAgain(AskUnreachable(f"the cloud at {self._url} hung up ({lost!r})")) from lost
         except TimeoutError as late:
-            spend()
+            outcome = "no answer in time"
             raise TryAgain(
                 AskUnreachable(f"the cloud at {self._url} did not answer within {timeout_s:.1f} s")
             ) from late
-        spend()
+        except TryAgain:
+            outcome = "an answer of no use"
+            raise
+        finally:
+            size = head + (content.sent if isinstance(content, _FileBody) else len(content)) if sent else 0
+            if size:
+                self._ledger.spend(why, size)
+            await asyncio.shield(asyncio.to_thread(self._receipts.end, ticket, outcome, size))
         return _judged(status, body, retry_after)
 
     async def _exchange(self, request: httpx.Request) -> tuple[int, bytes, str | None]:
@@ -203,12 +262,22 @@ class _FileBody:
     """A file as a request's body, read piece by piece.
 
     Attributes:
+        size: In bytes.
+        sha256: Of all of it.
         sent: Bytes that were handed to the connection.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, size: int) -> None:
+        """Read it once, for its digest.
+
+        Raises:
+            OSError: It can't be read.
+        """
         self._file = file
+        self.size = size
         self.sent = 0
+        with file.open("rb") as opened:
+            self.sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         self.sent = 0

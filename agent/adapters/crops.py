@@ -9,11 +9,11 @@ from typing import Final
 
 import cv2
 
-from agent.ask.crop import Crop, scaled
+from agent.ask.crop import scaled
 from agent.ask.uploads import Key
-from vision.detections import Image
+from agent.redact.door import Redacted
 from wire.audits import Audit
-from wire.messages import Question
+from wire.messages import PictureNote, Question
 
 MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
 """Of pictures not yet encoded: two whole full-HD frames and some; a device has 120 MiB for everything."""
@@ -24,14 +24,13 @@ class Cutting:
     """A copied part of a frame, and what it is for.
 
     Attributes:
-        image: uint8 (h, w, 3), BGR; ours alone.
-        message: None for an alert's picture.
+        message: What is sent beside it.
         made_at, deadline_at: Monotonic; no deadline where nobody waits.
     """
 
     key: Key
-    image: Image
-    message: Question | Audit | None
+    picture: Redacted
+    message: Question | Audit | PictureNote
     made_at: float
     deadline_at: float | None
 
@@ -47,7 +46,7 @@ class CuttingQueue:
 
     def put(self, cutting: Cutting) -> bool:
         """Take it in; False where there is no room."""
-        size = cutting.image.nbytes
+        size = cutting.picture.image.nbytes
         with self._lock:
             if self._waiting and self._bytes + size > MAX_WAITING_BYTES:
                 return False
@@ -63,19 +62,13 @@ class CuttingQueue:
             if not self._waiting:
                 return None
             cutting = self._waiting.popleft()
-            self._bytes -= cutting.image.nbytes
+            self._bytes -= cutting.picture.image.nbytes
             return cutting
 
 
-def cut(image: Image, crop: Crop) -> Image:
-    """A copy of a part of `image`, so that the frame can go."""
-    return image[crop.top : crop.bottom, crop.left : crop.right].copy()
-
-
-def encode_jpeg(image: Image, *, quality: int, max_px: int) -> bytes:
-    """`image` (uint8 (h, w, 3), BGR) as a JPEG, its longer side at most `max_px`."""
-    height, width = image.shape[:2]
-    size = scaled(width, height, max_px)
-    shown = image if size == (width, height) else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+def encode_jpeg(picture: Redacted, *, quality: int, max_px: int) -> bytes:
+    """The picture as a JPEG, its longer side at most `max_px`."""
+    height, width = picture.image.shape[:2]
+    shown = picture.resized(*scaled(width, height, max_px)).image
     _, data = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return data.tobytes()

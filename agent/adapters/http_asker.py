@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 
 from agent.adapters.cloud_http import CloudHttp, TryAgain
-from agent.adapters.crops import Cutting, CuttingQueue, cut, encode_jpeg
+from agent.adapters.crops import Cutting, CuttingQueue, encode_jpeg
 from agent.adapters.wakeup import Wakeup
 from agent.ask.audit import AuditSettings, FrameAudit, audit_message
 from agent.ask.crop import Crop, crop_around
@@ -28,12 +28,14 @@ from agent.deliver.faults import Faults
 from agent.deliver.ledger import Ledger
 from agent.deliver.link import OnAnswer
 from agent.deliver.messages import Boot, Moment, answer_of
+from agent.deliver.receipts import Receipts
 from agent.domain import AlertChange, Ask, Box, Clock, Frame
-from agent.errors import AskRefused, OutboxUnwritable
+from agent.errors import AskRefused, OutboxUnwritable, PictureWithheld
+from agent.redact.door import PictureDoor, Redacted
 from wire.audits import Audit, AuditOutcome
 from wire.codec import decode, encode
 from wire.errors import MessageInvalid, WireError
-from wire.messages import Message, Question, Verdict
+from wire.messages import Message, PictureNote, Question, Verdict
 
 M = TypeVar("M", bound=Message)
 log = logging.getLogger(__name__)
@@ -95,6 +97,8 @@ class HttpAsker:
         clock: Clock,
         faults: Faults,
         ledger: Ledger,
+        receipts: Receipts,
+        door: PictureDoor,
         jitter: Callable[[], float] = random.random,
         audit: AuditSettings | None = None,
         on_outcome: OnOutcome = _unheard,
@@ -107,6 +111,8 @@ class HttpAsker:
         self._clock = clock
         self._faults = faults
         self._ledger = ledger
+        self._receipts = receipts
+        self._door = door
         self._jitter = jitter
         self._audit = audit or AuditSettings()
         self._on_outcome = on_outcome
@@ -147,22 +153,30 @@ class HttpAsker:
         self._asks += 1
         crop = self._crop(ask.box, frame)
         try:
-            question = self._question(ask, crop, frame)
-        except ValidationError as refused:
-            self._faults.note(_invalid("Question", refused))
+            picture = self._door.cut(frame, crop, ask.box)
+            question = self._question(ask, crop, frame, picture)
+        except (ValidationError, PictureWithheld) as refused:
+            self._faults.note(_invalid("Question", refused) if isinstance(refused, ValidationError) else refused)
             self._asks_unheard += 1
             return False
         key = Key(Kind.QUESTION, ask.id)
         deadline_at = ask.asked_at + ask.deadline_s
-        if self._take(Cutting(key, cut(frame.image, crop), question, ask.asked_at, deadline_at)):
+        if self._take(Cutting(key, picture, question, ask.asked_at, deadline_at)):
             return True
         self._asks_unheard += 1
         return False
 
     def submit_picture(self, change: AlertChange, frame: Frame) -> bool:
-        """Send a picture of an alert's object; False, and counted, where there is no room."""
-        image = cut(frame.image, self._crop(change.box, frame))
-        if self._take(Cutting(Key(Kind.PICTURE, change.id), image, None, self._clock.monotonic(), None)):
+        """Send a picture of an alert's object; False, and counted, where there is no room or it may not leave."""
+        crop = self._crop(change.box, frame)
+        try:
+            picture = self._door.cut(frame, crop, change.box)
+        except PictureWithheld as withheld:
+            self._faults.note(withheld)
+            self._pictures_unheard += 1
+            return False
+        note = self._picture_note(change, crop, frame, picture)
+        if self._take(Cutting(Key(Kind.PICTURE, change.id), picture, note, self._clock.monotonic(), None)):
             return True
         self._pictures_unheard += 1
         return False
@@ -171,13 +185,14 @@ class HttpAsker:
         """Send `frame` whole; False, and counted, where there is no room or what is said of it is invalid."""
         self._audits += 1
         try:
-            message = self._audit_message(audit)
-        except (ValidationError, WireError) as refused:
+            picture = self._door.cut(frame)
+            message = self._audit_message(audit, picture)
+        except (ValidationError, WireError, PictureWithheld) as refused:
             self._faults.note(_invalid("Audit", refused) if isinstance(refused, ValidationError) else refused)
             self._audits_unheard += 1
             return False
         key = Key(Kind.AUDIT, audit.id)
-        if self._take(Cutting(key, frame.image.copy(), message, self._clock.monotonic(), None)):
+        if self._take(Cutting(key, picture, message, self._clock.monotonic(), None)):
             return True
         self._audits_unheard += 1
         return False
@@ -190,7 +205,9 @@ class HttpAsker:
         """
         self._arrived.bind()
         self._changed.bind()
-        cloud = await asyncio.to_thread(CloudHttp, self._settings, token=self._token, ledger=self._ledger)
+        cloud = await asyncio.to_thread(
+            CloudHttp, self._settings, token=self._token, ledger=self._ledger, receipts=self._receipts
+        )
         await self._restore()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -210,7 +227,7 @@ class HttpAsker:
         settings = self._settings
         return crop_around(box, width=width, height=height, margin=settings.margin, min_px=settings.min_crop_px)
 
-    def _question(self, ask: Ask, crop: Crop, frame: Frame) -> Question:
+    def _question(self, ask: Ask, crop: Crop, frame: Frame, picture: Redacted) -> Question:
         height, width = frame.image.shape[:2]
         moment = Moment.now(self._clock)
         return question_message(
@@ -222,9 +239,21 @@ class HttpAsker:
             made_at=moment.wall,
             seen_at=moment.wall_at(frame.at),
             model_digest=ask.model_digest or self._boot.model_digest,
+            redaction=picture.said,
         )
 
-    def _audit_message(self, audit: FrameAudit) -> Audit:
+    def _picture_note(self, change: AlertChange, crop: Crop, frame: Frame, picture: Redacted) -> PictureNote:
+        height, width = frame.image.shape[:2]
+        return PictureNote(
+            message_id=change.id,
+            device=self._boot.device,
+            made_at=self._clock.wall(),
+            camera=change.camera,
+            region=crop.region(width, height),
+            redaction=picture.said,
+        )
+
+    def _audit_message(self, audit: FrameAudit, picture: Redacted) -> Audit:
         moment = Moment.now(self._clock)
         # Waiting would take the only way there is from the next question.
         wait_s = self._audit.answer_within_s if self._settings.max_concurrent > 1 else LEAST_WAIT_S
@@ -236,6 +265,7 @@ class HttpAsker:
             made_at=moment.wall,
             seen_at=moment.wall_at(audit.at),
             deadline_ms=round(wait_s * 1000),
+            redaction=picture.said,
         )
 
     def _take(self, cutting: Cutting) -> bool:
@@ -271,11 +301,10 @@ class HttpAsker:
     def _keep(self, cutting: Cutting) -> list[Key]:
         quality, max_px = self._settings.jpeg_quality, self._settings.max_crop_px
         if cutting.key.kind is Kind.AUDIT:
-            quality, max_px = self._audit.jpeg_quality, round(max(cutting.image.shape) * self._audit.scale)
-        jpeg = encode_jpeg(cutting.image, quality=quality, max_px=max_px)
-        question = b"" if cutting.message is None else encode(cutting.message)
+            quality, max_px = self._audit.jpeg_quality, round(max(cutting.picture.image.shape) * self._audit.scale)
+        jpeg = encode_jpeg(cutting.picture, quality=quality, max_px=max_px)
         made_at = Moment.now(self._clock).wall_at(cutting.made_at)
-        return self._uploads.put(Upload(cutting.key, question, jpeg, made_at))
+        return self._uploads.put(Upload(cutting.key, encode(cutting.message), jpeg, made_at))
 
     # --- from the disk to the cloud ---------------------------------------------------------------------------
 
@@ -314,7 +343,9 @@ class HttpAsker:
     async def _exchange(self, cloud: CloudHttp, waiting: Waiting, upload: Upload) -> None:
         later_s = self._settings.retry_timeout_s
         if waiting.key.kind is Kind.PICTURE:
-            await cloud.put_picture(waiting.key.id, upload.jpeg, timeout_s=later_s)
+            # An agent before this one may have left a picture without a note.
+            note = _read(PictureNote, upload) if upload.question else None
+            await cloud.put_picture(waiting.key.id, upload.jpeg, note, timeout_s=later_s)
             return
         if waiting.key.kind is Kind.AUDIT:
             await self._exchange_audit(cloud, upload)

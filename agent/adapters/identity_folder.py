@@ -32,6 +32,7 @@ class Enrolled(BaseModel):
     Attributes:
         http, mqtt: The service's addresses.
         renew_at: From then on the next certificate is asked for; two thirds of the present one's life.
+        claim: SHA-256 of the claim that it began with, so that one that stays in its place is redeemed once.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -41,6 +42,7 @@ class Enrolled(BaseModel):
     mqtt: Url
     renew_at: AwareDatetime
     expires_at: AwareDatetime
+    claim: str | None = None
 
 
 class IdentityFolder:

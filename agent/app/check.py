@@ -13,7 +13,10 @@ from agent.adapters.token import token_source
 from agent.app.wiring import unknown_labels
 from agent.config import CameraConfig, Config
 from agent.detect.detector import model_status, open_configured
+from agent.redact.door import BY_PEOPLE
+from vision.detector import ModelDetector
 from wire.errors import VedetteError
+from wire.messages import Hide
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def _findings(config: Config, *, settings_only: bool) -> Iterator[Finding]:
     )
     if settings_only:
         return
-    yield _model(config)
+    yield from _model(config)
     for camera in config.cameras:
         yield _camera(camera)
     yield _data_dir(config)
@@ -78,11 +81,31 @@ def _findings(config: Config, *, settings_only: bool) -> Iterator[Finding]:
     yield from _certificates(config)
 
 
-def _model(config: Config) -> Finding:
+def _model(config: Config) -> Iterator[Finding]:
     try:
         detector = open_configured(config.model)
     except VedetteError as failed:
-        return _bad("model", failed)
+        yield _bad("model", failed)
+        return
+    yield _labels(config, detector)
+    yield from _redaction(config, detector)
+
+
+def _redaction(config: Config, detector: ModelDetector) -> Iterator[Finding]:
+    """What each camera hides, and whether the model can tell where that is."""
+    for camera in config.cameras:
+        redaction, what = camera.redaction, f"redaction of {camera.name}"
+        masks = sum(mask.camera == camera.name for mask in config.masks)
+        if redaction.hide in BY_PEOPLE and not set(redaction.people) & set(detector.labels):
+            said = f"the model knows no {' or '.join(redaction.people)}, so no picture of this camera would leave"
+            yield Finding(what, said, "LabelUnknown")
+        elif redaction.hide in BY_PEOPLE:
+            yield Finding(what, f"{redaction.hide} hidden where the model finds them, {masks} masks")
+        elif redaction.hide is not Hide.NOTHING or masks:
+            yield Finding(what, f"{redaction.hide} hidden, {masks} masks")
+
+
+def _labels(config: Config, detector: ModelDetector) -> Finding:
     status = model_status(detector)
     if unknown := unknown_labels(config, detector):
         return Finding(

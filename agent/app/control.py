@@ -12,15 +12,17 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from agent.adapters.cloud_http import CloudHttp, TryAgain
+from agent.adapters.cloud_http import CloudHttp, Shown, TryAgain
 from agent.app.overrides import keep, kept, overridden
 from agent.ask.settings import AskSettings
 from agent.command.clip import Clip
 from agent.command.errors import CloudUnreachable, CommandFailed, CommandRefused
 from agent.command.log_tail import LogTail, tail_within
+from agent.command.ports import Picture
 from agent.config import Config
 from agent.deliver.ledger import Ledger
 from agent.deliver.messages import Boot
+from agent.deliver.receipts import Receipts
 from agent.deliver.telemetry import Figures
 from agent.domain import Clock
 from agent.errors import AskRefused
@@ -134,11 +136,18 @@ class CommandUploads:
     """What commands send over the device's HTTP door. Each call has a connection of its own."""
 
     def __init__(
-        self, settings: AskSettings, *, token: Callable[[], str | None], ledger: Ledger, pause_s: float = 1.0
+        self,
+        settings: AskSettings,
+        *,
+        token: Callable[[], str | None],
+        ledger: Ledger,
+        receipts: Receipts,
+        pause_s: float = 1.0,
     ) -> None:
         self._settings = settings
         self._token = token
         self._ledger = ledger
+        self._receipts = receipts
         self._pause_s = pause_s
 
     async def send(self, what: str, send: Callable[[CloudHttp], Awaitable[None]]) -> None:
@@ -148,7 +157,9 @@ class CommandUploads:
             CloudUnreachable: It did not get through.
             CommandFailed: The cloud did not take it.
         """
-        cloud = await asyncio.to_thread(CloudHttp, self._settings, token=self._token, ledger=self._ledger)
+        cloud = await asyncio.to_thread(
+            CloudHttp, self._settings, token=self._token, ledger=self._ledger, receipts=self._receipts
+        )
         try:
             for left in reversed(range(UPLOAD_TRIES)):
                 try:
@@ -170,10 +181,11 @@ class SnapshotUpload:
     def __init__(self, uploads: CommandUploads) -> None:
         self._uploads = uploads
 
-    async def put(self, command_id: str, jpeg: bytes) -> None:
+    async def put(self, command_id: str, picture: Picture) -> None:
         """Send it; see the port."""
+        shown = Shown(command_id, picture.camera, picture.redaction)
         await self._uploads.send(
-            "picture", lambda cloud: cloud.put_snapshot(command_id, jpeg, timeout_s=UPLOAD_TIMEOUT_S)
+            "picture", lambda cloud: cloud.put_snapshot(shown, picture.jpeg, timeout_s=UPLOAD_TIMEOUT_S)
         )
 
 
@@ -183,12 +195,13 @@ class ClipUpload:
     def __init__(self, uploads: CommandUploads) -> None:
         self._uploads = uploads
 
-    async def put(self, command_id: str, clip: Clip) -> None:
+    async def put(self, command_id: str, camera: str, clip: Clip) -> None:
         """Send it; see the port."""
+        shown = Shown(command_id, camera, clip.redaction)
         timeout_s = UPLOAD_TIMEOUT_S + clip.size / SLOWEST_BYTES_S
         try:
             await self._uploads.send(
-                "clip", lambda cloud: cloud.put_clip(command_id, clip.path, clip.media_type, timeout_s=timeout_s)
+                "clip", lambda cloud: cloud.put_clip(shown, clip.path, clip.media_type, timeout_s=timeout_s)
             )
         except OSError as gone:
             raise CommandFailed(f"the clip can't be read any more: {gone}", "Look after the disk.") from gone

@@ -13,6 +13,7 @@ import hashlib
 import secrets
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -26,7 +27,7 @@ from pydantic import ValidationError
 from agent.adapters.identity_folder import Enrolled, IdentityFolder, renewal_at
 from agent.adapters.lean_httpx import httpx
 from agent.adapters.tls import client_context
-from agent.errors import AuthorityMismatch, EnrolmentFailed
+from agent.errors import AuthorityMismatch, ConfigInvalid, EnrolmentFailed
 from wire.codec import decode, encode
 from wire.errors import VedetteError
 from wire.identity import (
@@ -50,6 +51,16 @@ _EXPIRED: Final = 10
 Key = ec.EllipticCurvePrivateKey
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Whom a certificate is for, and where it came from."""
+
+    device: str
+    http: str
+    mqtt: str
+    claim: str | None
+
+
 def enroll(word: str, folder: IdentityFolder, now: Callable[[], datetime]) -> Enrolled:
     """Redeem a claim.
 
@@ -70,7 +81,45 @@ def enroll(word: str, folder: IdentityFolder, now: Callable[[], datetime]) -> En
     )
     context = ssl.create_default_context(cadata=authority)
     certified = _post(claim.http + ENROLMENTS_PATH, message, context)
-    return _keep(folder, key, certified, claim.device, claim.http, claim.mqtt)
+    return _keep(folder, key, certified, _Source(claim.device, claim.http, claim.mqtt, _digest(word)))
+
+
+def enroll_once(
+    word: str, folder: IdentityFolder, now: Callable[[], datetime]
+) -> tuple[Enrolled, VedetteError | None]:
+    """Redeem a claim that is handed over at each start, as systemd does with a credential.
+
+    An identity that is there is not given up for it: the device goes on while a new claim can't be redeemed.
+
+    Args:
+        word: The claim; without one, there must be an enrolment.
+        folder: Where the identity is kept, and renewed, from then on.
+        now: The time.
+
+    Returns:
+        Who the device is, and why a new claim was not redeemed.
+
+    Raises:
+        As `enroll`, where there is no identity yet.
+        ConfigInvalid: The identity is damaged, and there is no claim.
+    """
+    word = "".join(word.split())
+    try:
+        enrolled = folder.enrolled()
+    except ConfigInvalid:
+        if not word:
+            raise
+        enrolled = None
+    if enrolled is None and not word:
+        raise EnrolmentFailed("there is neither an identity nor a claim", "`vedette device enroll` makes a claim.")
+    if enrolled is not None and (not word or enrolled.claim == _digest(word)):
+        return enrolled, None
+    try:
+        return enroll(word, folder, now), None
+    except VedetteError as failed:
+        if enrolled is None:
+            raise
+        return enrolled, failed
 
 
 def renew(folder: IdentityFolder, now: Callable[[], datetime]) -> Enrolled:
@@ -91,7 +140,7 @@ def renew(folder: IdentityFolder, now: Callable[[], datetime]) -> Enrolled:
     )
     context = client_context("identity", folder.authority_file, folder.device_file, None)
     certified = _post(enrolled.http + CERTIFICATES_PATH, message, context)
-    return _keep(folder, key, certified, enrolled.device, enrolled.http, enrolled.mqtt)
+    return _keep(folder, key, certified, _Source(enrolled.device, enrolled.http, enrolled.mqtt, enrolled.claim))
 
 
 def _authority_of(claim: Claim) -> str:
@@ -160,7 +209,7 @@ def _refused(body: bytes, status: int) -> EnrolmentFailed:
     return EnrolmentFailed(f"the service refused: {said.error}, {said.message}", said.mend)
 
 
-def _keep(folder: IdentityFolder, key: Key, certified: Certified, device: str, http: str, mqtt: str) -> Enrolled:
+def _keep(folder: IdentityFolder, key: Key, certified: Certified, source: _Source) -> Enrolled:
     not_ours = EnrolmentFailed("the service gave a certificate that is not this device's", "Ask the operator.")
     try:
         certificate = x509.load_pem_x509_certificate(certified.certificate.encode())
@@ -168,12 +217,17 @@ def _keep(folder: IdentityFolder, key: Key, certified: Certified, device: str, h
         its_key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):
         raise not_ours from None
-    if its_key != key.public_key() or [name.value for name in names] != [device]:
+    if its_key != key.public_key() or [name.value for name in names] != [source.device]:
         raise not_ours
     # By the service's clock; what the certificate itself calls its beginning is set back for clocks that differ.
     issued_at, expires_at = certified.made_at, certificate.not_valid_after_utc
     enrolled = Enrolled(
-        device=device, http=http, mqtt=mqtt, renew_at=renewal_at(issued_at, expires_at), expires_at=expires_at
+        device=source.device,
+        http=source.http,
+        mqtt=source.mqtt,
+        renew_at=renewal_at(issued_at, expires_at),
+        expires_at=expires_at,
+        claim=source.claim,
     )
     folder.keep(_private(key), certified.certificate, certified.authorities, enrolled)
     return enrolled
@@ -194,6 +248,10 @@ def _request(key: Key, device: str) -> str:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device)])
     built = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     return built.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _digest(word: str) -> str:
+    return hashlib.sha256("".join(word.split()).encode()).hexdigest()
 
 
 def _private(key: Key) -> bytes:

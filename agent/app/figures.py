@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.adapters.http_asker import AskCounts
+from agent.adapters.receipt_log import ReceiptLog
 from agent.capture.camera import CameraCounts
 from agent.deliver.faults import Faults
 from agent.deliver.ledger import Ledger
@@ -17,7 +18,7 @@ from agent.deliver.outbox import Outbox
 from agent.deliver.telemetry import Snapshot
 from agent.domain import Clock
 from agent.pipeline import Lane, Pipeline
-from wire.messages import CameraTelemetry
+from wire.messages import CameraTelemetry, EgressMark
 
 PAGE_MIB: Final = os.sysconf("SC_PAGE_SIZE") / 2**20
 
@@ -44,6 +45,7 @@ class AgentFigures:
         answers_by_mqtt: Callable[[], int],
         faults: Faults,
         ledger: Ledger,
+        receipts: ReceiptLog,
     ) -> None:
         self._clock = clock
         self._pipeline = pipeline
@@ -54,6 +56,7 @@ class AgentFigures:
         self._answers_by_mqtt = answers_by_mqtt
         self._faults = faults
         self._ledger = ledger
+        self._receipts = receipts
         self._started_at = clock.monotonic()
         self._before: dict[str, _Before] = {}
 
@@ -68,6 +71,7 @@ class AgentFigures:
         now = self._clock.monotonic()
         asking = self._ask_counts()
         by_mqtt = self._answers_by_mqtt()
+        mark = self._receipts.mark
         return Snapshot(
             uptime_s=round(now - self._started_at, 3),
             rss_mib=round(rss_mib(), 1),
@@ -83,6 +87,7 @@ class AgentFigures:
             audits_failed=asking.audits_failed,
             bytes_by_reason=self._ledger.bytes_by_reason(),
             errors=self._faults.counts(),
+            egress=EgressMark(records=mark.n, sha256=mark.hash),
         )
 
     def _camera(self, name: str, lane: Lane, counts: CameraCounts, now: float) -> CameraTelemetry:

@@ -1,8 +1,9 @@
 """Rules, zones, masks and asking as a `set-config` command left them: a file beside the alerts, over the agent's own.
 
 The agent's file stays as a person wrote it. What the cloud sets lies in `data_dir/overrides.json`; each key there
-replaces the whole key of the file. It is JSON since it is written by a program. One that does not fit the file any
-more, because a camera was renamed there, is left out with an error in the log: a device must start.
+replaces the whole key of the file, but for `masks`, which are added to the file's. It is JSON since it is written by
+a program. One that does not fit the file any more, because a camera was renamed there, is left out with an error in
+the log: a device must start.
 """
 
 from __future__ import annotations
@@ -51,7 +52,13 @@ def overridden(path: Path, overrides: Mapping[str, object]) -> Config:
         raise ConfigInvalid(
             f"{', '.join(foreign)} can't be set by a command", f"These can: {', '.join(sorted(REPLACEABLE))}."
         )
-    return check_config({**read_values(path), **overrides}, f"{path} with what was set by command")
+    own = read_values(path)
+    values = {**own, **overrides}
+    masked, more = own.get("masks"), overrides.get("masks")
+    if isinstance(masked, list) and isinstance(more, list):
+        # Who has the cloud must not see what the device's owner masked: a command adds masks and lifts none of those.
+        values["masks"] = [*masked, *(mask for mask in more if mask not in masked)]
+    return check_config(values, f"{path} with what was set by command")
 
 
 def keep(data_dir: Path, overrides: Mapping[str, object] | None) -> None:

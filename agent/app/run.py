@@ -129,12 +129,14 @@ async def _live(agent: Agent, stopping: asyncio.Event, reloading: Reloading, *, 
             judging = tasks.create_task(live(asyncio.to_thread(agent.pipeline.run, over)), name="judge")
             tasks.create_task(agent.desk.run(ask_stop), name="desk")
             tasks.create_task(agent.status.run(ask_stop), name="status")
+            totals = tasks.create_task(_add_up(agent, reloading.totals_every_s), name="egress-totals")
             settled = tasks.create_task(_settle(), name="settle")
             supervision = reloading.supervision(link_runs=lambda: not linking.done())
             supervising = tasks.create_task(supervision.run(), name="supervision")
             await stopping.wait()
             supervision.stop()
             settled.cancel()
+            totals.cancel()
             await _stop_reading(agent)
             agent.pipeline.stop()
             await judging
@@ -151,6 +153,7 @@ async def _live(agent: Agent, stopping: asyncio.Event, reloading: Reloading, *, 
     if agent.uploads is not None:
         agent.uploads.close()
     agent.journal.close()
+    agent.receipts.close()
     logging.getLogger().removeHandler(agent.tail)
     if failures:
         raise failures[0]
@@ -181,6 +184,13 @@ async def _settle() -> None:
     """Once cameras and connections are open, what opening them needed is not needed any more."""
     await asyncio.sleep(SETTLED_AFTER_S)
     await asyncio.to_thread(hand_back)
+
+
+async def _add_up(agent: Agent, every_s: float) -> None:
+    """What leaves in messages, in one line now and then."""
+    while True:
+        await asyncio.sleep(every_s)
+        await asyncio.to_thread(agent.receipts.totals)
 
 
 def _all_over(agent: Agent) -> Callable[[], bool]:
@@ -245,6 +255,11 @@ class Reloading:
             link_runs=link_runs,
             trouble=lambda: self._refused,
         )
+
+    @property
+    def totals_every_s(self) -> float:
+        """How often the egress log adds up messages, since the start."""
+        return self._config.egress.totals_every_s
 
     @property
     def rules(self) -> frozenset[str]:

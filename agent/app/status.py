@@ -16,6 +16,7 @@ from agent.deliver.faults import Faults
 from agent.deliver.messages import Boot
 from agent.domain import AlertChange, Clock
 from agent.pipeline import Lane
+from agent.redact.door import PictureDoor
 from agent.status.doors import CSS, FRAME_PATH, HTML, JPEG, METRICS, TEXT, Reply
 from agent.status.exposition import Family, Sample, by_label, text_of
 from agent.status.page import STYLE, AlertLine, CameraLine, Shown, page_of
@@ -55,11 +56,12 @@ class Sources:
     figures: AgentFigures
     update: Callable[[], ReportedFacts] | None
     views: Views
+    door: PictureDoor
 
 
 def status_server(settings: StatusSettings, sources: Sources, faults: Faults) -> StatusServer:
     """The server; it has nothing to do where nowhere to listen is configured."""
-    frames = AnnotatedFrames(sources.views, sources.clock, settings.picture_max_px)
+    frames = AnnotatedFrames(sources.views, sources.door, sources.clock, settings.picture_max_px)
     desk = StatusDesk(sources, frames)
     return StatusServer(settings.address, desk.answer, allowed_hosts=frozenset(settings.allowed_hosts), faults=faults)
 
@@ -88,7 +90,7 @@ class StatusDesk:
             return Reply(404, TEXT, b"there is no such page; / and /metrics are\n")
         picture = await self._frames.jpeg(camera)
         if picture is None:
-            return Reply(503, TEXT, b"the camera gave no frame in time\n")
+            return Reply(503, TEXT, b"the camera gave no frame in time, or none of which it is known what to hide\n")
         return Reply(200, JPEG, picture)
 
 

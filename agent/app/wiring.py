@@ -10,7 +10,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import IO, Final
+
+from pydantic import JsonValue
 
 from agent.adapters.clip_file import DiskClips, shrunk
 from agent.adapters.command_desk import CommandDesk
@@ -21,6 +24,8 @@ from agent.adapters.http_asker import AskCounts, HttpAsker
 from agent.adapters.memory_left import memory_left_mib
 from agent.adapters.mqtt_link import MqttLink
 from agent.adapters.opencv_source import open_source
+from agent.adapters.receipt_log import FOLDER as EGRESS_FOLDER
+from agent.adapters.receipt_log import ReceiptLog
 from agent.adapters.renewal import CertificateRenewal
 from agent.adapters.sqlite_outbox import SqliteOutbox
 from agent.adapters.sqlite_uploads import SqliteUploads
@@ -44,7 +49,7 @@ from agent.command.actions import Actions
 from agent.command.clip import Recorder
 from agent.command.frames import WatchedFrames
 from agent.command.log_tail import LogTail
-from agent.command.ports import ModelCommands
+from agent.command.ports import ModelCommands, Picture
 from agent.config import CameraConfig, Config
 from agent.decide.masks import MaskFilter
 from agent.decide.rulebook import RuleBook
@@ -58,8 +63,9 @@ from agent.detect.detector import model_status, open_configured
 from agent.detect.looks import SecondLooks
 from agent.detect.motion import MotionGate
 from agent.detect.movement import Movement
-from agent.domain import Answer, Clock
+from agent.domain import Answer, Clock, Frame
 from agent.pipeline import Inbox, Lane, NewRules, Pipeline
+from agent.redact.door import BY_PEOPLE, PictureDoor
 from agent.status.views import Views
 from agent.track.tracker import Tracker
 from agent.update.record import ReportedFacts
@@ -98,6 +104,7 @@ class Agent:
     worker: UpdateWorker | None
     renewal: CertificateRenewal | None
     status: StatusServer
+    receipts: ReceiptLog
 
 
 class ModelSlot:
@@ -134,8 +141,9 @@ def assemble(config: Config, version: str) -> Agent:
     outbox = SqliteOutbox(data_dir / OUTBOX_FILE, settings=config.outbox, boot=boot, clock=clock, faults=faults)
     outbox.open()
 
-    slots = FrameSlots()
-    board = StatusBoard(model_status(detector))
+    receipts = _receipts(config, data_dir, boot, clock, ledger, faults)
+
+    slots, board = FrameSlots(), StatusBoard(model_status(detector))
     cameras = Cameras([_camera(camera, slots, clock, board) for camera in config.cameras], clock)
     lanes = {camera.name: _lane(camera, config) for camera in config.cameras}
     rules = RuleBook(
@@ -149,6 +157,12 @@ def assemble(config: Config, version: str) -> Agent:
 
     password = token_source(config.link.token_file, config.link.token_env, os.environ)
     inbox = Inbox(slots.wake)
+    frames, views = WatchedFrames(slots, tuple(lanes), _late(config)), Views()
+    door = PictureDoor(
+        {camera.name: camera.redaction for camera in config.cameras},
+        lambda camera: lanes[camera].masks.polygons,
+        frames.judged,
+    )
     asker = None
     uploads = None
     if config.ask is not None:
@@ -167,10 +181,11 @@ def assemble(config: Config, version: str) -> Agent:
             clock=clock,
             faults=faults,
             ledger=ledger,
+            receipts=receipts,
+            door=door,
             audit=config.audit,
             on_outcome=lambda audit, outcome: live.audited(audit, outcome),  # noqa: PLW0108 - it is made below
         )
-    frames, views = WatchedFrames(slots, tuple(lanes)), Views()
 
     def adopted(model: Model) -> None:
         boot.model_digest = model.manifest.digest
@@ -211,6 +226,7 @@ def assemble(config: Config, version: str) -> Agent:
         onlooker=live,
         auditor=None if asker is None else _auditor(config, asker, rules, live),
         viewer=views if config.status.address is not None else None,
+        door=door,
     )
     tail, models = LogTail(), ModelSlot()
 
@@ -240,6 +256,7 @@ def assemble(config: Config, version: str) -> Agent:
         answers_by_mqtt=lambda: link.answers,
         faults=faults,
         ledger=ledger,
+        receipts=receipts,
     )
     logging.getLogger().addHandler(tail)
     control = AgentControl(
@@ -251,15 +268,16 @@ def assemble(config: Config, version: str) -> Agent:
         tail=tail,
         model=lambda: f"{live.manifest.name} {live.manifest.version}",
     )
-    clips = DiskClips(data_dir / CLIPS_FOLDER)
-    clips.clear()
-    sending = None if config.ask is None else CommandUploads(config.ask, token=password, ledger=ledger)
+    clips = _clips(data_dir)
+    sending = (
+        None if config.ask is None else CommandUploads(config.ask, token=password, ledger=ledger, receipts=receipts)
+    )
     actions = Actions(
         control,
         frames,
-        encode=lambda image, quality, max_px: encode_jpeg(image, quality=quality, max_px=max_px),
+        encode=partial(_picture, door),
         snapshots=None if sending is None else SnapshotUpload(sending),
-        recorder=Recorder(frames, clips, shrunk),
+        recorder=Recorder(frames, clips, door.cut, shrunk),
         clips=None if sending is None else ClipUpload(sending),
         models=models.get,
     )
@@ -314,9 +332,11 @@ def assemble(config: Config, version: str) -> Agent:
                 figures=new_figures(),
                 update=None if worker is None else worker.facts,
                 views=views,
+                door=door,
             ),
             faults,
         ),
+        receipts,
     )
 
 
@@ -343,6 +363,39 @@ def policy(config: Config) -> AskPolicySettings | None:
 
 def _camera(config: CameraConfig, slots: FrameSlots, clock: Clock, board: StatusBoard) -> Camera:
     return Camera(config, open_source(config), slots, clock, board.camera, random.random)
+
+
+def _late(config: Config) -> frozenset[str]:
+    return frozenset(camera.name for camera in config.cameras if camera.redaction.hide in BY_PEOPLE)
+
+
+def _clips(data_dir: Path) -> DiskClips:
+    clips = DiskClips(data_dir / CLIPS_FOLDER)
+    clips.clear()
+    return clips
+
+
+def _receipts(config: Config, data_dir: Path, boot: Boot, clock: Clock, ledger: Ledger, faults: Faults) -> ReceiptLog:
+    about: dict[str, JsonValue] = {
+        "device": boot.device,
+        "boot": boot.boot_id,
+        "agent_version": boot.agent_version,
+    }
+    receipts = ReceiptLog(
+        data_dir / EGRESS_FOLDER,
+        about=about,
+        clock=clock,
+        ledger=ledger,
+        faults=faults,
+        max_bytes=config.egress.max_mib << 20,
+    )
+    receipts.open()
+    return receipts
+
+
+def _picture(door: PictureDoor, frame: Frame, quality: int, max_px: int) -> Picture:
+    shown = door.cut(frame)
+    return Picture(frame.camera, encode_jpeg(shown, quality=quality, max_px=max_px), shown.said)
 
 
 def _looks(config: Config, manifest: Manifest) -> SecondLooks | None:

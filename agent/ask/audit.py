@@ -21,6 +21,7 @@ from vision.detections import Detections
 from wire.audits import MAX_SIGHTINGS, Audit, FrameKind, Sighting
 from wire.codec import encode
 from wire.errors import MessageTooLarge
+from wire.messages import Redaction
 from wire.model import Manifest
 
 LONGEST_GAP_S: Final = 1.0
@@ -186,6 +187,7 @@ def audit_message(
     made_at: datetime,
     seen_at: datetime,
     deadline_ms: int,
+    redaction: Redaction | None = None,
 ) -> Audit:
     """The message beside the frame; the weakest detections are left out where it would not fit.
 
@@ -214,6 +216,7 @@ def audit_message(
         deadline_ms=deadline_ms,
         model_digest=said.model_digest,
         model=said.model,
+        redaction=redaction,
     )
     while True:
         try:

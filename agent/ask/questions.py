@@ -8,7 +8,7 @@ from datetime import datetime
 from agent.boxes import inside
 from agent.domain import Ask, Box
 from wire.codec import encode
-from wire.messages import Message, Question
+from wire.messages import Message, Question, Redaction
 
 LEAST_DEADLINE_MS = 1
 
@@ -23,6 +23,7 @@ def question_message(
     made_at: datetime,
     seen_at: datetime,
     model_digest: str,
+    redaction: Redaction | None = None,
 ) -> Question:
     """The message that asks `ask` about a picture of `region`."""
     return Question(
@@ -42,6 +43,7 @@ def question_message(
         seen_at=seen_at,
         deadline_ms=max(LEAST_DEADLINE_MS, round(ask.deadline_s * 1000)),
         model_digest=model_digest,
+        redaction=redaction,
     )
 
 

@@ -28,7 +28,7 @@ class Upload:
     """A picture to send.
 
     Attributes:
-        question: The exact bytes of the `wire` message, a question or an audit; empty for an alert's picture.
+        question: The exact bytes of the `wire` message that goes with it: a question, an audit or a picture's note.
         made_at: By the wall clock, since it may outlive the boot.
     """
 

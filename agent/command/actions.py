@@ -20,11 +20,11 @@ from agent.command.arguments import (
 )
 from agent.command.clip import RECORDING_SHARE, ClipStore, Recorder
 from agent.command.errors import CommandRefused
-from agent.command.ports import Action, Control, Frames, ModelCommands, Result, SnapshotStore, Task
-from agent.errors import ConfigInvalid
-from vision.detections import Image
+from agent.command.ports import Action, Control, Frames, ModelCommands, Picture, Result, SnapshotStore, Task
+from agent.domain import Frame
+from agent.errors import ConfigInvalid, PictureWithheld
 from wire.commands import CommandName
-from wire.messages import MAX_PICTURE_BYTES
+from wire.messages import MAX_PICTURE_BYTES, Redaction
 
 A = TypeVar("A", bound=Arguments)
 
@@ -33,8 +33,8 @@ FRAME_WAIT_S: Final = 5.0
 MAX_REPORT: Final = 12_000
 """Characters; an answer has 16 KiB for everything."""
 
-Encode = Callable[[Image, int, int], bytes]
-"""Image, quality, longer side at most; a JPEG."""
+Encode = Callable[[Frame, int, int], Picture]
+"""Frame, quality, longer side at most; what of it may leave. Raises PictureWithheld where nothing may."""
 
 
 class Actions:
@@ -85,32 +85,45 @@ class Actions:
         frame = await self._frames.next(camera, FRAME_WAIT_S)
         if frame is None:
             raise CommandRefused(f"camera {camera} gave no frame within {FRAME_WAIT_S:g} s", "Look at its state.")
-        jpeg = await asyncio.to_thread(self._encode, frame.image, wanted.quality, wanted.max_px)
-        if len(jpeg) > MAX_PICTURE_BYTES:
-            raise CommandRefused(f"the picture has {len(jpeg)} bytes", "Ask for a lower quality or a smaller one.")
-        task.progress(0.5, f"sending {len(jpeg)} bytes")
-        await self._snapshots.put(task.id, jpeg)
-        return {"camera": camera, "bytes": len(jpeg), "picture": f"/api/commands/{task.id}/snapshot"}
+        try:
+            picture = await asyncio.to_thread(self._encode, frame, wanted.quality, wanted.max_px)
+        except PictureWithheld as withheld:
+            raise CommandRefused(withheld.what, withheld.mend) from withheld
+        size = len(picture.jpeg)
+        if size > MAX_PICTURE_BYTES:
+            raise CommandRefused(f"the picture has {size} bytes", "Ask for a lower quality or a smaller one.")
+        task.progress(0.5, f"sending {size} bytes")
+        await self._snapshots.put(task.id, picture)
+        result: dict[str, JsonValue] = {
+            "camera": camera,
+            "bytes": size,
+            "picture": f"/api/commands/{task.id}/snapshot",
+        }
+        return result | _told_of(picture.redaction)
 
     async def _capture_clip(self, task: Task) -> Result:
         wanted = _told(task, ClipArguments)
         camera = self._camera(wanted.camera)
         if self._clips is None:
             raise CommandRefused("there is no cloud to send a clip to", "Add [ask] to the configuration.")
-        file = await self._recorder.record(task.id, camera, wanted, task.progress)
+        try:
+            file = await self._recorder.record(task.id, camera, wanted, task.progress)
+        except PictureWithheld as withheld:
+            raise CommandRefused(withheld.what, withheld.mend) from withheld
         try:
             clip = await file.finish()
             task.progress(RECORDING_SHARE, f"sending {clip.size} bytes")
-            await self._clips.put(task.id, clip)
+            await self._clips.put(task.id, camera, clip)
         finally:
             file.discard()
-        return {
+        result: dict[str, JsonValue] = {
             "camera": camera,
             "bytes": clip.size,
             "seconds": round(clip.pictures / wanted.fps, 3),
             "media_type": clip.media_type,
             "clip": f"/api/commands/{task.id}/clip",
         }
+        return result | _told_of(clip.redaction)
 
     async def _set_config(self, task: Task) -> Result:
         wanted = _told(task, ConfigArguments)
@@ -175,3 +188,7 @@ def _told(task: Task, kind: type[A]) -> A:
     if not isinstance(task.arguments, kind):
         raise CommandRefused(f"the arguments are those of another command ({type(task.arguments).__name__})")
     return task.arguments
+
+
+def _told_of(redaction: Redaction | None) -> dict[str, JsonValue]:
+    return {} if redaction is None else {"redaction": redaction.model_dump(mode="json")}

@@ -19,7 +19,8 @@ from agent.command.errors import CommandRefused
 from agent.command.ports import Frames, Progress
 from agent.domain import Frame
 from agent.errors import CameraLost
-from vision.detections import Image
+from agent.redact.door import Redacted
+from wire.messages import Redaction
 
 FIRST_FRAME_S: Final = 5.0
 """A camera that runs gives a frame within it."""
@@ -37,19 +38,21 @@ class Clip:
         media_type: One of `wire.commands.CLIP_TYPES`.
         size: In bytes.
         pictures: How many there are, repeated ones included.
+        redaction: The most that was painted over in any of them; None where nothing was.
     """
 
     path: Path
     media_type: str
     size: int
     pictures: int
+    redaction: Redaction | None = None
 
 
 class ClipFile(Protocol):
     """A clip that is being written; off the event loop, and behind everything else that wants the processor."""
 
-    async def add(self, image: Image, times: int) -> None:
-        """Show `image` for so many pictures.
+    async def add(self, picture: Redacted, times: int) -> None:
+        """Show it for so many pictures.
 
         Raises:
             DiskFull, ClipTooLarge: as their names say.
@@ -80,7 +83,7 @@ class ClipFolder(Protocol):
 class ClipStore(Protocol):
     """Where clips go."""
 
-    async def put(self, command_id: str, clip: Clip) -> None:
+    async def put(self, command_id: str, camera: str, clip: Clip) -> None:
         """Send it to the cloud.
 
         Raises:
@@ -105,16 +108,24 @@ class Grid:
 class Recorder:
     """Records one clip."""
 
-    def __init__(self, frames: Frames, folder: ClipFolder, shrink: Callable[[Image, int], Image]) -> None:
+    def __init__(
+        self,
+        frames: Frames,
+        folder: ClipFolder,
+        cut: Callable[[Frame], Redacted],
+        shrink: Callable[[Redacted, int], Redacted],
+    ) -> None:
         """Prepare.
 
         Args:
             frames: Where pictures come from.
             folder: Where the clip is written.
-            shrink: A copy of an image, its longer side at most so many pixels, both sides even.
+            cut: The whole frame, as far as it may leave; raises PictureWithheld where it may not.
+            shrink: A picture, its longer side at most so many pixels, both sides even.
         """
         self._frames = frames
         self._folder = folder
+        self._cut = cut
         self._shrink = shrink
 
     async def record(self, command_id: str, camera: str, wanted: ClipArguments, progress: Progress) -> ClipFile:
@@ -123,32 +134,36 @@ class Recorder:
         Raises:
             CommandRefused: The camera gives no picture, or there is no room.
             CameraLost: It stopped giving pictures.
-            DiskFull, ClipTooLarge: as their names say.
+            DiskFull, ClipTooLarge, PictureWithheld: as their names say.
         """
         first = await self._frames.next(camera, FIRST_FRAME_S)
         if first is None:
             raise CommandRefused(f"camera {camera} gave no frame within {FIRST_FRAME_S:g} s", "Look at its state.")
         grid = Grid(first.at, wanted.fps, round(wanted.for_s * wanted.fps))
-        image = await asyncio.to_thread(self._shrink, first.image, wanted.max_px)
+        picture = await asyncio.to_thread(self._shown, first, wanted.max_px)
         del first  # a frame is megabytes
-        file = await self._folder.begin(command_id, image.shape[1], image.shape[0], wanted.fps)
+        height, width = picture.image.shape[:2]
+        file = await self._folder.begin(command_id, width, height, wanted.fps)
         try:
             filled = 0
             while filled < grid.slots:
                 following = await self._after(camera, grid, filled)
                 until = grid.slot(following.at)
-                await file.add(image, until - filled)
+                await file.add(picture, until - filled)
                 if until // grid.fps > filled // grid.fps:
                     share = RECORDING_SHARE * until / grid.slots
                     progress(share, f"recorded {until / grid.fps:.0f} of {wanted.for_s:g} s")
                 filled = until
                 if filled < grid.slots:
-                    image = await asyncio.to_thread(self._shrink, following.image, wanted.max_px)
+                    picture = await asyncio.to_thread(self._shown, following, wanted.max_px)
                 del following
         except BaseException:
             file.discard()
             raise
         return file
+
+    def _shown(self, frame: Frame, max_px: int) -> Redacted:
+        return self._shrink(self._cut(frame), max_px)
 
     async def _after(self, camera: str, grid: Grid, filled: int) -> Frame:
         """The first frame that belongs into a slot after those that are filled."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Collection
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -21,11 +22,15 @@ class Supply(Protocol):
 
 
 class WatchedFrames:
-    """Passes frames on, and gives them to who waits for one; keeps none, since a frame is megabytes."""
+    """Passes frames on, and gives them to who waits for one; keeps none, since a frame is megabytes.
 
-    def __init__(self, supply: Supply, cameras: tuple[str, ...]) -> None:
+    Of cameras in `late` a frame is given only once it was judged, since what is in it says what of it may leave.
+    """
+
+    def __init__(self, supply: Supply, cameras: tuple[str, ...], late: Collection[str] = frozenset()) -> None:
         self._supply = supply
         self._cameras = cameras
+        self._late = late
         self._wanted: dict[str, list[Future[Frame]]] = {}
         self._lock = threading.Lock()
 
@@ -37,13 +42,21 @@ class WatchedFrames:
     def take(self, timeout_s: float) -> Frame | None:
         """The frame that waited longest; for the judging thread."""
         frame = self._supply.take(timeout_s)
-        if frame is not None and self._wanted:
-            with self._lock:
-                waiting = self._wanted.pop(frame.camera, [])
-            for one in waiting:
-                if one.set_running_or_notify_cancel():
-                    one.set_result(frame)
+        if frame is not None and self._wanted and frame.camera not in self._late:
+            self._give(frame)
         return frame
+
+    def judged(self, frame: Frame) -> None:
+        """It is known what is in the frame; by the judging thread."""
+        if self._wanted and frame.camera in self._late:
+            self._give(frame)
+
+    def _give(self, frame: Frame) -> None:
+        with self._lock:
+            waiting = self._wanted.pop(frame.camera, [])
+        for one in waiting:
+            if one.set_running_or_notify_cancel():
+                one.set_result(frame)
 
     def wake(self) -> None:
         """Make a waiting `take` return."""

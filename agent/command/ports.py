@@ -13,6 +13,7 @@ from agent.command.arguments import Arguments, UpdateModelArguments
 from agent.command.dispatch import Stage
 from agent.domain import Frame
 from wire.commands import Command
+from wire.messages import Redaction
 
 Result = Mapping[str, JsonValue]
 Progress = Callable[[float, str], None]
@@ -129,10 +130,23 @@ class Frames(Protocol):
         """The camera's next frame; None where it gave none in time."""
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture as it may leave.
+
+    Attributes:
+        redaction: What was painted over in it; None where nothing was.
+    """
+
+    camera: str
+    jpeg: bytes
+    redaction: Redaction | None
+
+
 class SnapshotStore(Protocol):
     """Where snapshots go."""
 
-    async def put(self, command_id: str, jpeg: bytes) -> None:
+    async def put(self, command_id: str, picture: Picture) -> None:
         """Send it to the cloud.
 
         Raises:

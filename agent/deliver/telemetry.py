@@ -11,7 +11,7 @@ from pydantic import Field
 
 from agent.deliver.messages import Boot
 from agent.settings import Settings
-from wire.messages import AlertState, CameraTelemetry, Telemetry
+from wire.messages import AlertState, CameraTelemetry, EgressMark, Telemetry
 
 MAX_CAMERAS: Final = 64
 MAX_REASONS: Final = 32
@@ -50,6 +50,7 @@ class Snapshot:
     audits_failed: int = 0
     bytes_by_reason: Mapping[str, int] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
+    egress: EgressMark | None = None
 
 
 class Figures(Protocol):
@@ -82,6 +83,7 @@ def telemetry_message(snapshot: Snapshot, *, boot: Boot, made_at: datetime, mess
         audits_failed=snapshot.audits_failed,
         bytes_by_reason=_largest(snapshot.bytes_by_reason, MAX_REASONS),
         errors=_largest(snapshot.errors, MAX_ERRORS),
+        egress=snapshot.egress,
     )
 
 

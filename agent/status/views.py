@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
-from agent.decide.masks import MaskFilter
 from agent.domain import AlertChange, Frame, Track
 
 REMEMBERED: Final = 20
@@ -23,7 +22,6 @@ class Look:
 
     frame: Frame
     tracks: Sequence[Track]
-    masks: MaskFilter
 
 
 class Views:
@@ -34,13 +32,13 @@ class Views:
         self._alerts: OrderedDict[str, AlertChange] = OrderedDict()
         self._lock = threading.Lock()
 
-    def looked(self, frame: Frame, tracks: Sequence[Track], masks: MaskFilter) -> None:
+    def looked(self, frame: Frame, tracks: Sequence[Track]) -> None:
         """Give the frame to who waits for one of its camera; by the judging thread."""
         if not self._wanted:
             return
         with self._lock:
             waiting = self._wanted.pop(frame.camera, [])
-        look = Look(frame, tracks, masks)
+        look = Look(frame, tracks)
         for one in waiting:
             if one.set_running_or_notify_cancel():
                 one.set_result(look)

@@ -2,6 +2,10 @@
 
 ```
 identity/authority.{key,pem}    the embedded authority; absent with an external one
+identity/coming.{key,pem}       the one that is to replace it
+identity/retiring.{key,pem}     the one that it has replaced
+identity/replacement.json       how far that is
+identity/authorities.pem        the certificates of those that there are: whom to believe
 identity/service.{key,pem}      under which HTTPS and MQTT are served
 identity/link.{key,pem}         the service's own connection to its broker
 ```
@@ -18,10 +22,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from cloud.adapters.files import replace_file
 from cloud.identity.authority import Authority, PrivateKey, Request, new_key, pem_of, private_pem
@@ -29,6 +34,8 @@ from cloud.identity.errors import AuthorityUnusable
 from cloud.identity.settings import IdentitySettings
 
 SERVICE_LIFE: Final = timedelta(days=90)
+COMING: Final = "coming"
+RETIRING: Final = "retiring"
 RENEW_AFTER: Final = 2 / 3
 """Of a certificate's life: a third is left to notice that renewing fails."""
 
@@ -51,17 +58,31 @@ class IdentityFiles:
     service_ca_file: Path
 
 
+class Replacement(BaseModel):
+    """How far the authority is replaced by another.
+
+    Attributes:
+        phase: `coming` while devices learn of the new one, `retiring` while certificates by the old one run out.
+        served_at: When the service first started with that; None before.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    phase: Literal["coming", "retiring"]
+    served_at: AwareDatetime | None = None
+
+
 class IdentityFolder:
     """`DATA_DIR/identity`."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
 
     @property
     def files(self) -> IdentityFiles:
         """The paths, whether or not they exist."""
-        names = ("authority.pem", "service.pem", "service.key", "link.pem", "link.key", "authority.pem")
-        return IdentityFiles(*(self._root / name for name in names))
+        names = ("authorities.pem", "service.pem", "service.key", "link.pem", "link.key", "authorities.pem")
+        return IdentityFiles(*(self.root / name for name in names))
 
     def authority(self, now: datetime) -> Authority:
         """The embedded authority; made at the first call.
@@ -69,14 +90,100 @@ class IdentityFolder:
         Raises:
             AuthorityUnusable: Its files can't be read or written, or don't fit each other.
         """
-        key, certificate = self._root / "authority.key", self._root / "authority.pem"
         with self._held():
-            if certificate.exists():
-                return Authority.read(_read(key), _read(certificate))
-            made = Authority.create(now)
-            self._write(key, made.key_pem.decode())
-            self._write(certificate, made.certificate_pem.decode())
-            return made
+            if not (self.root / "authority.pem").exists():
+                self._keep("authority", Authority.create(now))
+            found = self._read("authority")
+            coming, retiring = (
+                self._read(name) if (self.root / f"{name}.pem").exists() else None for name in (COMING, RETIRING)
+            )
+            whole = found.beside(coming=None if coming is None else coming.certificate, retiring=retiring)
+            believed, file = whole.believed_pem.decode(), self.root / "authorities.pem"
+            if not file.exists() or _read(file).decode("ascii", "replace") != believed:
+                self._write(file, believed)
+            return whole
+
+    # --- replacing it -----------------------------------------------------------------------------------------------
+
+    def replacement(self) -> Replacement | None:
+        """How far it is replaced; None where nobody wants to.
+
+        Raises:
+            AuthorityUnusable: The note about it is damaged.
+        """
+        file = self.root / "replacement.json"
+        if not file.exists():
+            return None
+        try:
+            return Replacement.model_validate_json(_read(file))
+        except ValidationError:
+            raise AuthorityUnusable(f"{file} is damaged", "Restore it from a backup.") from None
+
+    def begin_replacement(self, now: datetime) -> None:
+        """Make the one that is to come; from the service's next start devices are told of it.
+
+        Raises:
+            AuthorityUnusable: One is under way already, or the disk refused.
+        """
+        if self.replacement() is not None:
+            raise AuthorityUnusable(
+                "the authority is being replaced already", "`vedette authority show` says how far."
+            )
+        with self._held():
+            self._keep(COMING, Authority.create(now))
+            self._note(Replacement(phase="coming"))
+
+    def switch(self) -> None:
+        """Let the one that was to come sign, and the present one retire; again where that broke off.
+
+        Raises:
+            AuthorityUnusable: The disk refused.
+        """
+        with self._held():
+            if not (self.root / f"{RETIRING}.pem").exists():
+                self._keep(RETIRING, self._read("authority"))
+            self._keep("authority", self._read(COMING))
+            self._note(Replacement(phase="retiring"))
+            self._remove(COMING)
+
+    def finish_replacement(self) -> None:
+        """Forget the one that retired; what it signed is believed no longer.
+
+        Raises:
+            AuthorityUnusable: The disk refused.
+        """
+        with self._held():
+            self._remove(RETIRING)
+            self._remove(COMING)  # left over where the switch broke off at its end
+            (self.root / "replacement.json").unlink(missing_ok=True)
+
+    def note_served(self, now: datetime) -> None:
+        """The service has started with how it stands now: certificates given out from here on tell of it.
+
+        Raises:
+            AuthorityUnusable: The disk refused.
+        """
+        found = self.replacement()
+        if found is not None and found.served_at is None:
+            with self._held():
+                self._note(found.model_copy(update={"served_at": now}))
+
+    def _note(self, replacement: Replacement) -> None:
+        self._write(self.root / "replacement.json", replacement.model_dump_json() + "\n")
+
+    def _keep(self, name: str, authority: Authority) -> None:
+        self._write(self.root / f"{name}.key", authority.key_pem.decode())
+        self._write(self.root / f"{name}.pem", authority.certificate_pem.decode())
+
+    def _read(self, name: str) -> Authority:
+        return Authority.read(_read(self.root / f"{name}.key"), _read(self.root / f"{name}.pem"))
+
+    def _remove(self, name: str) -> None:
+        # The certificate first: a key alone is a beginning that broke off.
+        for ending in ("pem", "key"):
+            (self.root / f"{name}.{ending}").unlink(missing_ok=True)
+
+    # --- the service's own ------------------------------------------------------------------------------------------
 
     def certify(self, authority: Authority, hosts: Sequence[str], link_name: str, now: datetime) -> bool:
         """Have the service's two certificates where they are missing, due, or of other names; whether any was made.
@@ -138,12 +245,10 @@ class IdentityFolder:
     def _held(self) -> Iterator[None]:
         """One at a time: `vedette device enroll` may run beside the service."""
         try:
-            self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(self._root, os.O_RDONLY)
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle = os.open(self.root, os.O_RDONLY)
         except OSError as refused:
-            raise AuthorityUnusable(
-                f"{self._root} can't be used: {refused.strerror}", "Correct its rights."
-            ) from None
+            raise AuthorityUnusable(f"{self.root} can't be used: {refused.strerror}", "Correct its rights.") from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield

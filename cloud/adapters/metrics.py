@@ -216,6 +216,13 @@ COUNTED: Final[Mapping[str, tuple[str, str]]] = {
     "broker.restarts": ("vedette_broker_restarts", "Times that the embedded broker was started again."),
     "retention.failed": ("vedette_retention_failed", "Times that what is too old could not all be forgotten."),
     "link.reconnects": ("vedette_link_reconnects", "Attempts to connect to the broker that failed."),
+    "home.reconnects": ("vedette_home_reconnects", "Connections to Home Assistant's broker that failed or broke."),
+    "push.delivered": ("vedette_push_delivered", "Alerts that a receiver of pushes took."),
+    "push.dropped": (
+        "vedette_push_dropped",
+        "Alerts that a receiver refused, or that could not be delivered in time.",
+    ),
+    "push.failed": ("vedette_push_failed", "Requests to receivers of pushes that were not taken."),
 }
 """Counts by the name under which the parts count them: the metric, without `_total`, and what it means."""
 

@@ -12,9 +12,10 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import aiomqtt
+import paho.mqtt.client as paho
 
 from cloud.errors import LinkLost
 from cloud.ingest.ports import Counter, Received
@@ -36,11 +37,16 @@ MAX_WAITING: Final = MAX_WAITING_TELEMETRY + 4 * MAX_UNACKED
 KEEPALIVE_S: Final = 15
 CONNECT_WITHIN_S: Final = 3.0
 PUBLISH_WITHIN_S: Final = 10.0
+GATHER_S: Final = 0.05
+"""Between two batches that are not full. A batch of one costs 14 ms of CPU, one of 200 half a millisecond a message
+(measured on two busy cores), and what comes after a pause is still taken at once."""
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 # Without it a QoS 1 round trip took 44 ms instead of 0.3, on every broker but mosquitto.
 NO_DELAY: Final = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 UP: Final = tuple(channel for channel in Channel if channel.direction is Direction.UP)
+NEVER_RETAINED: Final = tuple(channel for channel in UP if not channel.retained)
+_NEVER_RETAINED: Final = tuple(f"/{channel.direction}/{channel}" for channel in NEVER_RETAINED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,22 @@ class _BoundedQueue(asyncio.Queue[aiomqtt.Message]):
         if self.qsize() >= (MAX_WAITING_TELEMETRY if item.qos == 0 else MAX_WAITING):
             raise asyncio.QueueFull
         super().put_nowait(item)
+
+
+class _Heard(aiomqtt.Message):
+    """A message that says whether the broker repeats it, which aiomqtt's own leave out."""
+
+    again: bool = False
+
+
+class _Client(aiomqtt.Client):
+    def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:  # noqa: ANN401, ARG002 - paho's signature
+        heard = _Heard._from_paho_message(message)  # noqa: SLF001 - as aiomqtt itself does
+        heard.again = message.dup
+        try:
+            self._queue.put_nowait(heard)
+        except asyncio.QueueFull:
+            log.debug("a message is refused: as many wait as may")
 
 
 class _Connection:
@@ -121,6 +143,7 @@ class MqttLink:
         self._clock = clock
         self._connection: _Connection | None = None
         self._connected = asyncio.Event()
+        self._gather_until = 0.0
 
     @property
     def connected(self) -> bool:
@@ -145,7 +168,10 @@ class MqttLink:
             await self._clock.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not secrecy
 
     async def batch(self, limit: int) -> MqttBatch:
-        """What waits, at most `limit` messages; waits for the first, over lost connections too."""
+        """What waits, at most `limit` messages; waits for the first, over lost connections too.
+
+        Where messages come one after the other, those of a moment are gathered.
+        """
         while True:
             await self._connected.wait()
             connection = self._connection
@@ -189,7 +215,7 @@ class MqttLink:
             sending.cancel()
 
     async def _stay_connected(self) -> None:
-        client = aiomqtt.Client(
+        client = _Client(
             self._settings.host,
             self._settings.port,
             username=CLIENT_ID,
@@ -220,14 +246,36 @@ class MqttLink:
 
     async def _collect(self, connection: _Connection, limit: int) -> list[Received]:
         messages = connection.client.messages
-        received = [self._received(await anext(messages))]
-        while len(received) < limit and len(messages) > 0:
-            received.append(self._received(await anext(messages)))
+        received: list[Received] = []
+        self._sort(connection, await anext(messages), received)
+        wait_s = self._gather_until - asyncio.get_running_loop().time()
+        if wait_s > 0 and len(messages) + 1 < limit:
+            await asyncio.sleep(wait_s)
+        while not received or (len(received) < limit and len(messages) > 0):
+            self._sort(connection, await anext(messages), received)
+        self._gather_until = asyncio.get_running_loop().time() + GATHER_S
         return received
+
+    def _sort(self, connection: _Connection, message: aiomqtt.Message, received: list[Received]) -> None:
+        """Add it to `received`, unless it is nothing but the clearing of what was retained."""
+        if message.retain and str(message.topic).endswith(_NEVER_RETAINED):
+            self._clear(connection, str(message.topic))
+        if message.qos > 0 or message.payload:
+            received.append(self._received(message))
+
+    def _clear(self, connection: _Connection, where: str) -> None:
+        """Have the broker forget what was retained against the rules: no broker can be told to refuse it."""
+        self._counter.count("link.unretained")
+        log.warning("%s was retained, and is cleared", where)
+        # Of no consequence where it fails: it is found again at the next subscription.
+        connection.client._client.publish(where, b"", qos=0, retain=True)  # noqa: SLF001 - not waited for
 
     def _received(self, message: aiomqtt.Message) -> Received:
         payload = bytes(message.payload)
-        return Received(str(message.topic), payload, message.qos, message.retain, message.mid, self._clock.wall())
+        again = isinstance(message, _Heard) and message.again
+        return Received(
+            str(message.topic), payload, message.qos, message.retain, message.mid, self._clock.wall(), again
+        )
 
     def _forget(self, connection: _Connection) -> None:
         """The connection is over: nobody shall use it, and `run` shall make another."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from cloud.adapters.mqtt_link import CLIENT_ID, MAX_UNACKED
+from cloud.adapters.mqtt_link import CLIENT_ID, MAX_UNACKED, NEVER_RETAINED
 
 LOOPBACK: Final = "127.0.0.1"
 AUTH_USER: Final = "auth"
@@ -27,7 +27,12 @@ _MAX_PAYLOAD: Final = 32 * 1024
 AUTH_TIMEOUT_S: Final = 5
 # What was delivered and not acknowledged comes again after this; also what its receiver lost in a crash.
 _ACK_WAIT_S: Final = 10
+# The broker keeps a consumer for each subscription of QoS 1, of which a device has four, and, unless told otherwise,
+# no more than 1,000 of them: from the 250th device on all would be refused. This is for 100,000 devices.
+_MAX_CONSUMERS: Final = 400_000
 _MAX_STORE_BYTES: Final = 4 * 1024**3
+# What a device says is the device's; those but to clear what it had retained there against the rules.
+_CLOUD_SAYS: Final = ("vedette.v1.*.down.>", *(f"vedette.v1.*.up.{channel}" for channel in NEVER_RETAINED))
 
 
 def _password() -> str:
@@ -96,9 +101,9 @@ mqtt {{
   max_ack_pending: {MAX_UNACKED}, ack_wait: "{_ACK_WAIT_S}s"
 {_tls(settings.tls)}}}
 accounts {{
-  DEVICES: {{ jetstream: enabled, users: [ {{
+  DEVICES: {{ jetstream: {{ max_consumers: {_MAX_CONSUMERS} }}, users: [ {{
     user: {CLIENT_ID}, password: {passwords.cloud},
-    permissions: {{ publish: ["vedette.v1.*.down.>"], subscribe: ["vedette.v1.>", "$MQTT.sub.>"] }}
+    permissions: {{ publish: {json.dumps(_CLOUD_SAYS)}, subscribe: ["vedette.v1.>", "$MQTT.sub.>"] }}
   }} ] }}
   AUTH: {{ users: [ {{ user: {AUTH_USER}, password: {passwords.auth} }} ] }}
   SYS: {{ users: [ {{ user: {SYSTEM_USER}, password: {passwords.system} }} ] }}

@@ -14,6 +14,8 @@ from wire.fields import Label
 
 Box = tuple[float, float, float, float]
 DIGITS: Final = 4
+GRID: Final = 8
+"""Points each way at which it is looked how much of a box is masked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def compare(audit: Audit, seen: Detections, min_score: float) -> Finding:
         min_score: From which the cloud stands behind an object.
     """
     labels = frozenset(audit.labels)
-    shown = [(one.label, one.box) for one in audit.shown if one.label in labels]
+    shown = [(one.label, one.box) for one in audit.shown if one.label in labels and not _unseen(audit, one.box)]
     there = _standing(audit, seen, min_score)
     found = pairs(shown, [(one.label, one.box) for one in there])
     matched_there = {row for _, row in found}
@@ -61,6 +63,17 @@ def ignored(masks: Sequence[Sequence[tuple[float, float]]], box: Box) -> bool:
     return any(_contains(mask, x, y) for mask in masks)
 
 
+def _unseen(audit: Audit, box: Box) -> bool:
+    """Whether the object's masks were painted over, and hide most of it: nobody can tell whether it is there."""
+    if audit.redaction is None:
+        return False
+    x1, y1, x2, y2 = box
+    steps = [(place + 0.5) / GRID for place in range(GRID)]
+    points = [(x1 + across * (x2 - x1), y1 + down * (y2 - y1)) for across in steps for down in steps]
+    hidden = sum(any(_contains(mask, x, y) for mask in audit.masks) for x, y in points)
+    return hidden > len(points) / 2
+
+
 def _standing(audit: Audit, seen: Detections, min_score: float) -> list[Sighting]:
     """What the cloud stands behind, of what the device looks for and where it does."""
     labels = frozenset(audit.labels)
@@ -68,7 +81,8 @@ def _standing(audit: Audit, seen: Detections, min_score: float) -> list[Sighting
     for row in range(len(seen)):
         label, score = seen.label(row), float(seen.scores[row])
         x1, y1, x2, y2 = (round(min(max(float(side), 0.0), 1.0), DIGITS) for side in seen.boxes[row])
-        if label in labels and score >= min_score and not ignored(audit.masks, (x1, y1, x2, y2)):
+        outside = not ignored(audit.masks, (x1, y1, x2, y2)) and not _unseen(audit, (x1, y1, x2, y2))
+        if label in labels and score >= min_score and outside:
             found.append(_sighting(label, score, (x1, y1, x2, y2)))
     return found
 

@@ -1,4 +1,4 @@
-"""What a person types: `vedette serve`, `devices`, `device …`, `model …`, `rollout …` and `command`.
+"""What a person types: `vedette serve`, `devices`, `device …`, `model …`, `rollout …`, `push …` and `command`.
 
 All but `serve` work on the database and the registry's files, not on a running service's HTTP API: they work whether
 or not the service runs, they need the rights to its files and nothing else (the API has no operator's login yet, and

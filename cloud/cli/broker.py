@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,7 +10,7 @@ import typer
 
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import DataDir
-from cloud.brokers import CONFIG_FILE, prepare_broker
+from cloud.brokers import prepare_broker
 from cloud.cli.telling import output, told
 from cloud.config import load_settings
 
@@ -31,5 +32,4 @@ def prepare(
         settings = load_settings(config, {"data_dir": data_dir})
         data = DataDir(settings.data_dir)
         data.make()
-        prepare_broker(settings, data, SystemClock())
-        output.print(f"nats-server -c {settings.broker.folder}/{CONFIG_FILE}", soft_wrap=True)
+        output.print(shlex.join(prepare_broker(settings, data, SystemClock())), soft_wrap=True)

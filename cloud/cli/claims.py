@@ -1,7 +1,8 @@
-"""An operator's claim for a device, made beside the running service."""
+"""An operator's claims for devices, made beside the running service."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from cloud.adapters.clock import SystemClock
@@ -16,17 +17,17 @@ from cloud.store.devices import DeviceStore
 from wire.identity import Claim
 
 
-async def claim_for(settings: Settings, name: str, minutes: float | None) -> Claim:
-    """Take the device in where it is new, and make its claim; what it had before ends once that is used.
+async def claims_for(settings: Settings, names: Sequence[str], minutes: float | None) -> list[Claim]:
+    """Take in devices that are new, and make a claim for each; what they had before ends once that is used.
 
     Args:
         settings: Of the service, whose data directory is worked in.
-        name: The device's id.
-        minutes: How long the claim can be used; None for as long as the settings say.
+        names: The devices' ids.
+        minutes: How long the claims can be used; None for as long as the settings say.
 
     Raises:
-        NotOurs: It is no device id.
-        DeviceExists: The device is revoked.
+        NotOurs: One is no device id.
+        DeviceExists: One is revoked.
         ClaimRefused: An external authority gives out the certificates.
         StoreError: The database refused.
     """
@@ -34,11 +35,12 @@ async def claim_for(settings: Settings, name: str, minutes: float | None) -> Cla
     data.make()
     async with open_database(data.database_url) as database:
         store = DeviceStore(database)
-        if not await store.some([name]):
-            await Enrolment(store, clock).enroll(name)
-        elif (await store.find(name)).revoked_at is not None:
-            raise DeviceExists(f"{name} is revoked", "Enrol the device under another name.")
+        known = {device.id: device for device in await store.some(names)}
+        revoked = [name for name in names if name in known and known[name].revoked_at is not None]
+        if revoked:
+            raise DeviceExists(f"{revoked[0]} is revoked", "Enrol the device under another name.")
+        await Enrolment(store, clock).enroll_all([name for name in names if name not in known])
         identities = open_identities(settings, open_authority(settings, data, clock), database, clock)
         http, mqtt = device_addresses(settings, data.announced_addresses())
         life = None if minutes is None else timedelta(minutes=minutes)
-        return await identities.claim(name, http=http, mqtt=mqtt, life=life)
+        return [await identities.claim(name, http=http, mqtt=mqtt, life=life) for name in names]

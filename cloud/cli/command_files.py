@@ -9,9 +9,8 @@ from typing import Final
 from cloud.adapters.data_dir import DataDir
 from cloud.errors import SettingsInvalid
 from cloud.store.blobs import LocalBlobs
-from cloud.store.commands import CommandRecord
+from cloud.store.commands import CommandRecord, snapshot_key
 from cloud.web.clips import read_clip
-from cloud.web.commands import snapshot_key
 from wire.commands import CLIP_TYPES, CommandName, Outcome
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -17,14 +17,20 @@ from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import Addresses, DataDir
 from cloud.app import serve_until_signalled
 from cloud.cli.audit import audit
+from cloud.cli.authority import authority_app
 from cloud.cli.broker import broker_app
-from cloud.cli.claims import claim_for
+from cloud.cli.claims import claims_for
 from cloud.cli.command import command
+from cloud.cli.cost import cost
+from cloud.cli.export import export_app
 from cloud.cli.model import model_app
+from cloud.cli.names import read_names
+from cloud.cli.push import push_app
 from cloud.cli.rollout import rollout_app
 from cloud.cli.snippet import agent_snippet, claim_text
 from cloud.cli.telling import output, told
 from cloud.config import Settings, default_data_dir, load_settings
+from cloud.errors import SettingsInvalid
 from cloud.fleet.enrolment import Enrolment
 from cloud.log import configure
 from cloud.store.database import Database, open_database
@@ -44,8 +50,12 @@ app.add_typer(device_app, name="device")
 app.add_typer(rollout_app, name="rollout")
 app.command()(command)
 app.command()(audit)
+app.command()(cost)
+app.add_typer(export_app, name="export")
 app.add_typer(model_app, name="model")
+app.add_typer(push_app, name="push")
 app.add_typer(broker_app, name="broker")
+app.add_typer(authority_app, name="authority")
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
 DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
@@ -132,33 +142,46 @@ def show(
 
 @device_app.command()
 def enroll(
-    name: NameArgument,
+    name: Annotated[str | None, typer.Argument(help="The device's id.")] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
+    names: Annotated[
+        Path | None, typer.Option("--from", help="Instead of one: a file with an id on each line; - is the input.")
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="How long the claim can be used.", min=1)] = None,
     as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
 ) -> None:
     """Take a device in, and print what makes it one, this once: with TLS a claim, or else a token.
 
-    With TLS a device that is known already gets a new claim; what it had ends once that is used.
+    With TLS a device that is known already gets a new claim; what it had ends once that is used. With --from, all of
+    them are taken in or none, and each is printed as one line of JSON.
     """
     with told():
         settings = _settings(config, data_dir)
+        if (name is None) == (names is None):
+            raise SettingsInvalid("which device is not said, or twice", "Say one name, or --from FILE.")
+        several = [name] if name is not None else read_names(names)
         if settings.tls:
-            claim = _run(claim_for(settings, name, minutes))
-            if as_json:
-                facts = {"device": name, "claim": claim.spell(), "expires_at": claim.expires_at.isoformat()}
-                typer.echo(json.dumps(facts))
+            claims = _run(claims_for(settings, several, minutes))
+            if as_json or name is None:
+                for claim in claims:
+                    facts = {
+                        "device": claim.device,
+                        "claim": claim.spell(),
+                        "expires_at": claim.expires_at.isoformat(),
+                    }
+                    typer.echo(json.dumps(facts))
             else:
-                output.print(claim_text(claim), soft_wrap=True)
+                output.print(claim_text(claims[0]), soft_wrap=True)
             return
-        token = _run(_enroll(settings, name))
-        if as_json:
-            typer.echo(json.dumps({"device": name, "token": token}))
+        tokens = _run(_enroll(settings, several))
+        if as_json or name is None:
+            for device, token in tokens.items():
+                typer.echo(json.dumps({"device": device, "token": token}))
             return
         output.print(f"{name} is enrolled with the service whose data is in {settings.data_dir}.")
         output.print("Its token, shown this once:\n")
-        output.print(token)
+        output.print(tokens[name])
         output.print("\nPut it into a file that only the agent can read, and this into the agent's settings:\n")
         output.print(agent_snippet(name, settings, DataDir(settings.data_dir).announced_addresses()))
 
@@ -200,9 +223,9 @@ async def _show(settings: Settings, name: str) -> DeviceView:
         return device_view(await DeviceStore(database).find(name), SystemClock().wall())
 
 
-async def _enroll(settings: Settings, name: str) -> str:
+async def _enroll(settings: Settings, names: Sequence[str]) -> dict[str, str]:
     async with _database(settings) as database:
-        return await Enrolment(DeviceStore(database), SystemClock()).enroll(name)
+        return await Enrolment(DeviceStore(database), SystemClock()).enroll_all(names)
 
 
 async def _revoke(settings: Settings, name: str) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import DataDir
-from cloud.cli.telling import errors, output, told
+from cloud.cli.telling import bar, output, told
 from cloud.config import load_settings
 from cloud.registry.evaluation.building import Sources
 from cloud.registry.evaluation.document import EvaluationSet
@@ -61,7 +59,7 @@ def add(
     as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
 ) -> None:
     """Copy labelled pictures into the registry, once; every picture and box is checked."""
-    with told(), _bar("checking") as show:
+    with told(), bar("checking") as show:
         sets = EvaluationSets(_folder(config, data_dir))
         made = sets.add(name, Sources(pictures, labels, label), show)
     if as_json:
@@ -135,7 +133,7 @@ def row(evaluation: Evaluation) -> tuple[str, ...]:
 
 def evaluated(registry: Registry, name: str, version: str, set_name: str) -> Evaluation:
     """Evaluate, with a progress bar on a terminal; see `cloud.registry.evaluation.running.evaluate`."""
-    with _bar(f"evaluating on {set_name}") as show:
+    with bar(f"evaluating on {set_name}") as show:
         return run_over(registry, name, version, set_name, clock=SystemClock(), progress=show)
 
 
@@ -186,15 +184,6 @@ def _points(reported: OperatingPoint, sure: OperatingPoint) -> str:
         f"{what} from {at.score:g}: recall {share(at.recall)}, precision {share(at.precision)}"
         for what, at in (("reported", reported), ("sure", sure))
     )
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Progress on a terminal's standard error; elsewhere nothing."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, of: progress.update(task, completed=done, total=of)
 
 
 def _folder(config: Path | None, data_dir: Path | None) -> RegistryFolder:

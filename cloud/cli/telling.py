@@ -13,21 +13,27 @@
 | 8 | a rollout can't be started, or not do what is wanted of it |
 | 9 | `rollout watch`: it halted, or was aborted |
 | 10 | a release, its keys or the repository can't be used as wanted |
+| 11 | `push test`: the receiver did not take it |
+| 12 | `export`: the folder can't be written |
+| 13 | `sim`: a message was lost or stored twice, or a lie was believed |
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cloud.errors import (
     DeviceExists,
     DeviceUnknown,
+    ExportFailed,
     NotFound,
+    PushError,
     RolloutError,
     SettingsInvalid,
     StartRefused,
@@ -51,6 +57,8 @@ EXIT_CODES: Final[tuple[tuple[type[VedetteError], int], ...]] = (
     (DeviceExists, 5),
     (RolloutError, 8),
     (RegistryError, 10),
+    (PushError, 11),
+    (ExportFailed, 12),
 )
 
 
@@ -76,6 +84,15 @@ def told() -> Iterator[None]:
     if error.mend:
         errors.print(error.mend)
     raise typer.Exit(exit_code(error))
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Progress on a terminal's standard error; elsewhere nothing."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, of: progress.update(task, completed=done, total=of)
 
 
 def _first(group: BaseExceptionGroup[VedetteError]) -> VedetteError:

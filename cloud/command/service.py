@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import datetime
 from typing import Final, Protocol
 
 from cloud.bus import Bus, Change, Kind
 from cloud.command.rounds import look
-from cloud.domain import DeviceRecord
 from cloud.errors import LinkError, StoreError
-from cloud.fleet.presence import presence
+from cloud.fleet.presence import SILENT_AFTER
 from cloud.ports import Clock
 from cloud.store.commands import CommandRecord, CommandStore
 from wire.commands import Command, Outcome
 from wire.errors import WireError
-from wire.messages import Message, Presence
+from wire.messages import Message
 from wire.topics import Channel
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,8 @@ AT_ONCE: Final = 100
 class Devices(Protocol):
     """Who is there."""
 
-    async def all(self) -> list[DeviceRecord]:
-        """Every device."""
+    async def online(self, since: datetime) -> set[str]:
+        """The ids of those that said so, and were heard since."""
 
 
 class Link(Protocol):
@@ -80,7 +80,7 @@ class CommandService:
             # Whoever comes while nothing waits has missed nothing; who is there is looked up when something does.
             return
         now = self._clock.wall()
-        online = {one.id for one in await self._devices.all() if presence(one, now)[0] is Presence.ONLINE}
+        online = await self._devices.online(now - SILENT_AFTER)
         came, self._online = online - self._online, online
         decided = look(waiting, online, came, now)
         for over in decided.over:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cloud.fleet.tokens import digest, new_token
 from cloud.ports import Clock
 from cloud.store.devices import DeviceStore
@@ -22,10 +24,20 @@ class Enrolment:
             NotOurs: `device` is no device id.
             DeviceExists: It is enrolled already.
         """
-        topic(device, Channel.STATUS)
-        token = new_token()
-        await self._devices.add(device, digest(token), self._clock.wall())
-        return token
+        return (await self.enroll_all([device]))[device]
+
+    async def enroll_all(self, devices: Sequence[str]) -> dict[str, str]:
+        """Take devices in, all of them or none; the token of each, never to be had again.
+
+        Raises:
+            NotOurs: One is no device id.
+            DeviceExists: One is enrolled already.
+        """
+        for device in devices:
+            topic(device, Channel.STATUS)
+        tokens = {device: new_token() for device in devices}
+        await self._devices.add_all({device: digest(token) for device, token in tokens.items()}, self._clock.wall())
+        return tokens
 
     async def revoke(self, device: str) -> None:
         """Turn the device away from now on.

@@ -39,6 +39,7 @@ class RevocationWatch:
         self._door = door
         self._clock = clock
         self._done: set[str] = set()
+        self._told: dict[str, str] = {}
 
     async def run(self) -> None:
         """Look every second, until cancelled."""
@@ -57,6 +58,9 @@ class RevocationWatch:
             try:
                 await self._door.cut_off(device)
             except LinkError as failed:
-                log.warning("revoked device not cut off yet: %s", failed, extra={"device": device})
+                if self._told.get(device) != str(failed):
+                    self._told[device] = str(failed)
+                    log.warning("revoked device not cut off yet: %s", failed, extra={"device": device})
                 continue
             self._done.add(device)
+            self._told.pop(device, None)

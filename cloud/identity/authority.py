@@ -65,17 +65,32 @@ class Authority:
     Args:
         key: Its private key.
         certificate: Its own, self-signed.
+        coming: The certificate of the one that is to replace it.
+        retiring: The one that it has replaced, while there are certificates by it.
     """
 
-    def __init__(self, key: PrivateKey, certificate: x509.Certificate) -> None:
+    def __init__(
+        self,
+        key: PrivateKey,
+        certificate: x509.Certificate,
+        *,
+        coming: x509.Certificate | None = None,
+        retiring: Authority | None = None,
+    ) -> None:
         self._key = key
         self.certificate = certificate
+        self.coming = coming
+        self.retiring = retiring
+
+    def beside(self, *, coming: x509.Certificate | None, retiring: Authority | None) -> Authority:
+        """The same, while it is being replaced or has just replaced another."""
+        return Authority(self._key, self.certificate, coming=coming, retiring=retiring)
 
     @classmethod
     def create(cls, now: datetime, name: str = "Vedette device authority") -> Authority:
-        """A new one."""
+        """A new one; its name is its own, since OpenSSL finds an issuer by name while there are two."""
         key = new_key()
-        subject = _named(name)
+        subject = _named(f"{name} {x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest.hex()[:8]}")
         usage = _usage(signs=False, authority=True)
         built = (
             _begun(subject, subject, key.public_key(), now, now + AUTHORITY_LIFE)
@@ -110,8 +125,14 @@ class Authority:
 
     @property
     def certificate_pem(self) -> bytes:
-        """What devices are to believe."""
+        """Its certificate; a claim pins it."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    @property
+    def believed_pem(self) -> bytes:
+        """Whom devices and service are to believe: itself, and who comes before or after it."""
+        others = (self.coming, None if self.retiring is None else self.retiring.certificate)
+        return self.certificate_pem + b"".join(pem_of(other).encode() for other in others if other is not None)
 
     @property
     def digest(self) -> str:
@@ -132,17 +153,20 @@ class Authority:
         return self._leaf("vedette", key.public_key(), now, until, ExtendedKeyUsageOID.SERVER_AUTH, names)
 
     def revocation_list(self, serials: Sequence[str], now: datetime, life: timedelta) -> bytes:
-        """The revoked certificates in PEM, for brokers that can't ask."""
+        """The revoked certificates in PEM, for brokers that can't ask; a second list by the one that is retiring."""
         built = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.certificate.subject)
             .last_update(now - BACKDATED)
             .next_update(now + life)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .add_extension(x509.CRLNumber(int(now.timestamp())), critical=False)
         )
         for serial in serials:
             revoked = x509.RevokedCertificateBuilder().serial_number(int(serial, 16)).revocation_date(now)
             built = built.add_revoked_certificate(revoked.build())
-        return built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        by_the_other = b"" if self.retiring is None else self.retiring.revocation_list(serials, now, life)
+        return built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM) + by_the_other
 
     def _leaf(
         self,

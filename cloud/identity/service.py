@@ -128,13 +128,22 @@ class Identities:
         return await self._store.of_device(device)
 
     @property
+    def authority_pem(self) -> str:
+        """The authority that claims pin.
+
+        Raises:
+            ClaimRefused: An external authority gives out the certificates.
+        """
+        return self._required().certificate_pem.decode()
+
+    @property
     def authorities_pem(self) -> str:
         """Whom devices are to believe.
 
         Raises:
             ClaimRefused: An external authority gives out the certificates.
         """
-        return self._required().certificate_pem.decode()
+        return self._required().believed_pem.decode()
 
     @property
     def _life(self) -> timedelta:

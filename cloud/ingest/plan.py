@@ -142,7 +142,7 @@ class _Planning:
             self._refused.append(Refused(alert.device, error))
             return
         known = (alert.device, alert.message_id) in self._messages
-        if not known and not self._is_next(alert, arrival.received_at):
+        if not known and not self._is_next(alert, arrival):
             self._left += 1
             return
         self._acks.setdefault(alert.device, {})[alert.message_id] = None
@@ -155,12 +155,13 @@ class _Planning:
         if after != before:
             self._alerts[alert.id] = after
 
-    def _is_next(self, alert: Alert, at: datetime) -> bool:
+    def _is_next(self, alert: Alert, arrival: Arrival) -> bool:
+        at, again = arrival.received_at, arrival.again
         key = (alert.device, alert.camera)
         order = self._orders.get(key) or self._known.orders.get(key) or CameraOrder(alert.device, alert.camera)
-        after = taken(order, alert.sequence, at)
+        after = taken(order, alert.sequence, at, again=again)
         if after is None:
-            self._orders[key] = left(order, alert.sequence, at)
+            self._orders[key] = left(order, alert.sequence, at, again=again)
             return False
         if alert.sequence > order.last + 1:
             self._gaps.append(Gap(alert.device, alert.camera, order.last + 1, alert.sequence - 1))

@@ -17,6 +17,7 @@ class Received:
 
     Attributes:
         number: The broker's number of the delivery, for its acknowledgement.
+        again: The broker repeats it, as nobody acknowledged it; what a device says again is new to the broker.
     """
 
     topic: str
@@ -25,6 +26,7 @@ class Received:
     retained: bool
     number: int
     at: datetime
+    again: bool = False
 
 
 class Batch(Protocol):

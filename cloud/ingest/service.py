@@ -151,7 +151,7 @@ def _read(received: Sequence[Received]) -> _Read:
             refused.append(Refused(_speaker(one.topic), error))
             continue
         if isinstance(message, UpMessage):
-            arrivals.append(Arrival(message, one.at, one.retained))
+            arrivals.append(Arrival(message, one.at, one.retained, one.again))
     return _Read(tuple(arrivals), tuple(refused))
 
 

@@ -138,7 +138,8 @@ def decide(question: Question, seen: Detections, region: Box, settings: DecideSe
     for one in there:
         reason = f"{_said(one)} where the device saw {asked}"
         return Judgement(Decision.RETRACTED, one.label, one.score, one.box, reason)
-    return Judgement(Decision.RETRACTED, None, None, None, f"the cloud sees nothing where the device saw {asked}")
+    nothing = f"the cloud sees nothing where the device saw {asked}{_painted_over(question)}"
+    return Judgement(Decision.RETRACTED, None, None, None, nothing)
 
 
 def akin(one: str, other: str) -> bool:
@@ -183,6 +184,13 @@ def _over_the_box(question: Question, seen: Detections, region: Box, settings: D
         if score >= settings.min_score and overlap(box, question.box) >= settings.min_iou:
             there.append(_Seen(seen.label(row), score, box))
     return sorted(there, key=lambda one: -one.score)
+
+
+def _painted_over(question: Question) -> str:
+    """What the device had painted over may be why nothing was seen; a person who reads the verdict should know."""
+    redaction = question.redaction
+    share = 0.0 if redaction is None else redaction.masked + redaction.hidden
+    return f", in a picture of which {min(share, 1.0):.0%} is painted over" if share else ""
 
 
 def _said(one: _Seen) -> str:

@@ -9,7 +9,7 @@ from cloud.offload.ports import Blobs, PictureStore
 from vision.detections import Image
 from vision.errors import PictureUnreadable
 from vision.pictures import decode_jpeg
-from wire.messages import Question
+from wire.messages import PictureNote, Question
 
 # A decoded picture of the largest size allowed takes 75 MB, so few may exist at once.
 DECODES_AT_ONCE: Final = 2
@@ -57,8 +57,8 @@ class AlertPictures:
         self._store = store
         self._decoding = decoding
 
-    async def keep(self, device: str, alert_id: str, data: bytes) -> None:
-        """Check and keep the picture.
+    async def keep(self, device: str, alert_id: str, data: bytes, note: PictureNote | None = None) -> None:
+        """Check and keep the picture, and what the device says of it.
 
         Raises:
             vision.errors.PictureUnreadable: As `Decoding.check`; nothing was kept.
@@ -67,4 +67,4 @@ class AlertPictures:
         await self._decoding.check(data)
         key = alert_picture_key(device, alert_id)
         await self._blobs.put(key, data)
-        await self._store.add_picture(device, alert_id, key, len(data))
+        await self._store.add_picture(device, alert_id, key, len(data), note)

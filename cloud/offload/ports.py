@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from vision.detections import Detections, Image
-from wire.messages import Message, Question, Verdict
+from wire.messages import Message, PictureNote, Question, Verdict
 from wire.topics import Channel
 
 
@@ -35,7 +35,9 @@ class QuestionStore(Protocol):
 class PictureStore(Protocol):
     """Which alert has which picture."""
 
-    async def add_picture(self, device: str, alert_id: str, key: str, picture_bytes: int) -> None:
+    async def add_picture(
+        self, device: str, alert_id: str, key: str, picture_bytes: int, note: PictureNote | None = None
+    ) -> None:
         """Commit that the alert's picture lies under `key`; a repeat is harmless."""
 
 

@@ -158,23 +158,24 @@ class AlertStore:
 
     async def _full(self, query: Select[Any]) -> list[FullAlert]:
         async with self._database.reading() as connection:
-            records = [_record(row) for row in await connection.execute(query)]
+            records = [record_of_alert(row) for row in await connection.execute(query)]
             if not records:
                 return []
             ids = [record.alert.id for record in records]
             answered = await _verdicts(connection, ids)
-            pictured = await _pictured(connection, ids)
+            with_picture = await pictured(connection, ids)
         return [
             FullAlert(
                 record,
                 answered.get((record.alert.device, record.alert.id)),
-                (record.alert.device, record.alert.id) in pictured,
+                (record.alert.device, record.alert.id) in with_picture,
             )
             for record in records
         ]
 
 
-def _record(row: Row[Any]) -> AlertRecord:
+def record_of_alert(row: Row[Any]) -> AlertRecord:
+    """The alert in a row."""
     return AlertRecord(
         number=row.number,
         alert=Alert.model_validate_json(row.message),
@@ -202,7 +203,8 @@ async def _verdicts(
     }
 
 
-async def _pictured(connection: AsyncConnection, ids: Sequence[str]) -> set[tuple[str, str]]:
+async def pictured(connection: AsyncConnection, ids: Sequence[str]) -> set[tuple[str, str]]:
+    """Device and id of those alerts that have a picture, of their own or of a question about them."""
     found: set[tuple[str, str]] = set()
     for table in (pictures, questions):
         kept = table.c.key if table is pictures else table.c.picture_key

@@ -125,6 +125,11 @@ def record_of(row: Row[Any]) -> CommandRecord:
     )
 
 
+def snapshot_key(command: CommandRecord) -> str:
+    """Where the picture lies."""
+    return f"snapshots/{command.device}/{command.id}.jpg"
+
+
 async def take_responses(connection: AsyncConnection, responses: Sequence[tuple[Response, datetime]]) -> None:
     """Let answers change their commands, inside the transaction of whoever calls.
 

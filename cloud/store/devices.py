@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cloud.domain import DeviceRecord, TelemetryPoint, Totals
@@ -16,6 +17,7 @@ from cloud.store.schema import devices, telemetry_points
 from wire.messages import Presence, Status, Telemetry
 from wire.updates import Reported
 
+_NAMED: Final = 5
 COLUMNS: Final = tuple(column for column in devices.c if column.name != "token_sha256")
 
 
@@ -35,11 +37,32 @@ def record_of(row: Row[Any]) -> DeviceRecord:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class FleetSums:
+    """Over the devices that were not revoked.
+
+    Attributes:
+        totals: What they counted over all their boots.
+    """
+
+    devices: int
+    online: int
+    totals: Totals
+
+
+def _there(since: datetime) -> ColumnElement[bool]:
+    """`cloud.fleet.presence`, as far as it can be asked of many at once."""
+    return and_(
+        devices.c.revoked_at.is_(None), devices.c.presence == Presence.ONLINE, devices.c.last_seen_at >= since
+    )
+
+
 class DeviceStore:
     """The devices, and the digests of their tokens."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._totals: dict[str, tuple[str | None, str, Totals]] = {}
 
     async def add(self, device: str, token_sha256: str, now: datetime) -> None:
         """Commit a new device.
@@ -47,19 +70,39 @@ class DeviceStore:
         Raises:
             DeviceExists: There is one of that id, revoked or not.
         """
-        row = {
-            "id": device,
-            "token_sha256": token_sha256,
-            "enrolled_at": now,
-            "presence": Presence.OFFLINE,
-            "past": Totals().model_dump_json(),
-        }
+        await self.add_all({device: token_sha256}, now)
+
+    async def add_all(self, tokens: Mapping[str, str], now: datetime) -> None:
+        """Commit new devices, all of them or none.
+
+        Args:
+            tokens: The digest of its token, by device.
+            now: When they were taken in.
+
+        Raises:
+            DeviceExists: There is one of such an id, revoked or not.
+        """
+        past = Totals().model_dump_json()
+        rows = [
+            {
+                "id": device,
+                "token_sha256": token_sha256,
+                "enrolled_at": now,
+                "presence": Presence.OFFLINE,
+                "past": past,
+            }
+            for device, token_sha256 in tokens.items()
+        ]
+        if not rows:
+            return
         try:
             async with self._database.writing() as connection:
-                await connection.execute(insert(devices), [row])
+                await connection.execute(insert(devices), rows)
         except IntegrityError:
+            known = {device.id for device in await self.all()} & tokens.keys()
+            named = ", ".join(sorted(known)[:_NAMED]) or "of that name"
             raise DeviceExists(
-                f"a device called {device} is enrolled already",
+                f"a device called {named} is enrolled already",
                 "Choose another name; a revoked one is not given out again, so that its history stays its own.",
             ) from None
 
@@ -89,6 +132,35 @@ class DeviceStore:
         """Every device, by name."""
         async with self._database.reading() as connection:
             return [record_of(row) for row in await connection.execute(select(*COLUMNS).order_by(devices.c.id))]
+
+    async def online(self, since: datetime) -> set[str]:
+        """The ids of those that are there: not revoked, said so, and were heard since."""
+        async with self._database.reading() as connection:
+            found = await connection.execute(select(devices.c.id).where(_there(since)))
+            return set(found.scalars())
+
+    async def sums(self, online_since: datetime) -> FleetSums:
+        """The fleet's sums over the devices that were not revoked.
+
+        A dashboard asks each second, and little changes in between: what each device's telemetry comes to is kept.
+        """
+        query = select(devices.c.id, devices.c.telemetry, devices.c.past, _there(online_since).label("there"))
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query.where(devices.c.revoked_at.is_(None)))).all()
+        totals = Totals()
+        for row in rows:
+            totals = totals.plus(self._totals_of(row))
+        return FleetSums(len(rows), sum(row.there for row in rows), totals)
+
+    def _totals_of(self, row: Row[Any]) -> Totals:
+        known = self._totals.get(row.id)
+        if known is not None and known[:2] == (row.telemetry, row.past):
+            return known[2]
+        totals = Totals.model_validate_json(row.past)
+        if row.telemetry is not None:
+            totals = totals.plus(Totals.of(Telemetry.model_validate_json(row.telemetry)))
+        self._totals[row.id] = (row.telemetry, row.past, totals)
+        return totals
 
     async def some(self, ids: Sequence[str]) -> list[DeviceRecord]:
         """Those of `ids` that there are."""

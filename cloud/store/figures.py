@@ -70,8 +70,10 @@ class FigureStore:
             bytes_asked = await connection.scalar(
                 select(func.sum(questions.c.picture_bytes)).where(questions.c.picture_key != NO_PICTURE)
             )
-            bytes_shown = await connection.scalar(select(func.sum(pictures.c.bytes)))
-            update_state = _within(connection, devices.c.reported, "state")
+            bytes_shown = await connection.scalar(
+                select(func.sum(pictures.c.bytes)).where(pictures.c.key != NO_PICTURE)
+            )
+            update_state = within(connection, devices.c.reported, "state")
             by_update = await _counted(connection, update_state, devices.c.revoked_at.is_(None))
             by_state = await _counted(connection, alerts.c.state)
             by_phase = await _counted(connection, rollouts.c.phase)
@@ -93,7 +95,7 @@ class FigureStore:
 async def _fleet(connection: AsyncConnection, online_since: datetime) -> Row[Any]:
     # By the database: reading and parsing the messages of ten thousand devices would hold up the service's loop.
     is_online = and_(devices.c.presence == Presence.ONLINE, devices.c.last_seen_at >= online_since)
-    depth = cast(_within(connection, devices.c.telemetry, "outbox_depth"), BigInteger)
+    depth = cast(within(connection, devices.c.telemetry, "outbox_depth"), BigInteger)
     found = await connection.execute(
         select(
             func.count().label("enrolled"),
@@ -114,7 +116,7 @@ async def _counted(
     return {str(name): count for name, count in found if name is not None}
 
 
-def _within(connection: AsyncConnection, message: Column[Any], key: str) -> ColumnElement[Any]:
+def within(connection: AsyncConnection, message: Column[Any], key: str) -> ColumnElement[Any]:
     """What stands under `key` in a message that is kept as text; the two databases have no common word for it."""
     if connection.dialect.name == "sqlite":
         inner: ColumnElement[Any] = func.json_extract(message, f"$.{key}")

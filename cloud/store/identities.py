@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from cloud.store.database import Database
 from cloud.store.schema import certificates, claims, devices
@@ -122,17 +122,49 @@ class IdentityStore:
             )
             return [CertificateRecord(**row._mapping) for row in found]  # noqa: SLF001 - its public name
 
-    async def revoked_serials(self, now: datetime) -> list[str]:
-        """Of certificates that would still be good, those that are not: for brokers that can't ask."""
+    async def revoked(self, now: datetime) -> dict[str, str]:
+        """Device by serial, of certificates that would still be good: for brokers that can't ask."""
         async with self._database.reading() as connection:
             found = await connection.execute(
-                select(certificates.c.serial)
+                select(certificates.c.serial, certificates.c.device)
                 .join(devices, devices.c.id == certificates.c.device)
                 .where(
                     certificates.c.expires_at > now,
                     certificates.c.revoked_at.is_not(None) | devices.c.revoked_at.is_not(None),
                 )
                 .order_by(certificates.c.serial)
+            )
+            return {row.serial: row.device for row in found}
+
+    async def issued_before(self, when: datetime, now: datetime) -> list[str]:
+        """Devices, not revoked, whose newest certificate that is still good is of before `when`."""
+        newest = func.max(certificates.c.issued_at)
+        async with self._database.reading() as connection:
+            found = await connection.execute(
+                select(certificates.c.device)
+                .join(devices, devices.c.id == certificates.c.device)
+                .where(
+                    devices.c.revoked_at.is_(None),
+                    certificates.c.revoked_at.is_(None),
+                    certificates.c.expires_at > now,
+                )
+                .group_by(certificates.c.device)
+                .having(newest < when)
+                .order_by(certificates.c.device)
+            )
+            return list(found.scalars())
+
+    async def lapsed(self, since: datetime, now: datetime) -> list[str]:
+        """Devices, not revoked, whose last certificate ended in that time: for brokers that let them stay."""
+        last = func.max(certificates.c.expires_at)
+        async with self._database.reading() as connection:
+            found = await connection.execute(
+                select(certificates.c.device)
+                .join(devices, devices.c.id == certificates.c.device)
+                .where(devices.c.revoked_at.is_(None))
+                .group_by(certificates.c.device)
+                .having(last > since, last <= now)
+                .order_by(certificates.c.device)
             )
             return list(found.scalars())
 

@@ -11,7 +11,7 @@ from cloud.ports import Clock
 from cloud.store.database import Database
 from cloud.store.schema import pictures, questions, verdicts
 from wire.codec import encode
-from wire.messages import Question, Verdict
+from wire.messages import PictureNote, Question, Verdict
 
 NO_ALERT: Final = ""
 """In the column of a question that decides no alert; no alert has this id."""
@@ -69,9 +69,12 @@ class QuestionStore:
             )
             return [(Question.model_validate_json(row.message), row.picture_key) for row in found]
 
-    async def add_picture(self, device: str, alert_id: str, key: str, picture_bytes: int) -> None:
+    async def add_picture(
+        self, device: str, alert_id: str, key: str, picture_bytes: int, note: PictureNote | None = None
+    ) -> None:
         """Commit that the alert's picture lies under `key`; a repeat is harmless."""
-        await self._add(pictures, {"device": device, "alert_id": alert_id, "key": key, "bytes": picture_bytes})
+        row: dict[str, object] = {"device": device, "alert_id": alert_id, "key": key, "bytes": picture_bytes}
+        await self._add(pictures, row | {"note": None if note is None else encode(note).decode()})
 
     async def _add(self, table: Table, row: dict[str, object]) -> None:
         try:

@@ -54,7 +54,7 @@ class RetentionStore:
         """See the port."""
         of_alerts = (
             select(pictures.c.device, pictures.c.alert_id, pictures.c.key)
-            .where(pictures.c.received_at < before)
+            .where(pictures.c.received_at < before, pictures.c.key != NO_PICTURE)
             .limit(limit)
         )
         of_questions = (
@@ -90,7 +90,7 @@ class RetentionStore:
                 if one.table == pictures.name:
                     device, alert = one.row
                     of_alert = and_(pictures.c.device == device, pictures.c.alert_id == alert)
-                    await connection.execute(delete(pictures).where(of_alert))
+                    await connection.execute(update(pictures).where(of_alert).values(key=NO_PICTURE))
             for table in (questions, audits):
                 ids = [one.row[0] for one in forgotten if one.table == table.name]
                 if ids:

@@ -154,6 +154,7 @@ pictures: Final = Table(
     Column("key", String(200), nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("received_at", UtcTime, nullable=False),
+    Column("note", Text),
     Index(None, "alert_id"),
 )
 
@@ -301,4 +302,15 @@ certificates: Final = Table(
     Column("expires_at", UtcTime, nullable=False),
     Column("revoked_at", UtcTime),
     Index(None, "device"),
+)
+
+pushes: Final = Table(
+    "pushes",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("place", BigInteger, nullable=False),
+    Column("delivered", BigInteger, nullable=False),
+    Column("dropped", BigInteger, nullable=False),
+    Column("failing", String(500), nullable=False),
+    Column("changed_at", UtcTime),
 )

@@ -14,7 +14,7 @@ from cloud.errors import NotFound
 from cloud.offload.ports import TokenCheck
 from cloud.offload.rate import RateLimit
 from cloud.ports import Clock
-from cloud.store.commands import CommandRecord, CommandStore, State
+from cloud.store.commands import CommandRecord, CommandStore, State, snapshot_key
 from cloud.web.questions import (
     DoorSettings,
     RefusingRoute,
@@ -145,8 +145,3 @@ def commands_router(
         return Response(status_code=204)
 
     return router
-
-
-def snapshot_key(command: CommandRecord) -> str:
-    """Where the picture lies."""
-    return f"snapshots/{command.device}/{command.id}.jpg"

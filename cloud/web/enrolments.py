@@ -52,7 +52,7 @@ def enrolments_router(
     @router.get(AUTHORITY_PATH, response_class=Response)
     async def authority() -> Response:
         """The authority's certificate, in PEM."""
-        return Response(identities.authorities_pem, media_type="application/x-pem-file")
+        return Response(identities.authority_pem, media_type="application/x-pem-file")
 
     @router.post(ENROLMENTS_PATH, response_class=Response)
     async def enrol(request: Request) -> Response:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from cloud.bus import Bus, Change, Kind
 from cloud.errors import CloudError, NotFound, StoreError
+from cloud.fleet.presence import SILENT_AFTER
 from cloud.ports import Clock
 from cloud.store.alerts import AlertStore
 from cloud.store.devices import DeviceStore
@@ -25,6 +26,7 @@ from cloud.web.views import Summary, alert_view, device_view, summary_view
 log = logging.getLogger(__name__)
 
 SUMMARY_EVERY_S: Final = 1.0
+SHOW_EVERY_S: Final = 0.1
 # Under the shortest idle limit that proxies commonly have, 30 s.
 HEARTBEAT_S: Final = 15.0
 HEARTBEAT: Final = b": still here\n\n"
@@ -95,7 +97,8 @@ class Feed:
 
     async def summary(self) -> Summary:
         """The fleet's sums as of now."""
-        return summary_view(await self._devices.all(), await self._alerts.sums(), self._clock.wall())
+        fleet = await self._devices.sums(self._clock.wall() - SILENT_AFTER)
+        return summary_view(fleet, await self._alerts.sums())
 
     async def _follow(self) -> None:
         while True:
@@ -104,6 +107,8 @@ class Feed:
                     self._note(batch)
                     if self._listeners:
                         await self._show(batch)
+                        # What changes meanwhile is shown together; a large fleet changes hundreds of times a second.
+                        await self._clock.sleep(SHOW_EVERY_S)
             # Only a subscription that fell behind ends: what it missed is read afresh by whoever listens.
             self._restart()
 

@@ -3,7 +3,8 @@ r"""The devices' HTTP door: questions, and pictures of alerts.
 `POST /v1/questions` takes a JPEG as its body and the `Question` in the header `Vedette-Question`: its JSON on one
 line, with every character outside ASCII escaped (`\uXXXX`), since header bytes beyond ASCII do not survive every
 proxy; raw UTF-8 is understood too. The answer is 200 with a `Verdict`, or 202 with a `Pending`.
-`PUT /v1/pictures/{alert_id}` takes a JPEG as its body; the answer is 204.
+`PUT /v1/pictures/{alert_id}` takes a JPEG as its body, and may say in the header `Vedette-Picture` what it shows and
+what was painted over in it; the answer is 204.
 
 Both want `Authorization: Bearer <device token>`. Every refusal is a `Refusal` in JSON. Nothing of a body is read
 before the asker, its rate and its headers are found good.
@@ -40,10 +41,12 @@ from wire.errors import MessageInvalid, VedetteError, WireError
 from wire.fields import ID_PATTERN
 from wire.messages import (
     MAX_PICTURE_BYTES,
+    PICTURE_HEADER,
     PICTURES_PATH,
     QUESTION_HEADER,
     QUESTIONS_PATH,
     Pending,
+    PictureNote,
     Question,
     Refusal,
 )
@@ -183,7 +186,10 @@ def questions_router(
         device = await admitted(request)
         if not _ID.match(alert_id):
             raise MessageInvalid("the alert's id is not 32 lower-case hex digits")
-        await pictures.keep(device, alert_id, await jpeg_body(request, settings.body_timeout_s))
+        note = _note(request)
+        if note is not None and (note.device, note.message_id) != (device, alert_id):
+            raise DeviceMismatch("the picture's note is about another alert", "Send the alert's own note.")
+        await pictures.keep(device, alert_id, await jpeg_body(request, settings.body_timeout_s), note)
         return Response(status_code=204)
 
     return router
@@ -267,6 +273,11 @@ def _question(request: Request) -> Question:
     if header is None:
         raise MessageInvalid(f"the header {QUESTION_HEADER} is missing", "Send the question as JSON in it.")
     return codec.decode(Question, header.encode("latin-1"))
+
+
+def _note(request: Request) -> PictureNote | None:
+    header = request.headers.get(PICTURE_HEADER)
+    return None if header is None else codec.decode(PictureNote, header.encode("latin-1"))
 
 
 async def jpeg_body(request: Request, timeout_s: float) -> bytes:

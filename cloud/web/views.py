@@ -7,9 +7,10 @@ from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from cloud.domain import DeviceRecord, Totals
+from cloud.domain import DeviceRecord
 from cloud.fleet.presence import presence
 from cloud.store.alerts import AlertSums, FullAlert
+from cloud.store.devices import FleetSums
 from wire.messages import (
     PICTURES_PATH,
     Alert,
@@ -131,15 +132,12 @@ class AlertPage(View):
     next: str | None
 
 
-def summary_view(devices: Iterable[DeviceRecord], sums: AlertSums, now: datetime) -> Summary:
+def summary_view(fleet: FleetSums, sums: AlertSums) -> Summary:
     """The sums over the fleet."""
-    welcome = [device for device in devices if device.revoked_at is None]
-    totals = Totals()
-    for device in welcome:
-        totals = totals.plus(device.totals)
+    totals = fleet.totals
     return Summary(
-        devices=len(welcome),
-        online=sum(presence(device, now)[0] is Presence.ONLINE for device in welcome),
+        devices=fleet.devices,
+        online=fleet.online,
         alerts=AlertCounts(**{state.value: count for state, count in sums.by_state.items()}),
         alerts_total=sum(sums.by_state.values()),
         asks=sums.asks,

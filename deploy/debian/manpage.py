@@ -10,9 +10,10 @@ HEAD: Final = '.TH VEDETTE-AGENT 1 "" "vedette {version}" "User Commands"\n'
 FILES: Final = {
     "/etc/vedette/agent.toml": "What is watched, and where alerts go. Every key is described in the project's docs.",
     "/etc/vedette/token": "The device's password, readable by root alone; without it the service does not start.",
+    "/etc/vedette/claim": "Instead of a token, with the drop-in certificates.conf: what it gets a certificate for.",
     "/var/lib/vedette-agent": "Alerts and questions that wait to be delivered, models, and the record of updates.",
     "/etc/systemd/system/vedette-agent.service.d": "Own settings of the service.",
-    "/usr/share/vedette-agent/systemd": "Drop-ins for accelerators, to be linked there.",
+    "/usr/share/vedette-agent/systemd": "Drop-ins for accelerators and for certificates, to be linked there.",
 }
 SERVICE: Final = (
     "As a service it starts once \\fI/etc/vedette/token\\fR is there. \\fBsystemctl status vedette\\-agent\\fR shows"

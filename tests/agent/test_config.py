@@ -420,3 +420,53 @@ def test_whatever_toml_holds_is_taken_or_refused_by_name(values: dict, on_top: b
         assert all(line.startswith("  ") and line.isprintable() for line in lines)
     else:
         assert config.cameras
+
+
+# --- what may leave -----------------------------------------------------------------------------------------------
+
+
+def hiding(hide: str, *, camera: str = "", rule: str = "", ask: str = '[ask]\nurl = "https://cloud"\n') -> dict:
+    lines = SMALL.replace(
+        'source = "/srv/front.avi"', f'source = "/srv/front.avi"\n{camera}redaction = {{ hide = "{hide}" }}'
+    )
+    return tomllib.loads(lines + rule + ask)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (hiding("people"), ["rule 'people' asks the cloud about people", "cameras[0].audit = { per_hour = 0 }"]),
+        (hiding("people", camera="audit = { per_hour = 0 }\n"), ["rule 'people' asks the cloud about people"]),
+        (hiding("people", rule='picture = "never"\n'), ["cameras[0].audit = { per_hour = 0 }"]),
+        (
+            hiding("heads"),
+            [
+                "an audit of frames with heads hidden",
+            ],
+        ),
+        (hiding("all-but-asked"), ["all-but-asked hidden would judge the device by what is left"]),
+        (hiding("all-but-asked", camera="audit = { probability = 0.1 }\n"), ["cameras[0].audit"]),
+        (hiding("faces"), ["cameras[0].redaction.hide: Input should be 'nothing', 'people', 'heads'"]),
+    ],
+)
+def test_what_would_ask_about_what_is_hidden_is_refused(values: dict, said: list[str]) -> None:
+    with pytest.raises(ConfigInvalid) as refused:
+        check_config(values, "agent.toml")
+    lines = str(refused.value).split("\n")[1:]
+    assert len(lines) == len(said)
+    assert all(words in line for words, line in zip(said, lines, strict=True))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        hiding("heads", camera="audit = { per_hour = 0 }\n"),
+        hiding("heads", ask=""),
+        hiding("people", ask=""),
+        hiding("people", camera="audit = { per_hour = 0 }\n", rule='picture = "never"\n'),
+        hiding("all-but-asked", camera="audit = { per_hour = 0 }\n"),
+        hiding("nothing"),
+    ],
+)
+def test_what_can_be_hidden_is_taken(values: dict) -> None:
+    assert check_config(values, "agent.toml").cameras[0].redaction.people == ("person",)

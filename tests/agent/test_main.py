@@ -45,6 +45,7 @@ def command(*arguments: str) -> list[str]:
         ("check", ["--config", "--settings-only", "--json"]),
         ("detect", ["--source", "--model", "--jsonl", "--min-score", "--threads", "--delegate"]),
         ("bench", ["--source", "--model", "--json"]),
+        ("egress", ["--config", "--data-dir", "--since", "--by", "--verify", "--mark", "--json", "3 the egress log"]),
         ("install-service", ["--config", "--user", "--device", "--prefix", "--print"]),
         ("uninstall-service", ["--config", "--prefix"]),
     ],
@@ -127,6 +128,28 @@ def test_check_says_everything_that_is_wrong(tmp_path: Path, model: str, capsys:
     said = capsys.readouterr().out
     assert "BAD  model: tiny knows no persn" in said
     assert "gone.avi" in said
+
+
+@pytest.mark.parametrize(
+    ("people", "line"),
+    [
+        ('["person"]', "ok   redaction of front: heads hidden where the model finds them, 0 masks"),
+        (
+            '["Person"]',
+            "BAD  redaction of front: the model knows no Person, so no picture of this camera would leave",
+        ),
+    ],
+)
+def test_check_says_whether_the_model_can_tell_whom_to_hide(
+    tmp_path: Path, model: str, capsys: Capture, people: str, line: str
+) -> None:
+    path = Path(
+        configuration(tmp_path / "a.toml", model=model, source=clip(tmp_path / "c.avi"), data_dir=tmp_path / "data")
+    )
+    hides = f"redaction = {{ hide = 'heads', people = {people} }}\n[[rules]]"
+    path.write_text(path.read_text().replace("[[rules]]", hides))
+    assert main(["check", "--config", str(path)]) == (0 if line.startswith("ok") else 1)
+    assert line in capsys.readouterr().out.splitlines()
 
 
 def test_check_before_a_reload_opens_nothing(tmp_path: Path, capsys: Capture) -> None:

@@ -20,11 +20,13 @@ from agent.detect.movement import Movement
 from agent.detect.settings import LookSettings
 from agent.domain import AlertChange, Answer, Ask, Frame, Track
 from agent.pipeline import FAILURES_IN_A_ROW, Inbox, Lane, NewModel, NewRules, Pipeline, Tally
+from agent.redact.door import PictureDoor
+from agent.redact.settings import RedactionSettings
 from agent.track.settings import TrackSettings
 from agent.track.tracker import Tracker
 from vision.detections import Detections, Image, no_detections
 from vision.errors import InferenceFailed
-from wire.messages import AlertEvent, AlertState, DecidedBy, Decision
+from wire.messages import AlertEvent, AlertState, DecidedBy, Decision, Hide
 
 LABELS = ("person", "car")
 PERSON = (0.4, 0.2, 0.5, 0.6)
@@ -170,6 +172,10 @@ class Scene:
         self.asker = ListAsker()
         self.auditor = ListAuditor()
         self.faults = Faults()
+        self.door = PictureDoor(
+            {name: RedactionSettings(hide=Hide.PEOPLE) for name in ("front", "back")},
+            lambda camera: self.lanes[camera].masks.polygons,
+        )
         self.audience = Audience()
         paces = {name: Pace(waits=True) for name in ("front", "back")}
         self.lanes = {
@@ -205,6 +211,7 @@ class Scene:
             looks=SecondLooks(LookBudget(LookSettings(per_frame=looks), paces), (48, 48)) if looks else None,
             audience=self.audience,
             auditor=self.auditor,
+            door=self.door,
         )
 
     def frame(self, camera: str = "front", image: Image = PICTURE) -> Frame:
@@ -273,6 +280,26 @@ def test_an_uncertain_object_is_asked_about_with_its_frame() -> None:
     assert ask.alert_id == scene.outbox.changes[0].id
     assert scene.outbox.changes[0].state is AlertState.PROVISIONAL
     assert scene.pipeline.tally.asks == 1
+
+
+def test_the_door_knows_whom_to_hide_before_anything_of_the_frame_is_asked_or_audited() -> None:
+    scene = Scene(motion=MotionSettings())
+    painted: list[float] = []
+
+    def cut(frame: Frame) -> None:
+        redacted = scene.door.cut(frame)
+        assert redacted.said is not None
+        painted.append(redacted.said.hidden)
+
+    scene.asker.submit = lambda ask, frame: cut(frame) or True  # type: ignore[method-assign]
+    scene.auditor.judged = lambda frame, *_: cut(frame)  # type: ignore[method-assign]
+    scene.auditor.still = lambda frame, _: cut(frame)  # type: ignore[method-assign]
+    scene.detector.score = UNSURE
+    scene.run(*scene.several(60))
+    assert scene.lanes["front"].still > 0
+    assert scene.pipeline.tally.asks == 1
+    assert len(painted) == 61
+    assert min(painted) > 0
 
 
 @pytest.mark.parametrize(

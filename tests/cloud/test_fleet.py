@@ -63,13 +63,17 @@ class Revocations:
         return set(self.ids)
 
 
-async def test_revoked_device_is_cut_off_once_and_tried_again_while_it_fails() -> None:
+async def test_revoked_device_is_cut_off_once_and_tried_again_while_it_fails(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     revocations, door = Revocations(), Door()
     watch = RevocationWatch(revocations, door, ManualClock())
     await watch.look()
     revocations.ids.add("cam-1")
     door.stuck = True
-    await watch.look()
+    for _ in range(3):
+        await watch.look()
+    assert [record.getMessage() for record in caplog.records] == ["revoked device not cut off yet: no answer"]
     door.stuck, revocations.broken = False, True
     await watch.look()
     assert door.cut == []

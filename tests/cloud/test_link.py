@@ -13,6 +13,7 @@ from cloud.ingest.counters import Counters
 from tests.cloud.samples import BOUND_S, NOW, ManualClock, new_id
 from wire.messages import Acks
 from wire.topics import Channel
+from workbench.sim import mqtt
 
 
 def message(qos: int) -> aiomqtt.Message:
@@ -88,6 +89,31 @@ async def test_pending_publish_ends_with_the_connection_and_the_link_comes_back(
         clock.turn(60)
         await link.established()
     assert counters["link.reconnects"] == 1
+    running.cancel()
+    server.close()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_what_comes_in_a_moment_is_gathered_and_the_broker_s_repeats_are_told_apart() -> None:
+    broker = ScriptedBroker()
+    server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
+    link = MqttLink(LinkSettings("127.0.0.1", server.sockets[0].getsockname()[1], "x"), Counters(), ManualClock())
+    running = asyncio.create_task(link.run())
+
+    def say(*messages: mqtt.Publish) -> None:
+        broker.writers[0].write(b"".join(map(mqtt.encode, messages)))
+
+    async with asyncio.timeout(BOUND_S):
+        await link.established()
+        say(mqtt.Publish("a", b"1", 1, mid=1))
+        alone = await link.batch(200)
+        say(mqtt.Publish("a", b"2", 1, mid=2, dup=True))
+        gathering = asyncio.create_task(link.batch(200))
+        await asyncio.sleep(0)
+        say(mqtt.Publish("a", b"3", 1, mid=3))
+        gathered = await gathering
+    assert [(one.payload, one.again) for one in alone.received] == [(b"1", False)]
+    assert [(one.payload, one.again) for one in gathered.received] == [(b"2", True), (b"3", False)]
     running.cancel()
     server.close()
     await asyncio.gather(running, return_exceptions=True)

@@ -10,11 +10,12 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.system.engines import missing
 from tests.system.parts import BOUND_S, Kept, environment, eventually
-from tests.system.systemd_node import ROOT, Network, Node, packages, system
+from tests.system.systemd_node import ROOT, Line, Network, Node, packages, system
 from wire.messages import Alert
 from workbench.demo.parts import cloud_folder
 from workbench.demo.processes import Children
@@ -50,12 +51,28 @@ def newer(file: Path, folder: Path) -> Path:
     return folder / "newer.deb"
 
 
+def configured(snippet: str, root: str | None = None) -> str:
+    """What `device enroll` prints, with the camera named; as a person does it."""
+    camera = 'source = "/srv/clip.avi"\nloop = true\nfps_limit = 5\n'
+    text, count = re.subn(r'source = "/dev/video0".*\n', camera, snippet)
+    assert count == 1
+    if root is not None:
+        text = text.replace("# root_file", "root_file")
+    return text + "\n[telemetry]\nevery_s = 2\n"
+
+
+def line_of_key(pem: str) -> str:
+    """Of the private key in it."""
+    return pem.partition("PRIVATE KEY-----\n")[2].splitlines()[0]
+
+
 class Device:
     """A node with the agent as a service, and the service at the other end."""
 
-    def __init__(self, node: Node, network: Network, folder: Path, children: Children) -> None:
+    def __init__(self, node: Node, line: Line, folder: Path, children: Children, name: str = "gate-1") -> None:
         self.node = node
-        self.network = network
+        self.line = line
+        self.name = name
         self.folder = folder
         self.data_dir = cloud_folder(folder).root
         self.children = children
@@ -67,7 +84,17 @@ class Device:
     def serve(self, **more: str) -> None:
         """Start the service in its part of the network."""
         reading, writing = os.pipe()
-        command = ["ip", "netns", "exec", self.network.cloud, sys.executable, "-m", "workbench", "serve", "--json"]
+        command = [
+            "ip",
+            "netns",
+            "exec",
+            self.line.network.cloud,
+            sys.executable,
+            "-m",
+            "workbench",
+            "serve",
+            "--json",
+        ]
         command += ["--data-dir", str(self.data_dir)]
         told = {"HTTP_HOST": Network.CLOUD, "MQTT_HOST": Network.CLOUD, "ALLOW_PLAINTEXT": "true"}
         told["ALLOWED_HOSTS"] = json.dumps([Network.CLOUD])
@@ -98,6 +125,14 @@ class Device:
         )
         return done.stdout + done.stderr
 
+    def take_in(self, **files: str) -> None:
+        """Enrol it with a token, and write what a person writes; `configured` of what the service prints."""
+        enrolled = json.loads(self.vedette("device", "enroll", self.name, "--json"))
+        self.node.write("/etc/vedette/token", enrolled["token"], 0o600)
+        for name, text in files.items():
+            self.node.write(f"/etc/vedette/{name.replace('_', '.')}", text)
+        self.node.run("systemctl", "restart", UNIT)
+
     # --- what is said ---------------------------------------------------------------------------------------------
 
     def status(self) -> str:
@@ -121,10 +156,16 @@ class Device:
 
     def stored(self) -> list[Alert]:
         rows = self.store.rows("SELECT message FROM alert_events ORDER BY number")
-        return [Alert.model_validate_json(row[0]) for row in rows]
+        alerts = [Alert.model_validate_json(row[0]) for row in rows]
+        return [alert for alert in alerts if alert.device == self.name]
 
     def waiting(self) -> int:
         return len(self.outbox.rows("SELECT message_id FROM outbox"))
+
+    def update_state(self) -> str:
+        """As it stands in the record on its disk."""
+        file = self.node.root / "var/lib/private/vedette-agent/update.json"
+        return str(json.loads(file.read_text())["state"]) if file.is_file() else "idle"
 
     def goes_on(self) -> None:
         """New alerts are stored."""
@@ -140,3 +181,14 @@ class Device:
         assert by_camera == {camera: list(range(1, len(seen) + 1)) for camera, seen in by_camera.items()}
         assert len({alert.message_id for alert in stored}) == len(stored)
         return stored
+
+    def check_nothing_shows(self, private: Path, secrets: Sequence[str]) -> None:
+        """Neither who may not look, nor journal, status and list of processes, see what the device is by."""
+        rights = {path.name: path.stat().st_mode & 0o777 for path in (private, *private.iterdir())}
+        assert rights == {"identity": 0o700} | dict.fromkeys(("device.pem", "authority.pem", "enrolment.json"), 0o600)
+        as_anybody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "cat")
+        for file in (f"/var/lib/{UNIT}/identity/device.pem", f"/run/credentials/{UNIT}.service/claim"):
+            assert self.node.run(*as_anybody, file, check=False).returncode != 0, file
+        shown = self.node.run("cat", f"/proc/{self.pid()}/environ", f"/proc/{self.pid()}/cmdline").stdout
+        shown += self.node.says("journalctl", "--no-pager") + self.status()
+        assert [secret for secret in secrets if secret in shown] == []

@@ -86,30 +86,55 @@ def cached_debian(name: str, included: tuple[str, ...], *options: str) -> Path:
     return folder
 
 
-class Network:
-    """Two network namespaces with one line between them."""
+OWN = ("etc/machine-id", "etc/vedette/token", "var/lib/private/vedette-agent", "var/lib/systemd/random-seed")
+"""What a node has for itself, and must not share with one that begins as its copy."""
 
-    CLOUD, NODE = "10.213.77.1", "10.213.77.2"
+
+class Network:
+    """The service's network namespace with a bridge in it, and one more for each node, on a line of its own."""
+
+    CLOUD = "10.213.77.1"
 
     def __init__(self) -> None:
-        self.cloud, self.node = f"vedette-c{os.getpid()}", f"vedette-n{os.getpid()}"
-        for namespace in (self.cloud, self.node):
-            system("ip", "netns", "add", namespace)
-            system("ip", "-n", namespace, "link", "set", "lo", "up")
-        system("ip", "-n", self.cloud, "link", "add", "eth0", "type", "veth", "peer", "eth0", "netns", self.node)
-        for namespace, address in ((self.cloud, self.CLOUD), (self.node, self.NODE)):
-            system("ip", "-n", namespace, "address", "add", f"{address}/24", "dev", "eth0")
-            system("ip", "-n", namespace, "link", "set", "eth0", "up")
-
-    def cut(self) -> None:
-        system("ip", "-n", self.cloud, "link", "set", "eth0", "down")
-
-    def mend(self) -> None:
+        self.cloud = f"vedette-c{os.getpid()}"
+        self.lines: list[Line] = []
+        system("ip", "netns", "add", self.cloud)
+        system("ip", "-n", self.cloud, "link", "set", "lo", "up")
+        system("ip", "-n", self.cloud, "link", "add", "eth0", "type", "bridge")
+        system("ip", "-n", self.cloud, "address", "add", f"{self.CLOUD}/24", "dev", "eth0")
         system("ip", "-n", self.cloud, "link", "set", "eth0", "up")
 
+    def line(self) -> Line:
+        """One more."""
+        self.lines.append(Line(self, len(self.lines) + 1))
+        return self.lines[-1]
+
     def close(self) -> None:
-        for namespace in (self.cloud, self.node):
+        for namespace in (self.cloud, *(line.namespace for line in self.lines)):
             system("ip", "netns", "delete", namespace, check=False)
+
+
+class Line:
+    """From the bridge to a node's namespace; it can be cut and mended."""
+
+    def __init__(self, network: Network, number: int) -> None:
+        self.network = network
+        self.namespace = f"vedette-n{number}-{os.getpid()}"
+        self._port = f"port{number}"
+        system("ip", "netns", "add", self.namespace)
+        there = ("type", "veth", "peer", "eth0", "netns", self.namespace)
+        system("ip", "-n", network.cloud, "link", "add", self._port, *there)
+        system("ip", "-n", network.cloud, "link", "set", self._port, "master", "eth0", "up")
+        address = f"{network.CLOUD.rpartition('.')[0]}.{number + 1}/24"
+        system("ip", "-n", self.namespace, "address", "add", address, "dev", "eth0")
+        for device in ("lo", "eth0"):
+            system("ip", "-n", self.namespace, "link", "set", device, "up")
+
+    def cut(self) -> None:
+        system("ip", "-n", self.network.cloud, "link", "set", self._port, "down")
+
+    def mend(self) -> None:
+        system("ip", "-n", self.network.cloud, "link", "set", self._port, "up")
 
 
 class Node:
@@ -118,14 +143,21 @@ class Node:
     Args:
         folder: Where what it writes lies; not on a filesystem that is an overlay itself.
         namespace: Its network.
+        like: The folder of a node whose disk this one begins with.
     """
 
-    def __init__(self, folder: Path, namespace: str) -> None:
+    def __init__(self, folder: Path, namespace: str, like: Path | None = None) -> None:
         self.root = folder / "root"
-        self._name = f"vedette-{os.getpid()}"
+        self._name = namespace
         upper, work = folder / "upper", folder / "work"
-        for path in (self.root, upper, work):
+        for path in (self.root, work):
             path.mkdir(parents=True)
+        if like is None:
+            upper.mkdir()
+        else:
+            system("cp", "-a", like / "upper", upper)
+            for path in OWN:
+                system("rm", "-rf", upper / path)
         layers = f"lowerdir={base()},upperdir={upper},workdir={work}"
         system("mount", "-t", "overlay", "overlay", "-o", layers, self.root)
         self._log = (folder / "console.log").open("wb")
@@ -210,6 +242,12 @@ class Node:
             self._init = found[0].pid
         return self._init
 
+    def pull_the_plug(self) -> None:
+        """Everything in it ends at once, as when the power goes."""
+        assert self._nspawn is not None
+        os.kill(self._pid(), signal.SIGKILL)
+        self._nspawn.wait(20)
+
     def close(self) -> None:
         if self._nspawn is not None and self._nspawn.poll() is None:
             self._nspawn.send_signal(signal.SIGTERM)
@@ -226,17 +264,23 @@ class Node:
 
 
 @contextlib.contextmanager
-def booted(folder: Path, prepare: Callable[[Path], object]) -> Iterator[tuple[Node, Network]]:
-    """A network and a node in it, after `prepare` was given the node's root."""
+def booted(folder: Path, line: Line, prepare: Callable[[Path], object], like: Path | None = None) -> Iterator[Node]:
+    """A node on that line, after `prepare` was given its root."""
+    node = Node(folder, line.namespace, like)
+    try:
+        prepare(node.root)
+        node.boot()
+        yield node
+    finally:
+        node.close()
+
+
+@contextlib.contextmanager
+def networked() -> Iterator[Network]:
+    """A network with nobody on it yet."""
     need_node_tools()
     network = Network()
     try:
-        node = Node(folder, network.node)
-        try:
-            prepare(node.root)
-            node.boot()
-            yield node, network
-        finally:
-            node.close()
+        yield network
     finally:
         network.close()

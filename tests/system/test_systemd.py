@@ -16,11 +16,24 @@ from pathlib import Path
 
 import pytest
 
+from cloud.deployment import OPEN
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import BOUND_S, eventually
-from tests.system.systemd_device import HOME, NEWER, SITE, UNIT, Device, need_same_sources, newer, package
-from tests.system.systemd_node import Network, booted, system
+from tests.system.systemd_device import (
+    HOME,
+    NEWER,
+    SITE,
+    UNIT,
+    Device,
+    configured,
+    line_of_key,
+    need_same_sources,
+    newer,
+    package,
+)
+from tests.system.systemd_node import Network, booted, networked, system
 from vision.models import UPGRADE_MODEL
+from wire.identity import read_claim
 from workbench.demo.processes import Children
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(5 * BOUND_S)]
@@ -35,16 +48,6 @@ MAX_EXPOSURE = 20
 GATES = ("--shadow-frames", "5", "--probation-frames", "10", "--probation", "3s", "--max-latency-ratio", "100")
 
 
-def configured(snippet: str, root: str | None = None) -> str:
-    """What `device enroll` prints, with the camera named; as a person does it."""
-    camera = 'source = "/srv/clip.avi"\nloop = true\nfps_limit = 5\n'
-    text, count = re.subn(r'source = "/dev/video0".*\n', camera, snippet)
-    assert count == 1
-    if root is not None:
-        text = text.replace("# root_file", "root_file")
-    return text + "\n[telemetry]\nevery_s = 2\n"
-
-
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     need_models()
@@ -57,18 +60,17 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
 
     children = Children(folder)
     try:
-        with booted(folder / "node", prepare) as (node, network):
-            device = Device(node, network, folder, children)
+        with networked() as network, booted(folder / "node", network.line(), prepare) as node:
+            device = Device(node, network.lines[0], folder, children, DEVICE)
             device.serve()
             device.vedette("model", "keys", "create", "--keys", str(folder / "keys"), "--demo")
             began = time.monotonic()
             device.install("/srv/agent.deb")
             need_same_sources(node.root)
-            enrolled = json.loads(device.vedette("device", "enroll", DEVICE, "--json"))
-            node.write("/etc/vedette/token", enrolled["token"], 0o600)
-            node.write("/etc/vedette/root.json", device.vedette("model", "keys", "show-root"))
-            node.write("/etc/vedette/agent.toml", configured(_snippet(device), "root.json"))
-            node.run("systemctl", "restart", UNIT)
+            device.take_in(
+                root_json=device.vedette("model", "keys", "show-root"),
+                agent_toml=configured(_snippet(device), "root.json"),
+            )
             eventually(lambda: bool(device.stored()), f"the first alert arrives:\n{device.status()}")
             device.first_alert_s = time.monotonic() - began
             try:
@@ -181,12 +183,12 @@ def test_killed_and_started_again(device: Device) -> None:
 
 
 def test_the_link_down_and_up(device: Device) -> None:
-    device.network.cut()
+    device.line.cut()
     pid = device.pid()
     eventually(lambda: "; not connected to mqtt://" in device.status(), "the status says that the link is down")
     eventually(lambda: device.waiting() > 5, "alerts wait on the disk")
     waiting = {row[0] for row in device.outbox.rows("SELECT message_id FROM outbox")}
-    device.network.mend()
+    device.line.mend()
     eventually(lambda: waiting <= {alert.message_id for alert in device.stored()}, "what waited arrives")
     eventually(lambda: "; connected to mqtt://" in device.status(), "the status says that it is up")
     assert device.pid() == pid, "an outage is no reason to be restarted"
@@ -211,6 +213,48 @@ def test_a_model_is_updated_inside_the_confinement_and_stays_over_a_restart(devi
     eventually(lambda: device.runs(after=pid), "it is started again")
     eventually(lambda: f"; {UPGRADE_MODEL} 1.0.0 on " in device.status(), "with the new model")
     device.goes_on()
+
+
+@pytest.fixture
+def neighbour(device: Device, tmp_path: Path) -> Iterator[Device]:
+    """Another node beside the first, which begins with its disk; it has the model that the package brings."""
+    with booted(tmp_path, device.line.network.line(), lambda _: None, device.folder / "node") as node:
+        other = Device(node, device.line.network.lines[-1], device.folder, device.children, "gate-2")
+        other.settings = device.settings
+        own = (device.node.root / "etc/vedette/agent.toml").read_text()
+        # Two machines share the processors of one.
+        own = own.replace(f'"{DEVICE}"', f'"{other.name}"').replace("fps_limit = 5", "fps_limit = 2")
+        other.take_in(agent_toml=own)
+        eventually(lambda: bool(other.stored()), f"it raises alerts:\n{other.status()}")
+        yield other
+
+
+def test_two_nodes_and_a_model_that_comes_while_one_has_no_line_and_then_no_power(
+    device: Device, neighbour: Device
+) -> None:
+    device.goes_on()
+    neighbour.line.cut()
+    eventually(lambda: "; not connected to mqtt://" in neighbour.status(), "its link is down")
+    eventually(lambda: neighbour.waiting() > 5, "its alerts wait on its disk")
+    waiting = {row[0] for row in neighbour.outbox.rows("SELECT message_id FROM outbox")}
+    device.goes_on()
+    assert "; connected to mqtt://" in device.status()
+
+    for rollout in json.loads(device.vedette("rollout", "list", "--json")):
+        if rollout["phase"] in OPEN:
+            device.vedette("rollout", "abort", rollout["id"])
+    device.vedette("rollout", "start", UPGRADE_MODEL, "--canary", neighbour.name, "--stages", "100", *GATES)
+    neighbour.line.mend()
+    eventually(lambda: waiting <= {alert.message_id for alert in neighbour.stored()}, "what waited arrives")
+    eventually(lambda: neighbour.update_state() not in {"idle", "committed"}, "the update begins", 2 * BOUND_S)
+    neighbour.node.pull_the_plug()
+    device.goes_on()
+    neighbour.node.boot()
+    eventually(lambda: f"; {UPGRADE_MODEL} 1.0.0 on " in neighbour.status(), neighbour.status(), 2 * BOUND_S)
+    eventually(lambda: neighbour.update_state() == "committed", "it is committed", 2 * BOUND_S)
+    neighbour.goes_on()
+    for one in (device, neighbour):
+        one.check_once_and_in_order()
 
 
 def test_a_start_under_a_bad_configuration_is_not_hammered(device: Device) -> None:
@@ -273,20 +317,18 @@ def test_upgrade_and_downgrade(device: Device) -> None:
 
 
 def test_a_certificate_instead_of_a_token(device: Device) -> None:
-    """Against a service with TLS beside the first, which from here on misses what that one got."""
+    """Against a service with TLS beside the first, which from here on misses what that one got.
+
+    systemd hands the claim to the agent, which makes its identity of it, once, renews that where it may write, and
+    takes another for another claim.
+    """
     node, folder = device.node, device.folder / "encrypted"
     folder.mkdir()
-    other = Device(node, device.network, folder, device.children)
+    other = Device(node, device.line, folder, device.children, DEVICE)
     free = {"HTTP_PORT": "0", "MQTT_PORT": "0", "DEVICE_PORT": "0"}
     other.serve(TLS="true", DEVICE_HOST=Network.CLOUD, IDENTITY__NAMES=json.dumps([Network.CLOUD]), **free)
-    claim = json.loads(other.vedette("device", "enroll", DEVICE, "--json"))["claim"]
-    node.write("/srv/claim", claim, 0o600)
-    as_the_service = ["systemd-run", "--quiet", "--wait", "--pipe", "-p", "DynamicUser=yes", "-p", f"User={UNIT}"]
-    as_the_service += ["-p", f"StateDirectory={UNIT}"]
+    claims = [_claimed(other)]
     identity = f"/var/lib/{UNIT}/identity"
-    enrol = f"{' '.join(as_the_service)} vedette-agent enroll --identity {identity} </srv/claim"
-    node.run("systemctl", "stop", UNIT)
-    node.run("/bin/sh", "-ec", enrol)
 
     dropins = f"/etc/systemd/system/{UNIT}.service.d"
     file = node.root / "etc/vedette/agent.toml"
@@ -297,10 +339,30 @@ def test_a_certificate_instead_of_a_token(device: Device) -> None:
     without_link = re.sub(r"(?ms)^\[(link|ask|trust)\].*?(?=^\[|\Z)", "", text)
     file.write_text(re.sub(r"(?m)^device = .*$", f'identity = "{identity}"', without_link))
     node.run("systemctl", "daemon-reload")
-    node.run("systemctl", "start", UNIT)
+    node.run("systemctl", "restart", UNIT)
     eventually(lambda: "; connected to mqtts://" in device.status(), f"it speaks TLS:\n{device.status()}")
     eventually(lambda: bool(other.stored()), "its alerts arrive")
     assert node.run("systemctl", "reload", UNIT, check=False).returncode == 0
+
+    private = node.root / "var/lib/private" / UNIT / "identity"
+    first = (private / "device.pem").read_text()
+    as_the_service = ["systemd-run", "--quiet", "--wait", "--pipe", "-p", "DynamicUser=yes", "-p", f"User={UNIT}"]
+    as_the_service += ["-p", f"StateDirectory={UNIT}"]
+    node.run(*as_the_service, "vedette-agent", "renew", "--identity", identity)
+    renewed = (private / "device.pem").read_text()
+    assert renewed != first
+    node.run("systemctl", "restart", UNIT)
+    assert (private / "device.pem").read_text() == renewed, "the claim is still there, and was used already"
+    other.goes_on()
+    claims.append(_claimed(other))
+    node.run("systemctl", "restart", UNIT)
+    enrolled_anew = (private / "device.pem").read_text()
+    assert enrolled_anew != renewed
+    other.goes_on()
+    node.run("rm", "/etc/vedette/claim")
+    node.run("systemctl", "restart", UNIT)
+    other.goes_on()
+    device.check_nothing_shows(private, (*claims, *(line_of_key(pem) for pem in (first, renewed, enrolled_anew))))
 
     node.run("rm", "-r", dropins)
     node.run("mv", "/etc/vedette/token.away", "/etc/vedette/token")
@@ -308,6 +370,13 @@ def test_a_certificate_instead_of_a_token(device: Device) -> None:
     node.run("systemctl", "daemon-reload")
     node.run("systemctl", "restart", UNIT)
     device.goes_on()
+
+
+def _claimed(other: Device) -> str:
+    """A new claim, where systemd finds it; what of it is secret."""
+    claim = json.loads(other.vedette("device", "enroll", DEVICE, "--json"))["claim"]
+    other.node.write("/etc/vedette/claim", claim + "\n", 0o600)
+    return read_claim(claim).secret
 
 
 def test_removed_and_installed_by_hand_and_purged(device: Device) -> None:

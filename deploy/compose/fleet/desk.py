@@ -16,7 +16,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
-from cloud.cli.claims import claim_for
+from cloud.cli.claims import claims_for
 from cloud.config import Settings, load_settings
 from cloud.errors import CloudError
 from cloud.log import configure
@@ -57,7 +57,8 @@ def application(settings: Settings, project: str) -> FastAPI:
 
 
 async def _claim(settings: Settings, replica: Replica) -> str:
-    return (await claim_for(settings, replica.device, CLAIM_MINUTES)).spell()
+    (claim,) = await claims_for(settings, [replica.device], CLAIM_MINUTES)
+    return claim.spell()
 
 
 def main() -> None:

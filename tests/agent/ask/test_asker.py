@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from agent.deliver.faults import Faults
 from agent.deliver.ledger import Ledger
 from agent.domain import Answer, Ask, Frame
 from agent.errors import ConfigInvalid
+from agent.redact.door import PictureDoor
 from tests.agent.ask.scripted_cloud import (
     ScriptedCloud,
     always,
@@ -32,9 +34,11 @@ from tests.agent.ask.scripted_cloud import (
     response,
     verdict_for,
 )
+from tests.agent.deliver.kept_receipts import KeptReceipts
 from tests.agent.deliver.samples import boot, change
+from tests.agent.redact.doors import plain_door
 from wire.audits import Audit, AuditOutcome, FrameKind
-from wire.messages import AskReason, Decision, Refusal
+from wire.messages import AskReason, Decision, PictureNote, Refusal
 
 BOUND_S = 20.0
 BUSY = response(503, Refusal(error="Overloaded", message="too busy").model_dump_json().encode())
@@ -84,6 +88,7 @@ class Rig:
     hold: Future[None] | None = None
     taken: int = 0
     outcomes: list[tuple[Audit, AuditOutcome]] = field(default_factory=list)
+    door: PictureDoor = field(default_factory=plain_door)
 
     def __post_init__(self) -> None:
         self.happened = Wakeup()
@@ -92,6 +97,7 @@ class Rig:
         self.clock = SystemClock()
         self.faults = AnnouncingFaults(self.happened)
         self.ledger = Ledger()
+        self.receipts = KeptReceipts()
         given: dict[str, object] = {
             "url": f"http://127.0.0.1:{self.cloud.port}", "retry_min_s": 0.02, "retry_max_s": 0.05,
             "retry_timeout_s": 10.0,
@@ -103,7 +109,8 @@ class Rig:
         self.uploads.happened = self.happened
         self.asker = HttpAsker(
             settings, boot=boot(), uploads=self.uploads, token=lambda: self.token, on_answer=self._keep,
-            clock=self.clock, faults=self.faults, ledger=self.ledger, audit=AuditSettings(answer_within_s=3),
+            clock=self.clock, faults=self.faults, ledger=self.ledger,
+            receipts=self.receipts, door=self.door, audit=AuditSettings(answer_within_s=3),
             on_outcome=lambda audit, outcome: self.outcomes.append((audit, outcome)),
         )  # fmt: skip
         self.stop = asyncio.Event()
@@ -195,6 +202,79 @@ async def test_a_question_shows_the_object_and_its_answer_comes_back(cloud, rig)
     [answer] = rig.answers
     assert (answer.question_id, answer.decision) == (f"{1:032x}", Decision.CONFIRMED)
     assert rig.asker.counts() == AskCounts(asks=1, answers=1)
+
+
+RIGHT = ((0.55, 0.0), (1.0, 0.0), (1.0, 1.0), (0.55, 1.0))
+
+
+@pytest.fixture
+async def masked(cloud: ScriptedCloud, tmp_path: Path) -> AsyncIterator[Rig]:
+    made = Rig(cloud, tmp_path / "uploads.db", door=plain_door(RIGHT))
+    made.start()
+    yield made
+    await made.end()
+
+
+def shown(request) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(request.body, np.uint8), cv2.IMREAD_COLOR)
+
+
+async def as_asked(request) -> bytes:
+    if request.method == "PUT":
+        return response(204)
+    return await (audited if "vedette-audit" in request.headers else in_time)(request)
+
+
+async def test_everything_that_leaves_is_painted_over_and_says_so(cloud, masked):
+    cloud.otherwise = as_asked
+    assert masked.ask(box=(0.4, 0.4, 0.56, 0.6))
+    assert masked.audit()
+    seen = change(7, camera="yard", box=(0.4, 0.4, 0.56, 0.6))
+    masked.taken += masked.asker.submit_picture(seen, masked.frame())
+    await masked.done()
+    by_path = {request.path: request for request in cloud.requests}
+    picture = PictureNote.model_validate_json(by_path[f"/v1/pictures/{seen.id}"].headers["vedette-picture"])
+    assert (picture.message_id, picture.camera) == (seen.id, "yard")
+    for redaction in (
+        by_path["/v1/questions"].question.redaction,
+        Audit.model_validate_json(by_path["/v1/audits"].headers["vedette-audit"]).redaction,
+        picture.redaction,
+    ):
+        assert redaction is not None
+        assert 0.3 < redaction.masked < 0.5
+    for request in cloud.requests:
+        assert shown(request)[:, -20:].max() < 12, "white, if it were not masked"
+        assert shown(request).max() > 240
+
+
+async def test_an_object_behind_paint_is_not_asked_about_and_is_counted(cloud, masked):
+    assert not masked.ask(box=(0.5, 0.4, 0.9, 0.6))
+    assert masked.asker.counts() == AskCounts(asks=1, asks_failed=1)
+    assert masked.faults.counts() == {"PictureWithheld": 1}
+    assert cloud.requests == []
+
+
+async def test_each_upload_has_a_receipt_before_it_leaves(cloud, rig):
+    rig.ask()
+    await rig.done()
+    [request] = cloud.requests
+    [sending] = rig.receipts.begun
+    assert (sending.why, sending.what, sending.camera) == ("questions", f"{1:032x}", "yard")
+    assert sending.host == f"127.0.0.1:{cloud.port}"
+    assert (sending.body, sending.sha256) == (len(request.body), hashlib.sha256(request.body).hexdigest())
+    assert rig.receipts.ended == [(1, "status 200", sending.size)]
+    assert rig.ledger.bytes_by_reason() == {"questions": sending.size}
+
+
+async def test_what_can_not_be_written_down_waits(cloud, rig):
+    rig.receipts.full = True
+    rig.ask()
+    await rig.until(lambda: rig.faults.counts().get("EgressUnwritable", 0) >= 2)
+    assert cloud.requests == []
+    assert rig.ledger.bytes_by_reason() == {}
+    rig.receipts.full = False
+    await rig.done()
+    assert len(cloud.requests) == 1
 
 
 async def test_bytes_are_counted_as_they_were_sent(cloud, rig):

@@ -31,6 +31,8 @@ from agent.deliver.ledger import Ledger
 from agent.domain import Frame
 from agent.errors import CameraLost
 from tests.agent.ask.scripted_cloud import ScriptedCloud, always, hang_up, response
+from tests.agent.deliver.kept_receipts import KeptReceipts
+from tests.agent.redact.doors import plain_door
 from vision.detections import Image
 
 pytestmark = pytest.mark.parts
@@ -73,7 +75,7 @@ class Recorded:
         self.said: list[tuple[float, str]] = []
         self.files: list[DiskClip] = []
         given: dict[str, object] = {"free": lambda _: PLENTY}
-        self.recorder = Recorder(frames, DiskClips(self.folder, **(given | bounds)), shrunk)  # type: ignore[arg-type]
+        self.recorder = Recorder(frames, DiskClips(self.folder, **(given | bounds)), plain_door().cut, shrunk)  # type: ignore[arg-type]
 
     async def record(self, **wanted: object) -> DiskClip:
         file = await self.recorder.record(
@@ -253,7 +255,9 @@ async def cloud(*script: object) -> AsyncIterator[ScriptedCloud]:
 
 def upload(port: int, ledger: Ledger) -> ClipUpload:
     settings = AskSettings(url=f"http://127.0.0.1:{port}")
-    return ClipUpload(CommandUploads(settings, token=lambda: "secret", ledger=ledger, pause_s=0.0))
+    return ClipUpload(
+        CommandUploads(settings, token=lambda: "secret", ledger=ledger, receipts=KeptReceipts(), pause_s=0.0)
+    )
 
 
 @pytest.fixture
@@ -266,7 +270,7 @@ def clip(tmp_path: Path) -> Clip:
 async def test_a_clip_goes_over_http_from_its_file_and_is_counted(clip: Clip) -> None:
     ledger = Ledger()
     async with cloud() as serving:
-        await upload(serving.port, ledger).put(ID, clip)
+        await upload(serving.port, ledger).put(ID, "yard", clip)
     (request,) = serving.requests
     assert (request.method, request.path) == ("PUT", f"/v1/clips/{ID}")
     assert request.headers["content-type"] == "video/webm"
@@ -277,17 +281,17 @@ async def test_a_clip_goes_over_http_from_its_file_and_is_counted(clip: Clip) ->
 
 async def test_a_connection_that_breaks_is_tried_again_and_then_named(clip: Clip) -> None:
     async with cloud(hang_up, always(response(503))) as serving:
-        await upload(serving.port, Ledger()).put(ID, clip)
+        await upload(serving.port, Ledger()).put(ID, "yard", clip)
         assert [len(request.body) for request in serving.requests] == [clip.size] * 3
     async with cloud(hang_up, hang_up, hang_up) as serving:
         with pytest.raises(CloudUnreachable, match="the clip did not get through"):
-            await upload(serving.port, Ledger()).put(ID, clip)
+            await upload(serving.port, Ledger()).put(ID, "yard", clip)
 
 
 async def test_a_cloud_that_does_not_want_it_is_believed(clip: Clip) -> None:
     async with cloud(always(response(404))) as serving:
         with pytest.raises(CommandFailed, match="did not take the clip"):
-            await upload(serving.port, Ledger()).put(ID, clip)
+            await upload(serving.port, Ledger()).put(ID, "yard", clip)
         assert len(serving.requests) == 1
 
 
@@ -295,7 +299,7 @@ async def test_a_file_that_is_gone_is_a_failure_of_ours(clip: Clip) -> None:
     clip.path.unlink()
     async with cloud() as serving:
         with pytest.raises(CommandFailed, match="can't be read any more"):
-            await upload(serving.port, Ledger()).put(ID, clip)
+            await upload(serving.port, Ledger()).put(ID, "yard", clip)
 
 
 def test_the_encoders_thread_steps_back() -> None:

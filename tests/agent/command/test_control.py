@@ -18,13 +18,14 @@ from agent.command.clip import Recorder
 from agent.command.errors import CommandRefused
 from agent.command.frames import WatchedFrames
 from agent.command.log_tail import LogTail
-from agent.command.ports import Task
+from agent.command.ports import Picture, Task
 from agent.deliver.messages import Boot
 from agent.deliver.telemetry import Snapshot
 from agent.domain import Frame
 from agent.errors import ConfigInvalid
 from agent.pipeline import Inbox, Mute
 from tests.agent.decide.scene import Scene, person, rule
+from tests.agent.redact.doors import plain_door
 
 from .rig import CLOUD, ManualClock
 
@@ -61,8 +62,8 @@ class Kept:
     def __init__(self) -> None:
         self.put_in: dict[str, bytes] = {}
 
-    async def put(self, command_id: str, jpeg: bytes) -> None:
-        self.put_in[command_id] = jpeg
+    async def put(self, command_id: str, picture: Picture) -> None:
+        self.put_in[command_id] = picture.jpeg
 
 
 class Rig:
@@ -86,9 +87,9 @@ class Rig:
         actions = Actions(
             self.control,
             self.supply,
-            encode=lambda *_: b"jpeg",
+            encode=lambda frame, *_: Picture(frame.camera, b"jpeg", None),
             snapshots=self.kept,
-            recorder=Recorder(self.supply, DiskClips(folder / "clips"), shrunk),
+            recorder=Recorder(self.supply, DiskClips(folder / "clips"), plain_door().cut, shrunk),
             clips=None,
             models=lambda: None,
         )
@@ -138,6 +139,15 @@ async def test_overrides_are_kept_over_a_restart_and_taken_back(tmp_path: Path) 
     assert rig.taken[-1] == config
     await rig.do("set-config", ConfigArguments(reset=True))
     assert [one.name for one in load_overridden(rig.path).rules] == ["people"]
+
+
+async def test_a_command_adds_masks_and_lifts_none_of_the_devices_own(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    own, more = ({"camera": "yard", "polygon": [[x, 0], [1, 0], [1, 1]]} for x in (0.25, 0.5))
+    rig.path.write_text(rig.path.read_text() + '[[masks]]\ncamera = "yard"\npolygon = [[0.25, 0], [1, 0], [1, 1]]\n')
+    for wanted, left in ([], [0.25]), ([more], [0.25, 0.5]), ([own], [0.25]):
+        await rig.do("set-config", ConfigArguments(config={"masks": wanted}))
+        assert [mask.polygon[0][0] for mask in load_overridden(rig.path).masks] == left
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,13 @@ import cv2
 import numpy as np
 
 from agent.adapters.annotated import FRESH_S, AnnotatedFrames, annotated
-from agent.decide.masks import MaskFilter
-from agent.decide.settings import MaskSettings
 from agent.domain import Frame, Track
 from agent.status.views import REMEMBERED, Look, Views
 from tests.agent.deliver.samples import change
+from tests.agent.redact.doors import plain_door
 from tests.agent.test_pipeline import ManualClock
 
 WHITE = np.full((360, 640, 3), 255, np.uint8)
-NO_MASKS = MaskFilter((), "yard")
 PERSON = Track(1, "person", 0.9, 0.9, (0.5, 0.25, 0.75, 0.75), 0.0, 0.0, 3, True)
 
 
@@ -38,9 +36,9 @@ async def asked(views: Views, camera: str = "yard") -> asyncio.Task[Look | None]
 async def test_the_next_frame_of_the_camera_goes_to_all_who_wait() -> None:
     views = Views()
     first, second = await asked(views), await asked(views)
-    views.looked(frame(1, "porch"), (), NO_MASKS)
-    views.looked(frame(2), (PERSON,), NO_MASKS)
-    views.looked(frame(3), (), NO_MASKS)
+    views.looked(frame(1, "porch"), ())
+    views.looked(frame(2), (PERSON,))
+    views.looked(frame(3), ())
     looks = await asyncio.gather(first, second)
     assert [look.frame.index for look in looks if look is not None] == [2, 2]
     assert looks[0] is not None
@@ -55,7 +53,7 @@ async def test_a_camera_that_gives_nothing_gathers_up_nobody() -> None:
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
     assert views._wanted == {}
-    views.looked(frame(), (), NO_MASKS)
+    views.looked(frame(), ())
 
 
 def test_the_latest_alerts_are_remembered_as_they_stand() -> None:
@@ -69,10 +67,10 @@ def test_the_latest_alerts_are_remembered_as_they_stand() -> None:
 
 
 def test_masked_parts_are_blotted_out_and_objects_have_boxes() -> None:
-    mask = MaskSettings(camera="yard", polygon=((0.0, 0.0), (0.4, 0.0), (0.4, 1.0), (0.0, 1.0)))
-    shown = decoded(annotated(Look(frame(), (PERSON,), MaskFilter((mask,), "yard")), 960))
+    mask = ((0.0, 0.0), (0.4, 0.0), (0.4, 1.0), (0.0, 1.0))
+    shown = decoded(annotated(Look(frame(), (PERSON,)), plain_door(mask), 960))
     assert shown.shape == (360, 640, 3)
-    assert shown[:, :240].max() < 90
+    assert shown[:, :240].max() < 30
     assert shown[350, 600].min() > 240
     left_edge = shown[180, 320].astype(int)
     assert left_edge[1] > left_edge[0] + 60
@@ -82,15 +80,15 @@ def test_masked_parts_are_blotted_out_and_objects_have_boxes() -> None:
 
 def test_a_large_frame_is_made_smaller() -> None:
     large = Frame("yard", 0, np.full((720, 1280, 3), 255, np.uint8), 0.0)
-    assert decoded(annotated(Look(large, (), NO_MASKS), 320)).shape == (180, 320, 3)
+    assert decoded(annotated(Look(large, ()), plain_door(), 320)).shape == (180, 320, 3)
 
 
 async def test_a_frame_is_drawn_once_a_second_however_many_look() -> None:
     views, clock = Views(), ManualClock()
-    frames = AnnotatedFrames(views, clock, 960)
+    frames = AnnotatedFrames(views, plain_door(), clock, 960)
     looking = [asyncio.create_task(frames.jpeg("yard")) for _ in range(3)]
     await asyncio.sleep(0)
-    views.looked(frame(1), (), NO_MASKS)
+    views.looked(frame(1), ())
     pictures = await asyncio.gather(*looking)
     assert pictures[0] is not None
     assert all(picture is pictures[0] for picture in pictures)
@@ -98,7 +96,7 @@ async def test_a_frame_is_drawn_once_a_second_however_many_look() -> None:
     again = asyncio.create_task(frames.jpeg("yard"))
     while not views._wanted:  # noqa: ASYNC110 - a turn of the loop or two
         await asyncio.sleep(0)
-    views.looked(frame(2), (PERSON,), NO_MASKS)
+    views.looked(frame(2), (PERSON,))
     fresh = await again
     assert fresh is not None
     assert fresh != pictures[0]

@@ -10,6 +10,7 @@ from cloud.audit.match import compare, ignored
 from tests.cloud.audit.fakes import AWAY, BOX, audit, seen
 from vision.estimates import Counts
 from wire.audits import LabelCounts, Sighting
+from wire.messages import Redaction
 
 SHIFTED = (0.3, 0.25, 0.8, 0.75)
 ELSEWHERE = (0.8, 0.1, 0.9, 0.3)
@@ -39,6 +40,21 @@ def test_what_the_cloud_is_unsure_of_is_not_there() -> None:
 
 def test_what_stands_in_a_mask_is_not_missed() -> None:
     assert compare(audit(shown=(), masks=(MASK,)), seen((0, 0.9, ELSEWHERE), (0, 0.9, AWAY)), 0.4).total.there == 1
+
+
+PAINTED = Redaction(masked=0.25)
+HALF_MASKED = (0.4, 0.2, 0.9, 0.7)
+"""Its lower edge is out of the mask, and three fifths of it are under paint."""
+BARELY_MASKED = (0.3, 0.3, 0.6, 0.9)
+
+
+@pytest.mark.parametrize(("box", "counts"), [(HALF_MASKED, 0), (BARELY_MASKED, 1)])
+def test_what_the_device_saw_and_paint_hides_is_neither_right_nor_wrong(box, counts: int) -> None:
+    """The device judges the frame as it is; the cloud gets it with its masks painted over."""
+    shown = (Sighting("person", 0.8, box),)
+    deep = ((0.4, 0.0), (1.0, 0.0), (1.0, 0.6), (0.4, 0.6))
+    assert compare(audit(shown=shown, masks=(deep,), redaction=PAINTED), seen(), 0.4).total.shown == counts
+    assert compare(audit(shown=shown, masks=(deep,)), seen(), 0.4).total.shown == 1, "nothing was painted over"
 
 
 sides = st.floats(0, 1, width=32)

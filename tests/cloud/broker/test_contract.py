@@ -6,14 +6,21 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiomqtt
 import pytest
 
+from cloud.adapters.clock import SystemClock
+from cloud.adapters.data_dir import DataDir
+from cloud.fleet.enrolment import Enrolment
+from cloud.store.database import open_database
+from cloud.store.devices import DeviceStore
 from tests.cloud.running import Service, eventually, running
 from tests.cloud.samples import BOUND_S, alert, connected, mqtt_client, status
 from wire.codec import encode
 from wire.topics import Channel, topic
+from workbench.sim import mqtt
 
 pytestmark = pytest.mark.parts
 
@@ -143,3 +150,38 @@ async def test_last_will_makes_a_device_offline_and_keeps_what_it_said_of_itself
     found = (await service.get("/api/devices"))[0]  # type: ignore[index]
     assert [camera["name"] for camera in found["cameras"]] == ["yard"]
     assert found["model"]["name"] == "ssd"
+
+
+async def test_more_devices_are_let_in_than_the_broker_s_own_default_bound(service: Service) -> None:
+    """Unless told otherwise it keeps 1,000 subscriptions of QoS 1, and a device has four: 250 would be the end."""
+    names = [f"cam-{number}" for number in range(1, 271)]
+    async with open_database(DataDir(service.data_dir).database_url) as database:
+        tokens = await Enrolment(DeviceStore(database), SystemClock()).enroll_all(names)
+    host = urlsplit(service.addresses.mqtt)
+
+    async def come(name: str) -> tuple[int, ...]:
+        reading, writing = await asyncio.open_connection(host.hostname, host.port)
+        there.append(writing)
+        writing.write(mqtt.encode(mqtt.Connect(name, name, tokens[name].encode())))
+        topics = tuple((topic(name, channel), 1) for channel in Channel if channel.direction == "down")
+        writing.write(mqtt.encode(mqtt.Subscribe(1, topics)))
+        reader = mqtt.Reader()
+        while data := await reading.read(4096):
+            for packet in reader.feed(data):
+                if isinstance(packet, mqtt.Suback):
+                    return packet.codes
+        return ()
+
+    there: list[asyncio.StreamWriter] = []
+    turn = asyncio.Semaphore(16)
+
+    async def in_turn(name: str) -> tuple[int, ...]:
+        async with turn, asyncio.timeout(60):
+            return await come(name)
+
+    try:
+        granted = await asyncio.gather(*map(in_turn, names))
+    finally:
+        for writing in there:
+            writing.close()
+    assert set(granted) == {(1, 1, 1, 1)}

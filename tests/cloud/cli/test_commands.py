@@ -51,6 +51,43 @@ def test_enrolled_device_is_listed_shown_and_revoked(person: Person) -> None:
     assert "revoked" in person.types("devices").stdout
 
 
+def test_many_are_enrolled_at_once_or_none_of_them(person: Person, tmp_path: Path) -> None:
+    names = tmp_path / "names"
+    names.write_text("cam-1\n\ncam-2  # by the gate\n")
+    lines = [json.loads(line) for line in person.types("device", "enroll", "--from", str(names)).stdout.splitlines()]
+    assert [(line["device"], holder(person, line["token"])) for line in lines] == [("cam-1",) * 2, ("cam-2",) * 2]
+    names.write_text("cam-3\ncam-2\n")
+    refused = person.types("device", "enroll", "--from", str(names))
+    assert refused.exit_code == 5
+    assert "cam-2 is enrolled already" in refused.output
+    assert [one["device"] for one in json.loads(person.types("devices", "--json").stdout)] == ["cam-1", "cam-2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("", "no device is named"), ("# nobody\n", "no device is named"), ("cam-1\ncam-1\n", "cam-1 is named twice")],
+)
+def test_a_list_that_names_nobody_or_somebody_twice_is_refused(
+    person: Person, tmp_path: Path, text: str, why: str
+) -> None:
+    names = tmp_path / "names"
+    names.write_text(text)
+    refused = person.types("device", "enroll", "--from", str(names))
+    assert refused.exit_code == 2
+    assert why in refused.output
+
+
+@pytest.mark.parametrize("words", [("device", "enroll"), ("device", "enroll", "cam-1", "--from", "names")])
+def test_whom_to_enrol_is_said_once(person: Person, words: tuple[str, ...]) -> None:
+    assert person.types(*words).exit_code == 2
+
+
+def test_a_list_that_is_not_there_is_refused(person: Person, tmp_path: Path) -> None:
+    refused = person.types("device", "enroll", "--from", str(tmp_path / "none"))
+    assert refused.exit_code == 2
+    assert "can't be read" in refused.output
+
+
 def test_enrolling_prints_the_token_once_and_settings_that_are_toml(person: Person) -> None:
     printed = person.types("device", "enroll", "cam-1").stdout
     token = next(line for line in printed.splitlines() if line.startswith("vdt_"))

@@ -60,13 +60,18 @@ class Certificated:
 
     @property
     def context(self) -> ssl.SSLContext:
-        made = ssl.create_default_context(cafile=str(self.service.data_dir / "identity" / "authority.pem"))
+        told = self.folder / "authorities.pem"
+        believed = told if told.exists() else self.service.data_dir / "identity" / "authority.pem"
+        made = ssl.create_default_context(cafile=str(believed))
         if (self.folder / "device.pem").exists():
             made.load_cert_chain(self.folder / "device.pem", self.folder / "device.key")
         return made
 
-    def keep(self, key: ec.EllipticCurvePrivateKey, certificate: str) -> None:
+    def keep(self, key: ec.EllipticCurvePrivateKey, certificate: str, authorities: str | None = None) -> None:
+        """`authorities` is whom to believe from now on; without them, whoever the service's authority is."""
         self.folder.mkdir(exist_ok=True)
+        if authorities is not None:
+            (self.folder / "authorities.pem").write_text(authorities)
         (self.folder / "device.key").write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -81,7 +86,9 @@ class Certificated:
     def http(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.service.addresses.devices, verify=self.context, timeout=BOUND_S)
 
-    def mqtt(self, *, user: str | None = None, client_id: str | None = None) -> aiomqtt.Client:
+    def mqtt(
+        self, *, user: str | None = None, client_id: str | None = None, will: aiomqtt.Will | None = None
+    ) -> aiomqtt.Client:
         parts = urlsplit(self.service.addresses.mqtt)
         assert parts.hostname is not None
         assert parts.port is not None
@@ -93,6 +100,7 @@ class Certificated:
             clean_session=False,
             timeout=2,
             tls_context=self.context,
+            will=will,
         )
 
     @asynccontextmanager

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from agent.__main__ import main
 from agent.adapters.identity_folder import IdentityFolder
-from agent.app.enrol import enroll, renew
+from agent.app.enrol import enroll, enroll_once, renew
 from agent.config import check_config
 from agent.errors import AuthorityMismatch, ConfigInvalid, EnrolmentFailed
 from tests.agent.deliver.network import free_port
 from tests.cloud.identity.certified import claim_for
 from tests.cloud.running import Service, running
-from wire.errors import NotOurs
+from wire.errors import NotOurs, VedetteError
 from wire.identity import Claim
 
 pytestmark = pytest.mark.parts
@@ -141,3 +142,67 @@ def test_damaged_enrolment_is_named(folder: IdentityFolder) -> None:
     (folder.root / "enrolment.json").write_text('{"device": "gate-1"')
     with pytest.raises(ConfigInvalid, match="damaged"):
         check_config({"identity": str(folder.root)}, "agent.toml")
+
+
+# --- a claim that is handed over at each start ----------------------------------------------------------------------
+
+
+async def once(word: str, folder: IdentityFolder):
+    return await asyncio.to_thread(enroll_once, word, folder, now)
+
+
+async def test_a_claim_that_stays_in_its_place_is_redeemed_once(service: Service, folder: IdentityFolder) -> None:
+    word = (await claim_for(service, "gate-1")).spell()
+    enrolled, failed = await once(word + "\n", folder)
+    assert (enrolled.device, failed) == ("gate-1", None)
+    await asyncio.to_thread(renew, folder, now)
+    renewed = folder.device_file.read_bytes()
+    for again in (word, ""):
+        assert (await once(again, folder))[1] is None
+    assert folder.device_file.read_bytes() == renewed, "what was renewed is what counts"
+
+
+async def test_another_claim_in_its_place_replaces_the_identity(service: Service, folder: IdentityFolder) -> None:
+    await once((await claim_for(service, "gate-1")).spell(), folder)
+    before = folder.device_file.read_bytes()
+    assert (await once((await claim_for(service, "gate-1")).spell(), folder))[1] is None
+    assert folder.device_file.read_bytes() != before
+
+
+async def test_a_claim_that_can_t_be_redeemed_does_not_cost_the_identity_that_is_there(
+    service: Service, folder: IdentityFolder, tmp_path: Path
+) -> None:
+    used, other = await claim_for(service, "gate-2"), IdentityFolder(tmp_path / "other")
+    await enrol(used, other)
+    away = used.model_copy(update={"http": f"https://127.0.0.1:{free_port()}"})
+    for word in (used.spell(), away.spell(), "hello"):
+        with pytest.raises(VedetteError):
+            await once(word, folder)
+    await once((await claim_for(service, "gate-1")).spell(), folder)
+    kept = folder.device_file.read_bytes()
+    for word in (used.spell(), away.spell(), "hello"):
+        enrolled, failed = await once(word, folder)
+        assert enrolled.device == "gate-1"
+        assert failed is not None
+    assert folder.device_file.read_bytes() == kept
+
+
+async def test_a_damaged_identity_is_mended_by_a_claim_only(service: Service, folder: IdentityFolder) -> None:
+    word = (await claim_for(service, "gate-1")).spell()
+    await once(word, folder)
+    (folder.root / "enrolment.json").write_text("{")
+    with pytest.raises(ConfigInvalid, match="damaged"):
+        await once("", folder)
+    assert (await once((await claim_for(service, "gate-1")).spell(), folder))[1] is None
+
+
+@pytest.mark.parametrize("handed_over", ["none", "none\n", "", None])
+def test_neither_identity_nor_claim_is_named(
+    folder: IdentityFolder, tmp_path: Path, handed_over: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "claim"
+    if handed_over is not None:
+        file.write_text(handed_over)
+    assert main(["enroll", "--identity", str(folder.root), "--claim", str(file)]) != 0
+    assert "there is neither an identity nor a claim" in capsys.readouterr().err
+    assert not folder.root.exists()

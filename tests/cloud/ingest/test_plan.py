@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.domain import Arrival, CameraOrder, DeviceRecord, Known, StandingAlert, Totals
-from cloud.ingest.order import GAP_WAIT_S
+from cloud.ingest.order import GAP_WAIT_S, RETURNS
 from cloud.ingest.plan import Gap, Plan, plan
 from tests.cloud.samples import NOW, alert, new_id, status, telemetry
 from wire.messages import Alert, AlertEvent, AlertState, CameraTelemetry, Presence, UpMessage
@@ -165,6 +165,30 @@ def test_what_a_broker_repeats_is_no_sign_that_the_device_went_back() -> None:
     done = plan(arrivals(first, second, third), repeated)
     assert [event.sequence for event, _ in done.writes.events] == [1, 2, 3]
     assert done.gaps == ()
+
+
+def test_what_the_broker_marks_as_repeated_never_makes_a_gap_final() -> None:
+    """A service that can't keep up hears the same again each ten seconds, however often."""
+    first, second, third = (alert(sequence=number) for number in (1, 2, 3))
+    known = after(NOTHING, plan(arrivals(second, third), NOTHING))
+    for times in range(1, 10):
+        at = NOW + timedelta(seconds=10 * times)
+        repeats = [Arrival(message, at, again=True) for message in (second, third)]
+        done = plan(repeats, known)
+        assert (done.acks, done.gaps, done.left) == ({}, (), 2)
+        known = after(known, done)
+    done = plan(arrivals(first, second, third), known)
+    assert [event.sequence for event, _ in done.writes.events] == [1, 2, 3]
+
+
+def test_a_device_that_goes_back_between_the_broker_s_repeats_still_counts() -> None:
+    second = alert(sequence=2)
+    known = after(NOTHING, plan(arrivals(second), NOTHING))
+    for _ in range(RETURNS):
+        known = after(known, plan([Arrival(second, NOW, again=True)], known))
+        done = plan(arrivals(second), known)
+        known = after(known, done)
+    assert done.gaps == (Gap("cam-1", "yard", 1, 1),)
 
 
 def test_other_cameras_and_devices_wait_for_no_gap() -> None:

@@ -106,6 +106,7 @@ class Store:
         self.questions = {}
         self.verdicts = {}
         self.pictures = {}
+        self.notes = {}
         self.gate = asyncio.Event()
         self.gate.set()
         self.adding = asyncio.Semaphore(0)
@@ -132,8 +133,9 @@ class Store:
     async def unanswered(self, limit):
         return [kept for asked, kept in self.questions.items() if asked not in self.verdicts][:limit]
 
-    async def add_picture(self, device, alert_id, key, picture_bytes):
+    async def add_picture(self, device, alert_id, key, picture_bytes, note=None):
         self.pictures[alert_id] = (device, key, picture_bytes)
+        self.notes[alert_id] = note
 
 
 class Blobs:

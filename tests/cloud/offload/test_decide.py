@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cloud.offload.decide import FAMILIES, DecideSettings, decide, in_frame, look_at, overlap, with_article
 from vision.detections import Detections, no_detections
-from wire.messages import AskReason, Decision, Question
+from wire.messages import AskReason, Decision, Hide, Question, Redaction
 
 LABELS = ("person", "car", "truck", "dog", "chair")
 SETTINGS = DecideSettings(min_score=0.4, min_iou=0.4)
@@ -200,3 +200,9 @@ def test_a_view_is_a_part_of_the_picture_and_says_which(box, region, width, heig
     assert view.region[2] - view.region[0] == pytest.approx(
         (view.right - view.left) / width * (region[2] - region[0]), abs=1e-9
     )
+
+
+def test_a_retraction_says_how_much_of_the_picture_was_painted_over() -> None:
+    hidden = question().model_copy(update={"redaction": Redaction(hide=Hide.HEADS, masked=0.25, hidden=0.1)})
+    assert verdict_on(hidden).reason.endswith("in a picture of which 35% is painted over")
+    assert "painted" not in verdict_on(question()).reason

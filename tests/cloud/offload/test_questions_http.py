@@ -12,9 +12,20 @@ from cloud.offload.pictures import AlertPictures, Decoding
 from cloud.web.questions import DoorSettings, questions_router
 from tests.cloud.offload.fakes import BOUND_S, Tokens, hex_id, jpeg, question
 from wire import codec
-from wire.messages import MAX_PICTURE_BYTES, Decision, Pending, Refusal, Verdict
+from wire.messages import (
+    MAX_PICTURE_BYTES,
+    PICTURE_HEADER,
+    Decision,
+    Hide,
+    Pending,
+    PictureNote,
+    Redaction,
+    Refusal,
+    Verdict,
+)
 
 PICTURE = jpeg()
+NOW = "2026-05-01T12:00:00Z"
 TOKEN = {"Authorization": "Bearer token-1"}
 
 
@@ -249,6 +260,27 @@ async def test_a_picture_of_an_alert_is_kept_and_a_repeat_is_harmless(door):
     key = f"alerts/cam-1/{hex_id(9)}.jpg"
     assert door.world.blobs.kept == {key: PICTURE}
     assert door.world.store.pictures == {hex_id(9): ("cam-1", key, len(PICTURE))}
+
+
+def note(alert_id: str, device: str = "cam-1") -> dict[str, str]:
+    made = PictureNote(
+        message_id=alert_id, device=device, made_at=NOW, camera="yard", region=(0, 0, 0.5, 1),
+        redaction=Redaction(hide=Hide.HEADS, hidden=0.1),
+    )  # fmt: skip
+    return {PICTURE_HEADER: made.model_dump_json()}
+
+
+async def test_what_a_device_says_of_its_picture_is_kept_with_it(door):
+    assert (await door.keep(hex_id(9), **note(hex_id(9)))).status_code == 204
+    kept = door.world.store.notes[hex_id(9)]
+    assert (kept.region, kept.redaction.hidden) == ((0, 0, 0.5, 1), 0.1)
+
+
+async def test_a_note_about_another_picture_or_none_at_all_is_refused(door):
+    refused(await door.keep(hex_id(9), **note(hex_id(8))), 403, "DeviceMismatch")
+    refused(await door.keep(hex_id(9), **note(hex_id(9), "cam-2")), 403, "DeviceMismatch")
+    refused(await door.keep(hex_id(9), **{PICTURE_HEADER: "{}"}), 400, "NotOurs")
+    assert door.world.store.pictures == {}
 
 
 @pytest.mark.parametrize("alert_id", ["x", "0" * 31, "A" * 32, "%2e%2e" + "0" * 30])

@@ -1,0 +1,1 @@
+"""Alerts to wherever their people are: webhooks, ntfy and the like."""

@@ -1,0 +1,157 @@
+"""Secrets show nowhere: looked for in all that a service and an agent write and say, while they do what they can do.
+
+With tokens and passwords in addresses, this is `test_watching`'s; here it is certificates, claims, and all that the
+service keeps to itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.agent.app.running import closed_port
+from tests.system.engines import need_clip, need_models
+from tests.system.parts import BOUND_S, Kept, eventually
+from tests.system.planted import Planted
+from tests.system.test_identity import agent
+from tests.system.test_rollout import vedette
+from wire.identity import read_claim
+from workbench.demo.parts import cloud_folder, start_agent, start_service
+from workbench.demo.processes import Children
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(4 * BOUND_S)]
+
+SERVED = """
+tls = true
+http_port = 0
+mqtt_port = 0
+device_port = 0
+log_level = "debug"
+log_format = "json"
+"""
+CAMERA = "planted@with:signs"
+TOLD = """
+identity = "{identity}"
+data_dir = "{data}"
+log_level = "debug"
+[[cameras]]
+name = "gate"
+source = "{clip}"
+loop = true
+[[cameras]]
+name = "yard"
+source = "rtsp://viewer:{password}@127.0.0.1:{port}/live?token=planted-in-the-query"
+reconnect_initial_s = 0.2
+[[rules]]
+name = "anyone"
+labels = ["person"]
+[asking]
+uncertain = [0.2, 0.9]
+[link]
+reconnect_max_s = 1
+[ask]
+[telemetry]
+every_s = 1
+first_after_s = 0
+[status]
+listen = "127.0.0.1:0"
+"""
+OWN_PASSWORD = re.compile(r"password: ([0-9a-f]{64})")
+
+
+def test_nothing_secret_is_written_or_said(tmp_path: Path) -> None:
+    need_models()
+    clip = need_clip()
+    root, config, own = cloud_folder(tmp_path).root, tmp_path / "serve.toml", tmp_path / "gate-1"
+    config.write_text(SERVED)
+    own.mkdir()
+    planted, said = Planted(), {}
+
+    def operator(*words: str, code: int = 0) -> str:
+        said[" ".join(words)] = out = vedette(root, *words, "--config", str(config), code=code)
+        return out
+
+    children = Children(tmp_path)
+    try:
+        operator("model", "keys", "create", "--keys", str(tmp_path / "offline"), "--demo")
+        service, addresses = start_service(children, tmp_path, ["--config", str(config)])
+        claim = json.loads(vedette(root, "device", "enroll", "gate-1", "--json", "--config", str(config)))["claim"]
+        said["enroll"] = agent("enroll", "--identity", str(own / "identity"), given=f"{claim}\n")
+        said["thief"] = agent("enroll", "--identity", str(tmp_path / "thief"), given=f"{claim}\n", code=1)
+        said["broken"] = agent("enroll", "--identity", str(tmp_path / "thief"), given=f"{claim[:-9]}\n", code=1)
+        told = TOLD.format(
+            identity=own / "identity", data=own / "data", clip=clip, password=CAMERA, port=closed_port()
+        )
+        device = start_agent(children, tmp_path, "gate-1", told)
+
+        plant_what_the_device_has(planted, own, claim)
+        plant_what_the_service_has(planted, root)
+        kept = Kept(root / "vedette.db")
+        eventually(lambda: bool(kept.rows("SELECT * FROM verdicts")), "questions are answered", 2 * BOUND_S)
+        eventually(lambda: "yard" in device.log.read_text(), "the other camera is missed")
+        operator("command", "gate-1", "diagnose", "--wait", "--json")
+        operator("command", "gate-1", "set-log-level", "level=debug", "--wait", "--json")
+        said["renew"] = agent("renew", "--identity", str(own / "identity"))
+        planted.add_key("the device's next key", own / "identity" / "device.pem")
+        operator("devices")
+        operator("device", "show", "gate-1", "--json")
+
+        found = planted.in_processes((service.process.pid, device.process.pid))
+        page = re.search(r"status page at (http://[^\"]+)", device.log.read_text())
+        assert page is not None
+        found += planted.in_answers(page[1], ("", "metrics"))
+        found += planted.in_answers(addresses.http, _paths(addresses.http, kept))
+        operator("device", "revoke", "gate-1")
+        said["revoked"] = agent("renew", "--identity", str(own / "identity"), code=1)
+        eventually(
+            lambda: json.loads(operator("device", "show", "gate-1", "--json"))["presence"] == "offline", "offline"
+        )
+        children.check()
+    finally:
+        children.stop_all()
+    for what, text in said.items():
+        found += planted.find(what, text.encode())
+    found += planted.in_files(tmp_path)
+    assert found == []
+    assert planted.looked_at >= {"cloud.log", "gate-1.log", "vedette.db", "outbox.db", "cmdline", "environ"}
+
+
+def plant_what_the_device_has(planted: Planted, own: Path, claim: str) -> None:
+    planted.add("the claim", claim.removeprefix("vdc1."))
+    planted.add("the claim's secret", read_claim(claim).secret)
+    planted.add("the camera's password", CAMERA, own / "agent.toml")
+    planted.add("the camera's token", "planted-in-the-query", own / "agent.toml")
+    planted.add_key("the device's key", own / "identity" / "device.pem")
+
+
+def plant_what_the_service_has(planted: Planted, root: Path) -> None:
+    online = [file for file in (root / "registry" / "keys").rglob("*") if file.is_file()]
+    assert online
+    for file in (*sorted((root / "identity").glob("*.key")), *online):
+        planted.add_key(file.name, file)
+    config = root / "broker" / "broker.conf"
+    passwords = OWN_PASSWORD.findall(config.read_text())
+    assert len(passwords) == 3
+    for number, password in enumerate(passwords):
+        planted.add(f"the broker's password {number}", password, config)
+
+
+def _paths(base: str, kept: Kept) -> Iterator[str]:
+    """Everything of the operator's door that can be read, as it describes itself."""
+    values = {
+        "device": "gate-1",
+        "alert_id": kept.rows("SELECT id FROM alerts")[0][0],
+        "question_id": kept.rows("SELECT id FROM questions")[0][0],
+    }
+    described: dict[str, dict[str, Any]] = httpx.get(f"{base}/openapi.json", timeout=BOUND_S).json()["paths"]
+    yield from ("/", "/metrics", "/openapi.json")
+    for path, methods in described.items():
+        named = re.findall(r"{(\w+)[^}]*}", path)
+        if "get" in methods and path != "/api/events" and set(named) <= values.keys():
+            yield re.sub(r"{(\w+)[^}]*}", lambda name: str(values[name[1]]), path)

@@ -1,0 +1,122 @@
+"""A fleet of all personalities against the real service; what became of it is read from the cloud's own database."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.system.engines import need_models
+from tests.system.parts import Kept, alive, descendants, environment, eventually
+from workbench.demo.parts import cloud_folder
+from workbench.sim.lies import COUNTED_AS, Lie
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+DEVICES = 60
+
+
+def sim(folder: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "workbench", "sim", "--data-dir", str(folder), "--json", *words]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True
+    )
+
+
+def test_all_that_was_raised_is_stored_once_and_liars_harm_nobody(tmp_path: Path) -> None:
+    need_models()
+    process = sim(
+        tmp_path, "--devices", str(DEVICES), "--mix", "all", "--duration", "12", "--alerts-per-minute", "15"
+    )
+    said, complained = process.communicate(timeout=200)
+    assert process.returncode == 0, complained
+    figures = json.loads(said)
+    store = Kept(cloud_folder(tmp_path).root / "vedette.db")
+
+    assert figures["online"] == figures["devices"] == DEVICES
+    events = store.rows("SELECT device, camera, sequence, message_id FROM alert_events")
+    assert len({event[:3] for event in events}) == len({event[3] for event in events}) == len(events)
+    last = Counter[str]()
+    for device, camera, sequence, _ in events:
+        assert camera == "camera-1", "a lie was stored"
+        last[device] = max(last[device], sequence)
+    assert last == Counter(event[0] for event in events), "a camera has a gap"
+    assert len(events) == figures["messages_raised"] > DEVICES
+    assert len(store.rows("SELECT id FROM alerts")) == figures["alerts_raised"] == figures["alerts_stored"]
+    assert (figures["messages_lost"], figures["duplicates"], figures["lies_stored"]) == (0, 0, 0)
+
+    outcomes = Counter(row[0] for row in store.rows("SELECT outcome FROM commands"))
+    assert outcomes == {"ok": DEVICES}
+    assert figures["commands_done"] == DEVICES
+
+    kinds = figures["personalities"]
+    orders = store.rows("SELECT fate, state, reason FROM rollout_orders")
+    fates = Counter(fate for fate, _, _ in orders)
+    assert fates == {"committed": DEVICES - kinds["lying"] - kinds["old"], "failed": kinds["lying"] + kinds["old"]}
+    reasons = [reason for fate, _, reason in orders if fate == "failed"]
+    assert sum("can't run this release" in reason for reason in reasons) == kinds["old"]
+    assert sum("not to be believed" in reason for reason in reasons) == kinds["lying"]
+    assert figures["updated"] == fates["committed"]
+
+    told = Counter[str]()
+    for lie, count in figures["lies_told"].items():
+        told[COUNTED_AS.get(Lie(lie), "the broker's to refuse")] += count
+    assert sum(told.values()) > 0
+    for name, refused in figures["lies_refused"].items():
+        # What was said right before a broken connection may not have come as far.
+        assert told[name] // 2 <= refused <= told[name], name
+
+
+def test_ctrl_c_ends_all_that_was_started_and_keeps_what_was_raised(tmp_path: Path) -> None:
+    process = sim(tmp_path, "--devices", "20", "--duration", "0", "--no-rollout", "--commands", "0")
+    store = Kept(cloud_folder(tmp_path).root / "vedette.db")
+    try:
+        eventually(lambda: len(store.rows("SELECT 1 FROM alert_events")) >= 5, "alerts are raised and stored")
+        started = descendants(process.pid)
+        assert any(child.name() == "nats-server" for child in started)
+        process.send_signal(signal.SIGINT)
+        said, complained = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, complained
+    figures = json.loads(said)
+    assert figures["alerts_raised"] == figures["alerts_stored"] == len(store.rows("SELECT id FROM alerts"))
+    psutil.wait_procs(started, timeout=10)
+    assert alive(started) == []
+
+
+def test_a_service_elsewhere_is_used_with_what_its_operator_printed(tmp_path: Path) -> None:
+    """As a compose file does it: the service is somebody else's, known by its addresses and a list of tokens."""
+    data, names = tmp_path / "data", tmp_path / "names"
+    names.write_text("\n".join(f"yard-{number}" for number in range(1, 13)))
+    words = ["--data-dir", str(data)]
+    run = [sys.executable, "-m", "workbench"]
+    enrolled = subprocess.run(
+        [*run, "device", "enroll", "--from", str(names), "--json", *words],
+        check=True, capture_output=True, text=True, env=environment(),
+    )  # fmt: skip
+    tokens = tmp_path / "tokens.jsonl"
+    tokens.write_text(enrolled.stdout)
+    service = subprocess.Popen(
+        [*run, "serve", "--json", "--http-port", "0", "--mqtt-port", "0", *words],
+        stdout=subprocess.PIPE, text=True, env=environment(VEDETTE_ANSWER_QUESTIONS="false"),
+    )  # fmt: skip
+    try:
+        assert service.stdout is not None
+        addresses = json.loads(service.stdout.readline())
+        where = ["--service", addresses["http"], "--broker", addresses["mqtt"], "--credentials", str(tokens)]
+        process = sim(tmp_path / "sim", "--devices", "12", "--duration", "5", "--alerts-per-minute", "30", *where)
+        said, complained = process.communicate(timeout=90)
+    finally:
+        service.terminate()
+        service.wait(30)
+    assert process.returncode == 0, complained
+    figures = json.loads(said)
+    assert figures["online"] == 12
+    assert figures["alerts_raised"] == figures["alerts_stored"] > 0
+    assert figures["messages_lost"] == figures["duplicates"] == 0

@@ -1,0 +1,144 @@
+"""The simulated devices on their connections: brought up, brought to rest, sent home."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from agent.deliver.link import Address
+from agent.domain import Clock
+from agent.errors import DownloadFailed, ModelStoreBroken, NoRoom, RepositoryUnreachable, TrustError
+from workbench.sim import updating
+from workbench.sim.connection import CONNECTING_AT_ONCE, Dialling, Line
+from workbench.sim.device import Device, Life
+from workbench.sim.figures import Tally
+from workbench.sim.personality import TRAITS, Personality
+from workbench.sim.trust import SharedTrust
+
+CANARY_SHARE: Final = 0.05
+LOOK_AGAIN_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """How a device shows who it is: a token, or over TLS a certificate in its own context."""
+
+    device: str
+    token: str | None = None
+    tls: ssl.SSLContext | None = None
+
+
+class Fleet:
+    """All devices of a simulation."""
+
+    def __init__(
+        self,
+        credentials: Sequence[Credential],
+        kinds: Sequence[Personality],
+        *,
+        life: Life,
+        address: Address,
+        seed: int,
+        clock: Clock,
+        trust: SharedTrust | None,
+    ) -> None:
+        self.tally = Tally([one.device for one in credentials], seed)
+        obedient = [one.device for one, kind in zip(credentials, kinds, strict=True) if kind is Personality.STEADY]
+        self.canaries = obedient[: math.ceil(len(kinds) * CANARY_SHARE)]
+        """Whom an operator would try first: devices of which no trouble is known."""
+        self._trust = trust
+        self._looks: set[asyncio.Task[None]] = set()
+        self._moved = asyncio.Event()
+        dialling = Dialling(address, asyncio.Semaphore(CONNECTING_AT_ONCE), self._look, self._moved.set)
+        self._lines: dict[str, Line] = {}
+        for credential, kind in zip(credentials, kinds, strict=True):
+            device = Device(
+                credential.device,
+                credential.token,
+                TRAITS[kind],
+                life,
+                seed=seed,
+                clock=clock,
+                witness=self.tally,
+            )
+            self._lines[device.name] = Line(device, dialling, credential.tls)
+
+    @property
+    def devices(self) -> Sequence[Device]:
+        """All of them."""
+        return [line.device for line in self._lines.values()]
+
+    @property
+    def waiting(self) -> int:
+        """Messages that the cloud has not acked."""
+        return sum(line.device.waiting for line in self._lines.values())
+
+    def begin(self) -> None:
+        """Connect them all; they keep themselves connected."""
+        for line in self._lines.values():
+            line.begin()
+
+    async def all_there(self, within_s: float) -> bool:
+        """Wait until each of them has been online; False where that takes too long."""
+        return await self._until(lambda: self.tally.arrived == len(self._lines), within_s)
+
+    async def come_to_rest(self, within_s: float) -> bool:
+        """Let what is under way come to its end: all online, everything acked. False where that takes too long."""
+        for line in self._lines.values():
+            line.device.calm_down()
+            line.look_again()
+        return await self._until(lambda: all(line.device.at_rest for line in self._lines.values()), within_s)
+
+    async def end(self, *, politely: bool) -> None:
+        """Close all connections for good."""
+        for look in tuple(self._looks):
+            look.cancel()
+        await asyncio.gather(*self._looks, return_exceptions=True)
+        await asyncio.gather(*(line.end(politely=politely) for line in self._lines.values()))
+
+    async def _until(self, so: Callable[[], bool], within_s: float) -> bool:
+        try:
+            async with asyncio.timeout(within_s):
+                while not so():
+                    self._moved.clear()
+                    try:
+                        # What the cloud acks moves no line's presence, so nobody says when the last one came.
+                        async with asyncio.timeout(0.2):
+                            await self._moved.wait()
+                    except TimeoutError:
+                        continue
+        except TimeoutError:
+            return so()
+        return True
+
+    # --- looking at the repository --------------------------------------------------------------------------------
+
+    def _look(self, device: Device) -> None:
+        looking = asyncio.get_running_loop().create_task(self._looked(device), name=f"look-{device.name}")
+        self._looks.add(looking)
+        looking.add_done_callback(self._looks.discard)
+
+    async def _looked(self, device: Device) -> None:
+        update = device.update
+        wanted, target = update.wanted, update.target
+        if self._trust is None or wanted is None or target is None:
+            return
+        try:
+            size = await self._trust.look(wanted.group, target)
+        except (RepositoryUnreachable, DownloadFailed, NoRoom, ModelStoreBroken):
+            step: Callable[[updating.Update], updating.Step] = partial(updating.unreachable, again_s=LOOK_AGAIN_S)
+        except TrustError as forbidden:
+            step = partial(updating.refused, why=f"{forbidden.name}: {forbidden.what}"[:500])
+        else:
+            step = partial(updating.fetched, took_s=size / device.traits.bytes_per_s)
+        device.looked(update.turn, step)
+        self._lines[device.name].look_again()
+
+    def states(self) -> Mapping[str, int]:
+        """How many devices' updates are in which state."""
+        return {str(state): count for state, count in self.tally.states.items() if count}
