@@ -233,6 +233,23 @@ def pairs(some: Sequence[tuple[str, Box]], others: Sequence[tuple[str, Box]]) ->
     return chosen
 
 
+def taken_in_turn(some: Sequence[tuple[str, Box]], others: Sequence[tuple[str, Box]]) -> list[int]:
+    """Which of `some` stand for one of `others`, where each in its turn takes the one it overlaps best.
+
+    Of the same label, at an IoU of .5 or more, each of `others` once. Who comes later changes nothing for those
+    before: with `some` sorted by score, what is found from any score on is a beginning of this list.
+    """
+    left = set(range(len(others)))
+    taking = []
+    for i, (label, box) in enumerate(some):
+        near = [(_overlap(box, others[j][1]), j) for j in left if others[j][0] == label]
+        best, j = max(near, default=(0.0, -1))
+        if best >= MIN_IOU:
+            left.remove(j)
+            taking.append(i)
+    return taking
+
+
 def _ratio(
     y: float, x: float, *, yy: float, xy: float, xx: float, single: float, frames: int, level: float
 ) -> Estimate | None:

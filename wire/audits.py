@@ -49,6 +49,7 @@ class Audit(UpMessage):
         walked: How many frames of this camera had been dealt with in this boot by then, this one included.
         labels: What the device's rules look for: on these it is judged.
         shown: What the device stood behind in this frame: tracked objects that its rules would look at.
+        weaker: Tracked objects below that, seen in this frame: what lower bands would have stood behind too.
         detections: What the model said, down to the lowest score that it is asked for; the highest scores first.
         left_out: Detections that did not fit in.
         masks: What stands in one of these was ignored.
@@ -66,6 +67,7 @@ class Audit(UpMessage):
     walked: Annotated[int, Field(ge=1, le=2**53)]
     labels: Annotated[tuple[Label, ...], Field(max_length=128)]
     shown: Annotated[tuple[Sighting, ...], Field(max_length=MAX_SIGHTINGS)] = ()
+    weaker: Annotated[tuple[Sighting, ...], Field(max_length=MAX_SIGHTINGS)] = ()
     detections: Annotated[tuple[Sighting, ...], Field(max_length=MAX_SIGHTINGS)] = ()
     left_out: Count = 0
     masks: Annotated[tuple[Polygon, ...], Field(max_length=16)] = ()
@@ -83,12 +85,15 @@ class LabelCounts(Part):
         matched: Of those shown, how many the cloud sees too.
         shown: By the device.
         there: In the cloud's eyes.
+        found: The device's scores of those that are there, from what it showed and what was weaker: with a band that
+            begins at s, `there` less the scores of s and more are missed. None from a cloud that does not say.
     """
 
     label: Label
     matched: Count
     shown: Count
     there: Count
+    found: Annotated[tuple[Unit, ...], Field(max_length=2 * MAX_SIGHTINGS)] | None = None
 
 
 class AuditOutcome(Message):

@@ -211,6 +211,54 @@ class EgressMark(Part):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+class BandState(StrEnum):
+    """How a band of scores stands to the device's objective."""
+
+    PINNED = "pinned"
+    """A person set it; nothing moves it."""
+    GATHERING = "gathering"
+    """Too few answers yet: it stays as it is."""
+    MOVING = "moving"
+    """On its way, a bounded step a day."""
+    MET = "met"
+    """The answers prove, at the confidence asked for, that it keeps what it was asked to."""
+    UNPROVEN = "unproven"
+    """Answers enough to move, and too few to prove any band: it stands where the objective is safest."""
+    INFEASIBLE = "infeasible"
+    """No band keeps the objective: the answers prove that as well."""
+
+
+class TunedBand(Part):
+    """The scores of one label before one camera that are worth a question, and how they came about.
+
+    Attributes:
+        lower, upper: Below `lower` an object is ignored; from `upper` on it is certain.
+        model_digest: Of the model that it was tuned for.
+        frames, objects: The answers behind it: audited frames with something there, and objects drawn.
+        miss_rate, miss_rate_at_most: With this `lower`: the estimate, and the bound at the confidence asked for.
+        best_miss_rate: The estimate with the lowest `lower` that there can be: what is attainable.
+        false_per_day, false_per_day_at_most: With this `upper`: objects that the device alone is sure of, and that
+            are not there.
+        asked_share: Of the objects that are not ignored, how many lie between the two.
+    """
+
+    camera: Name
+    label: Label
+    lower: Unit
+    upper: Unit
+    state: BandState
+    reason: Text = ""
+    model_digest: Digest
+    frames: Count = 0
+    objects: Count = 0
+    miss_rate: Unit | None = None
+    miss_rate_at_most: Unit | None = None
+    best_miss_rate: Unit | None = None
+    false_per_day: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    false_per_day_at_most: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    asked_share: Unit | None = None
+
+
 class Telemetry(UpMessage):
     """Small figures, every half minute or so; may be lost.
 
@@ -219,6 +267,7 @@ class Telemetry(UpMessage):
         audits, audits_failed: Frames drawn for audit, and those of them that were dropped, refused or given up.
         errors: Named errors since the agent started, and how often each.
         egress: Kept by the cloud, it shows whether a device's log was written anew.
+        bands: Those that are tuned or pinned; as many as fit.
     """
 
     uptime_s: Seconds
@@ -237,6 +286,7 @@ class Telemetry(UpMessage):
     bytes_by_reason: Annotated[dict[Name, Count], Field(max_length=32)] = Field(default_factory=dict)
     errors: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
     egress: EgressMark | None = None
+    bands: Annotated[tuple[TunedBand, ...], Field(max_length=64)] = ()
 
 
 # --- asking ----------------------------------------------------------------------------------------------------
@@ -248,6 +298,8 @@ class AskReason(StrEnum):
     UNCERTAIN = "uncertain"
     DISAGREEMENT = "disagreement"
     """Of the current model and one on trial: one finds the object, the other doesn't."""
+    DRAWN = "drawn"
+    """At random, of all objects, to learn how often the device is sure of what is not there."""
 
 
 class Hide(StrEnum):

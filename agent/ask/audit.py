@@ -111,6 +111,7 @@ class Said:
     Attributes:
         labels: What its rules look for.
         shown: What the device stands behind: tracked objects that its rules would look at.
+        weaker: Tracked objects, seen in the frame, that are too weak for that.
         detections: What the model said, highest scores first.
         left_out: Detections that are not among them.
         model_digest, model: The model that said so, its name and version.
@@ -119,6 +120,7 @@ class Said:
     kind: FrameKind
     labels: tuple[str, ...]
     shown: tuple[Sighting, ...]
+    weaker: tuple[Sighting, ...]
     detections: tuple[Sighting, ...]
     left_out: int
     model_digest: str
@@ -152,7 +154,8 @@ def said_of(
     """What the device says of a frame that it judged.
 
     It stands behind a tracked object that was seen in this frame with a score worth a question: the tracker follows
-    weaker ones too, to keep an object that was strong before, but nobody is shown what only they say.
+    weaker ones too, to keep an object that was strong before, but nobody is shown what only they say. Where that
+    begins is the model's own word, whatever the bands are tuned to: models are compared by it.
 
     Args:
         detections: Without what stands in a mask; highest scores first.
@@ -165,12 +168,15 @@ def said_of(
         _sighting(detections.label(row), float(detections.scores[row]), tuple(detections.boxes[row].tolist()))
         for row in range(min(len(detections), MAX_SIGHTINGS))
     ]
-    behind = [track for track in tracks if track.seen_now and track.score >= model.uncertain[0]]
-    shown = sorted((_sighting(track.label, track.score, track.box) for track in behind), key=lambda one: -one.score)
+    followed = sorted((track for track in tracks if track.seen_now), key=lambda track: -track.score)
+    behind = sum(track.score >= model.uncertain[0] for track in followed)
+    shown = [_sighting(track.label, track.score, track.box) for track in followed[:behind]]
+    weaker = [_sighting(track.label, track.score, track.box) for track in followed[behind:]]
     return Said(
         kind=_kind((one.score for one in sightings if one.label in looked_for), model.uncertain),
         labels=looked_for,
         shown=tuple(shown[:MAX_SIGHTINGS]),
+        weaker=tuple(weaker[:MAX_SIGHTINGS]),
         detections=tuple(sightings),
         left_out=len(detections) - len(sightings),
         model_digest=model.digest,
@@ -209,6 +215,7 @@ def audit_message(
         walked=drawn.walked,
         labels=said.labels,
         shown=said.shown,
+        weaker=said.weaker,
         detections=said.detections,
         left_out=said.left_out,
         masks=tuple(tuple((round(x, DIGITS), round(y, DIGITS)) for x, y in mask) for mask in audit.masks),

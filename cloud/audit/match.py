@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from vision.detections import Detections
-from vision.estimates import Counts, pairs
+from vision.estimates import Counts, pairs, taken_in_turn
 from wire.audits import MAX_SIGHTINGS, Audit, LabelCounts, Sighting
 from wire.fields import Label
 
@@ -45,12 +45,24 @@ def compare(audit: Audit, seen: Detections, min_score: float) -> Finding:
     shown = [(one.label, one.box) for one in audit.shown if one.label in labels and not _unseen(audit, one.box)]
     there = _standing(audit, seen, min_score)
     found = pairs(shown, [(one.label, one.box) for one in there])
+    followed = sorted(
+        (one for one in (*audit.shown, *audit.weaker) if one.label in labels), key=lambda one: -one.score
+    )
+    scores: dict[str, list[float]] = defaultdict(list)
+    for row in taken_in_turn([(one.label, one.box) for one in followed], [(one.label, one.box) for one in there]):
+        scores[followed[row].label].append(followed[row].score)
     matched_there = {row for _, row in found}
     matched = Counter(shown[row][0] for row, _ in found)
     by_shown = Counter(label for label, _ in shown)
     by_there = Counter(one.label for one in there)
     counts = tuple(
-        LabelCounts(label=label, matched=matched[label], shown=by_shown[label], there=by_there[label])
+        LabelCounts(
+            label=label,
+            matched=matched[label],
+            shown=by_shown[label],
+            there=by_there[label],
+            found=tuple(scores[label]),
+        )
         for label in sorted(by_shown.keys() | by_there.keys())
     )
     missed = [one for row, one in enumerate(there) if row not in matched_there]

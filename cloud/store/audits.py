@@ -89,7 +89,7 @@ class AuditStore:
                 )
             )
             if changed.rowcount and outcome.counts:
-                rows = [{"audit": outcome.audit_id, **one.model_dump()} for one in outcome.counts]
+                rows = [{"audit": outcome.audit_id, **one.model_dump(exclude={"found"})} for one in outcome.counts]
                 await connection.execute(insert(audit_counts), rows)
 
     async def open(self, limit: int) -> list[tuple[Audit, str]]:

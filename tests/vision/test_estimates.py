@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision.estimates import Counts, Sums, drop, f1, pairs, precision, recall, total
+from vision.estimates import Box, Counts, Sums, drop, f1, pairs, precision, recall, taken_in_turn, total
 
 
 def frames(*counts: tuple[int, int, int], probability: float = 0.01) -> Sums:
@@ -110,3 +110,20 @@ def test_pairs_take_the_best_first_and_each_object_once() -> None:
     assert sorted(pairs([one, far], [nearer, far])) == [(0, 0), (1, 1)]
     assert pairs([one], [("car", one[1])]) == []
     assert pairs([("person", (0.1, 0.1, 0.1, 0.1))], [("person", (0.1, 0.1, 0.1, 0.1))]) == []
+
+
+boxes_of_people = st.lists(
+    st.tuples(st.floats(0, 0.5), st.floats(0, 0.5)).map(
+        lambda at: ("person", (at[0], at[1], at[0] + 0.3, at[1] + 0.3))
+    ),
+    max_size=8,
+)
+
+
+@given(some=boxes_of_people, others=boxes_of_people, first=st.integers(0, 8))
+def test_who_comes_later_changes_nothing_for_those_before(
+    some: list[tuple[str, Box]], others: list[tuple[str, Box]], first: int
+) -> None:
+    whole = taken_in_turn(some, others)
+    assert taken_in_turn(some[:first], others) == [row for row in whole if row < first]
+    assert len(whole) <= len(others)

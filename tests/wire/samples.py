@@ -11,6 +11,7 @@ from wire.messages import (
     AlertEvent,
     AlertState,
     AskReason,
+    BandState,
     CameraState,
     CameraStatus,
     CameraTelemetry,
@@ -26,6 +27,7 @@ from wire.messages import (
     Redaction,
     Status,
     Telemetry,
+    TunedBand,
     Verdict,
 )
 from wire.updates import Desired, ModelRef, Reported, TrialFigures, UpdateState, Window
@@ -88,6 +90,25 @@ SAMPLES: dict[str, Message] = {
         answers=4,
         bytes_by_reason={"alerts": 4096},
         errors={"CameraLost": 1},
+        bands=(
+            TunedBand(
+                camera="front door",
+                label="person",
+                lower=0.25,
+                upper=0.75,
+                state=BandState.MOVING,
+                reason="on its way to 0.3 and 0.8",
+                model_digest=DIGEST,
+                frames=120,
+                objects=45,
+                miss_rate=0.0625,
+                miss_rate_at_most=0.09375,
+                best_miss_rate=0.03125,
+                false_per_day=0.5,
+                false_per_day_at_most=1.75,
+                asked_share=0.25,
+            ),
+        ),
     ),
     "question": Question(
         **UP,
@@ -182,6 +203,7 @@ SAMPLES: dict[str, Message] = {
         walked=600,
         labels=("person", "car"),
         shown=(Sighting("person", 0.8125, (0.25, 0.5, 0.375, 0.75)),),
+        weaker=(Sighting("person", 0.25, (0.5, 0.5, 0.625, 0.75)),),
         detections=(
             Sighting("person", 0.875, (0.25, 0.5, 0.375, 0.75)),
             Sighting("bird", 0.4375, (0.5, 0.125, 0.625, 0.25)),
@@ -198,7 +220,7 @@ SAMPLES: dict[str, Message] = {
         message_id="1f" * 16,
         audit_id="1e" * 16,
         model="default 1",
-        counts=(LabelCounts(label="person", matched=1, shown=1, there=2),),
+        counts=(LabelCounts(label="person", matched=1, shown=1, there=2, found=(0.8125, 0.25)),),
         missed=(Sighting("person", 0.75, (0.625, 0.5, 0.75, 0.875)),),
     ),
     "enrolment": Enrolment(**DOWN, message_id="0d" * 16, secret="s3cr3t-_" * 5 + "abc", request=PEM),

@@ -150,8 +150,8 @@ class Rig:
 
     def audit(self, number: int = 1, **changes: object) -> bool:
         given: dict[str, object] = {
-            "kind": FrameKind.EMPTY, "labels": ("person",), "shown": (), "detections": (), "left_out": 0,
-            "model_digest": "sha256:" + "0" * 64, "model": "tiny 1",
+            "kind": FrameKind.EMPTY, "labels": ("person",), "shown": (), "weaker": (), "detections": (),
+            "left_out": 0, "model_digest": "sha256:" + "0" * 64, "model": "tiny 1",
         }  # fmt: skip
         said = Said(**(given | changes))  # type: ignore[arg-type]
         frame = self.frame()

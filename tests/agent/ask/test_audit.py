@@ -176,6 +176,12 @@ def test_a_crowd_is_cut_to_what_fits_the_weakest_first() -> None:
 
 
 def test_what_can_t_be_said_within_the_limit_is_refused() -> None:
-    long = Said(FrameKind.EMPTY, tuple(f"{k:064d}" for k in range(128)), (), (), 0, DIGEST, "tiny 1")
+    long = Said(FrameKind.EMPTY, tuple(f"{k:064d}" for k in range(128)), (), (), (), 0, DIGEST, "tiny 1")
     with pytest.raises(MessageTooLarge):
         message(long)
+
+
+def test_what_is_too_weak_to_be_shown_is_told_apart() -> None:
+    found = said_of(detections(), [track(score=0.25), track(score=0.8)], labels={"person"}, model=MODEL)
+    assert [one.score for one in found.shown] == [0.8]
+    assert [one.score for one in found.weaker] == [0.25]

@@ -20,7 +20,7 @@ MASK = ((0.5, 0.0), (1.0, 0.0), (1.0, 0.5), (0.5, 0.5))
 def test_what_is_found_missed_and_wrong() -> None:
     finding = compare(audit(), seen((0, 0.9, SHIFTED), (0, 0.5, ELSEWHERE)), 0.4)
     assert finding.total == Counts(matched=1, shown=2, there=2)
-    assert finding.counts == (LabelCounts(label="person", matched=1, shown=2, there=2),)
+    assert finding.counts == (LabelCounts(label="person", matched=1, shown=2, there=2, found=(0.8,)),)
     assert finding.missed == (Sighting("person", 0.5, ELSEWHERE),)
 
 
@@ -28,10 +28,24 @@ def test_labels_count_apart_and_only_those_that_are_looked_for() -> None:
     asked = audit(labels=("person", "car"), shown=(Sighting("person", 0.8, BOX), Sighting("bird", 0.9, BOX)))
     finding = compare(asked, seen((1, 0.9, BOX)), 0.4)
     assert finding.counts == (
-        LabelCounts(label="car", matched=0, shown=0, there=1),
-        LabelCounts(label="person", matched=0, shown=1, there=0),
+        LabelCounts(label="car", matched=0, shown=0, there=1, found=()),
+        LabelCounts(label="person", matched=0, shown=1, there=0, found=()),
     )
     assert compare(audit(labels=("dog",)), seen((0, 0.9, BOX)), 0.4).total == Counts(0, 0, 0)
+
+
+def test_scores_of_what_is_there_are_told_from_weak_objects_too() -> None:
+    weak = Sighting("person", 0.2, ELSEWHERE)
+    asked = audit(shown=(Sighting("person", 0.8, SHIFTED),), weaker=(weak, Sighting("person", 0.1, AWAY)))
+    [counts] = compare(asked, seen((0, 0.9, SHIFTED), (0, 0.5, ELSEWHERE)), 0.4).counts
+    assert counts.found == (0.8, 0.2)
+    assert (counts.matched, counts.shown, counts.there) == (1, 1, 2)
+
+
+def test_an_object_is_found_once_by_the_surest() -> None:
+    asked = audit(shown=(Sighting("person", 0.5, BOX), Sighting("person", 0.9, SHIFTED)))
+    [counts] = compare(asked, seen((0, 0.9, BOX)), 0.4).counts
+    assert counts.found == (0.9,)
 
 
 def test_what_the_cloud_is_unsure_of_is_not_there() -> None:
