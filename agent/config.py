@@ -38,6 +38,7 @@ from agent.errors import ConfigInvalid
 from agent.redact.settings import RedactionSettings
 from agent.status.settings import StatusSettings
 from agent.track.settings import TrackSettings
+from agent.tune.settings import Objective, PinnedBand
 from agent.update.settings import UpdateSettings
 from agent.update.trust import TrustSettings
 from wire.fields import DeviceId
@@ -59,11 +60,15 @@ class CameraConfig(CameraSettings):
         motion: How still scenes are told; without it every frame is looked at.
         audit: How often its frames are drawn for audit; without it as the table `audit` says.
         redaction: What is painted over in its pictures before they leave, beside its masks.
+        objective: What this camera is held to, instead of the table `objective`.
+        bands: Scores that are worth a question before this camera, one table for each label; they are never tuned.
     """
 
     motion: MotionSettings | None = None
     audit: AuditRate | None = None
     redaction: RedactionSettings = RedactionSettings()
+    objective: Objective | None = None
+    bands: Annotated[tuple[PinnedBand, ...], Field(max_length=64)] = ()
 
 
 class Config(BaseSettings):
@@ -76,6 +81,7 @@ class Config(BaseSettings):
         data_dir: Where alerts and questions wait until they are delivered; made where it is missing.
         log_level: Below it nothing is logged.
         log_format: `auto` is text on a terminal and in systemd's journal, and JSON otherwise.
+        objective: What the bands of scores are tuned to; without it they stay as they are.
         ask: Without it the cloud is not asked, and no picture leaves.
     """
 
@@ -102,6 +108,7 @@ class Config(BaseSettings):
     asking: AskPolicySettings = AskPolicySettings()
     ask: AskSettings | None = None
     audit: AuditSettings = AuditSettings()
+    objective: Objective | None = None
     link: LinkSettings = LinkSettings()
     outbox: OutboxSettings = OutboxSettings()
     egress: ReceiptSettings = ReceiptSettings()
@@ -193,6 +200,12 @@ def _across(config: Config) -> Iterator[str]:
     yield from _twice("cameras", cameras)
     yield from _twice("rules", [rule.name for rule in config.rules])
     yield from _twice("zones", [f"{zone.camera}/{zone.name}" for zone in config.zones])
+    for i, camera in enumerate(config.cameras):
+        yield from _twice(f"cameras[{i}].bands", [band.label for band in camera.bands])
+        if camera.objective is not None:
+            yield from _unheard(f"cameras[{i}].objective", camera.objective, camera.audit or config.audit, config)
+    if config.objective is not None and any(camera.objective is None for camera in config.cameras):
+        yield from _unheard("objective", config.objective, config.audit, config)
     for i, zone in enumerate(config.zones):
         yield from _unknown(f"zones[{i}].camera", [zone.camera], cameras, "camera")
     for i, mask in enumerate(config.masks):
@@ -230,6 +243,16 @@ def _blinded(key: str, camera: CameraConfig, config: Config) -> Iterator[str]:
 def _twice(key: str, names: list[str]) -> Iterator[str]:
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"{key}: {name!r} is used more than once; give each a name of its own"
+
+
+def _unheard(key: str, objective: Objective, rate: AuditRate, config: Config) -> Iterator[str]:
+    """An objective without the answers that it is tuned by."""
+    if config.ask is None:
+        yield f"{key}: nobody answers without the table [ask]; add it, or remove the objective"
+    elif objective.max_miss_rate is not None and not (
+        rate.per_hour if rate.probability is None else rate.probability
+    ):
+        yield f"{key}.max_miss_rate: no frame is drawn for audit there; set audit.per_hour above 0, or leave it out"
 
 
 def _unknown(key: str, names: tuple[str, ...] | list[str], known: list[str], what: str) -> Iterator[str]:

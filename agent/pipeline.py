@@ -82,6 +82,13 @@ class NewRules:
     masks: Mapping[str, MaskFilter]
 
 
+@dataclass(frozen=True, slots=True)
+class NewBands:
+    """Scores worth a question, by camera and label, that replace those tuned or pinned before."""
+
+    bands: Mapping[tuple[str, str], tuple[float, float]]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NewModel:
     """A model that replaces the present one; whoever hands it in closes that one afterwards.
@@ -134,7 +141,7 @@ class Mute:
     for_s: float
 
 
-Event = Answer | Aside | NewRules | NewModel | SwapModel | Mute
+Event = Answer | Aside | NewBands | NewRules | NewModel | SwapModel | Mute
 
 
 class Viewer(Protocol):
@@ -505,8 +512,8 @@ class Pipeline:
                     self._deliver(self._rules.replace_rules(event.rules, event.zones, event.asking, now), None)
                     for camera in self._lanes.keys() & event.masks.keys():
                         self._lanes[camera].masks = event.masks[camera]
-                case Mute():
-                    self._rules.mute(event.rule, event.camera, now + event.for_s)
+                case NewBands() | Mute():
+                    self._instruct(event, now)
                 case Aside():
                     event.asked(self._ask_aside(event, now))
                 case NewModel() if awaited:
@@ -516,6 +523,12 @@ class Pipeline:
             if awaited:
                 done.set_result(None)
         self._deliver(self._rules.tick(now), None)
+
+    def _instruct(self, event: NewBands | Mute, now: float) -> None:
+        if isinstance(event, NewBands):
+            self._rules.tune(event.bands)
+        else:
+            self._rules.mute(event.rule, event.camera, now + event.for_s)
 
     def _adopt(self, model: NewModel, now: float) -> None:
         self._detector = model.detector

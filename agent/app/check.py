@@ -11,9 +11,11 @@ from agent.adapters.data_dir import made
 from agent.adapters.opencv_source import open_source
 from agent.adapters.token import token_source
 from agent.app.wiring import unknown_labels
+from agent.ask.audit import AuditRate
 from agent.config import CameraConfig, Config
 from agent.detect.detector import model_status, open_configured
 from agent.redact.door import BY_PEOPLE
+from agent.tune.settings import Objective
 from vision.detector import ModelDetector
 from wire.errors import VedetteError
 from wire.messages import Hide
@@ -71,6 +73,7 @@ def _findings(config: Config, *, settings_only: bool) -> Iterator[Finding]:
     yield Finding(
         "configuration", f"device {config.device}, {len(config.cameras)} cameras, {len(config.rules)} rules"
     )
+    yield from _objectives(config)
     if settings_only:
         return
     yield from _model(config)
@@ -79,6 +82,29 @@ def _findings(config: Config, *, settings_only: bool) -> Iterator[Finding]:
     yield _data_dir(config)
     yield _token(config)
     yield from _certificates(config)
+
+
+def _objectives(config: Config) -> Iterator[Finding]:
+    for camera in config.cameras:
+        said = [f"{pin.label} pinned at {pin.lower:g} to {pin.upper:g}" for pin in camera.bands]
+        wanted = camera.objective or config.objective
+        if wanted is not None:
+            said.insert(0, _wanted(wanted, camera.audit or config.audit))
+        if said:
+            yield Finding(f"objective of {camera.name}", "; ".join(said))
+
+
+def _wanted(objective: Objective, rate: AuditRate) -> str:
+    parts = []
+    if objective.max_miss_rate is not None:
+        drawn = f"{rate.per_hour:g} frames an hour" if rate.probability is None else f"{rate.probability:g} of frames"
+        parts.append(f"misses at most {objective.max_miss_rate:.1%} ({drawn} are audited)")
+    if objective.max_false_alerts_per_day is not None:
+        parts.append(
+            f"at most {objective.max_false_alerts_per_day:g} false alerts a day ({objective.ask_about:.0%} of objects"
+            " are asked about)"
+        )
+    return f"{', '.join(parts)}; {objective.confidence:.0%} sure, {objective.prefer.replace('_', ' ')} first"
 
 
 def _model(config: Config) -> Iterator[Finding]:

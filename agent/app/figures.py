@@ -18,7 +18,7 @@ from agent.deliver.outbox import Outbox
 from agent.deliver.telemetry import Snapshot
 from agent.domain import Clock
 from agent.pipeline import Lane, Pipeline
-from wire.messages import CameraTelemetry, EgressMark
+from wire.messages import CameraTelemetry, EgressMark, TunedBand
 
 PAGE_MIB: Final = os.sysconf("SC_PAGE_SIZE") / 2**20
 
@@ -46,6 +46,7 @@ class AgentFigures:
         faults: Faults,
         ledger: Ledger,
         receipts: ReceiptLog,
+        bands: Callable[[], tuple[TunedBand, ...]] = tuple,
     ) -> None:
         self._clock = clock
         self._pipeline = pipeline
@@ -57,6 +58,7 @@ class AgentFigures:
         self._faults = faults
         self._ledger = ledger
         self._receipts = receipts
+        self._bands = bands
         self._started_at = clock.monotonic()
         self._before: dict[str, _Before] = {}
 
@@ -88,6 +90,7 @@ class AgentFigures:
             bytes_by_reason=self._ledger.bytes_by_reason(),
             errors=self._faults.counts(),
             egress=EgressMark(records=mark.n, sha256=mark.hash),
+            bands=self._bands(),
         )
 
     def _camera(self, name: str, lane: Lane, counts: CameraCounts, now: float) -> CameraTelemetry:

@@ -152,8 +152,8 @@ async def _live(agent: Agent, stopping: asyncio.Event, reloading: Reloading, *, 
     agent.outbox.close()
     if agent.uploads is not None:
         agent.uploads.close()
-    agent.journal.close()
-    agent.receipts.close()
+    for kept in (agent.journal, agent.receipts, agent.tuner):
+        kept.close()
     logging.getLogger().removeHandler(agent.tail)
     if failures:
         raise failures[0]
@@ -165,6 +165,7 @@ def _speaking(
     """What an agent with a cloud has beside its link."""
     if agent.asker is not None:
         yield "asker", agent.asker.run(ask_stop)
+    yield "tuner", agent.tuner.run(ask_stop)
     if agent.renewal is not None:
         yield "renewal", agent.renewal.run(stopping)
 

@@ -19,11 +19,11 @@ from agent.pipeline import Lane
 from agent.redact.door import PictureDoor
 from agent.status.doors import CSS, FRAME_PATH, HTML, JPEG, METRICS, TEXT, Reply
 from agent.status.exposition import Family, Sample, by_label, text_of
-from agent.status.page import STYLE, AlertLine, CameraLine, Shown, page_of
+from agent.status.page import STYLE, AlertLine, BandLine, CameraLine, Shown, page_of
 from agent.status.settings import StatusSettings
 from agent.status.views import Views
 from agent.update.record import ReportedFacts
-from wire.messages import AlertState, CameraState, CameraStatus, ModelStatus
+from wire.messages import AlertState, CameraState, CameraStatus, ModelStatus, TunedBand
 from wire.updates import UpdateState
 
 MIB: Final = 2**20
@@ -127,7 +127,27 @@ def shown(sources: Sources) -> Shown:
         ],
         alerts=[_alert(change, now) for change in sources.views.alerts()],
         errors=sorted(snapshot.errors.items(), key=lambda item: -item[1]),
+        bands=[_band(one) for one in snapshot.bands],
     )
+
+
+def _band(one: TunedBand) -> BandLine:
+    return BandLine(
+        camera=one.camera,
+        label=one.label,
+        lower=one.lower,
+        upper=one.upper,
+        state=one.state,
+        reason=one.reason,
+        misses=_bounded(one.miss_rate, one.miss_rate_at_most, ".0%"),
+        false_alerts=_bounded(one.false_per_day, one.false_per_day_at_most, ".1f"),
+    )
+
+
+def _bounded(value: float | None, at_most: float | None, form: str) -> str:
+    if value is None or at_most is None:
+        return "not known yet"
+    return f"{value:{form}}, at most {at_most:{form}}"
 
 
 def _alert(change: AlertChange, now: float) -> AlertLine:

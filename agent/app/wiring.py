@@ -20,13 +20,14 @@ from agent.adapters.command_desk import CommandDesk
 from agent.adapters.command_journal import SqliteJournal
 from agent.adapters.crops import encode_jpeg
 from agent.adapters.data_dir import held, made
-from agent.adapters.http_asker import AskCounts, HttpAsker
+from agent.adapters.http_asker import AskCounts, HttpAsker, OnOutcome
 from agent.adapters.memory_left import memory_left_mib
 from agent.adapters.mqtt_link import MqttLink
 from agent.adapters.opencv_source import open_source
 from agent.adapters.receipt_log import FOLDER as EGRESS_FOLDER
 from agent.adapters.receipt_log import ReceiptLog
 from agent.adapters.renewal import CertificateRenewal
+from agent.adapters.sqlite_answers import SqliteAnswers
 from agent.adapters.sqlite_outbox import SqliteOutbox
 from agent.adapters.sqlite_uploads import SqliteUploads
 from agent.adapters.status_server import StatusServer
@@ -41,6 +42,7 @@ from agent.app.live_model import Model, PipelineLiveModel, judging_floor
 from agent.app.logs import named_in_log
 from agent.app.model_commands import WorkerCommands
 from agent.app.status import Sources, status_server
+from agent.app.tuning import BandTuner, Both, Wanted
 from agent.app.updating import open_startup_model, update_worker
 from agent.capture.camera import Camera
 from agent.capture.cameras import Cameras
@@ -64,13 +66,14 @@ from agent.detect.looks import SecondLooks
 from agent.detect.motion import MotionGate
 from agent.detect.movement import Movement
 from agent.domain import Answer, Clock, Frame
-from agent.pipeline import Inbox, Lane, NewRules, Pipeline
+from agent.pipeline import Auditor, Inbox, Lane, NewRules, Pipeline
 from agent.redact.door import BY_PEOPLE, PictureDoor
 from agent.status.views import Views
 from agent.track.tracker import Tracker
 from agent.update.record import ReportedFacts
 from agent.update.worker import UpdateWorker
 from vision.detector import ModelDetector
+from wire.audits import Audit, AuditOutcome
 from wire.model import Manifest
 
 log: Final = logging.getLogger(__name__)
@@ -78,6 +81,7 @@ log: Final = logging.getLogger(__name__)
 OUTBOX_FILE: Final = "outbox.db"
 UPLOADS_FILE: Final = "uploads.db"
 COMMANDS_FILE: Final = "commands.db"
+ANSWERS_FILE: Final = "answers.db"
 CLIPS_FOLDER: Final = "clips"
 
 
@@ -102,6 +106,7 @@ class Agent:
     tail: LogTail
     board: StatusBoard
     worker: UpdateWorker | None
+    tuner: BandTuner
     renewal: CertificateRenewal | None
     status: StatusServer
     receipts: ReceiptLog
@@ -155,42 +160,19 @@ def assemble(config: Config, version: str) -> Agent:
     )
     outbox.record(rules.restore(outbox.records(), clock.monotonic()))
 
-    password = token_source(config.link.token_file, config.link.token_env, os.environ)
-    inbox = Inbox(slots.wake)
+    inbox, password = Inbox(slots.wake), token_source(config.link.token_file, config.link.token_env, os.environ)
     frames, views = WatchedFrames(slots, tuple(lanes), _late(config)), Views()
     door = PictureDoor(
         {camera.name: camera.redaction for camera in config.cameras},
         lambda camera: lanes[camera].masks.polygons,
         frames.judged,
     )
-    asker = None
-    uploads = None
-    if config.ask is not None:
-        uploads = SqliteUploads(
-            data_dir / UPLOADS_FILE,
-            max_stored=config.ask.max_stored,
-            max_stored_mib=config.ask.max_stored_mib,
-            faults=faults,
-        )
-        asker = HttpAsker(
-            config.ask,
-            boot=boot,
-            uploads=uploads,
-            token=password,
-            on_answer=lambda answer: on_answer(answer),  # noqa: PLW0108 - it is made below
-            clock=clock,
-            faults=faults,
-            ledger=ledger,
-            receipts=receipts,
-            door=door,
-            audit=config.audit,
-            on_outcome=lambda audit, outcome: live.audited(audit, outcome),  # noqa: PLW0108 - it is made below
-        )
 
     def adopted(model: Model) -> None:
         boot.model_digest = model.manifest.digest
         if isinstance(model, ModelDetector):
             board.model(model_status(model))
+        rules.tune(tuner.adopted(model.manifest))
 
     live = PipelineLiveModel(
         inbox=inbox,
@@ -208,9 +190,28 @@ def assemble(config: Config, version: str) -> Agent:
         asides=AsideSettings(lambda: secrets.token_hex(16), config.asking.deadline_s),
     )
 
-    def on_answer(answer: Answer) -> Future[None] | None:
-        return None if live.heard(answer) else inbox.put(answer)
+    tuner = _tuner(config, data_dir, clock, faults, rules=rules, inbox=inbox, live=live)
 
+    def on_answer(answer: Answer) -> Future[None] | None:
+        return None if live.heard(answer) or tuner.heard(answer) else inbox.put(answer)
+
+    uploads = _uploads(config, data_dir, faults)
+    asker = None
+    if config.ask is not None and uploads is not None:
+        asker = HttpAsker(
+            config.ask,
+            boot=boot,
+            uploads=uploads,
+            token=password,
+            on_answer=on_answer,
+            clock=clock,
+            faults=faults,
+            ledger=ledger,
+            receipts=receipts,
+            door=door,
+            audit=config.audit,
+            on_outcome=_both(live.audited, tuner.audited),
+        )
     pipeline = Pipeline(
         frames=frames,
         inbox=inbox,
@@ -224,7 +225,7 @@ def assemble(config: Config, version: str) -> Agent:
         min_score=judging_floor(config.tracking.low_score, detector.manifest),
         looks=_looks(config, detector.manifest),
         onlooker=live,
-        auditor=None if asker is None else _auditor(config, asker, rules, live),
+        auditor=None if asker is None else _auditor(config, asker, rules, live, tuner),
         viewer=views if config.status.address is not None else None,
         door=door,
     )
@@ -257,6 +258,7 @@ def assemble(config: Config, version: str) -> Agent:
         faults=faults,
         ledger=ledger,
         receipts=receipts,
+        bands=tuner.bands,
     )
     logging.getLogger().addHandler(tail)
     control = AgentControl(
@@ -318,6 +320,7 @@ def assemble(config: Config, version: str) -> Agent:
         tail,
         board,
         worker,
+        tuner,
         None if config.identity is None else CertificateRenewal(config.identity, clock=clock, faults=faults),
         status_server(
             config.status,
@@ -405,8 +408,53 @@ def _looks(config: Config, manifest: Manifest) -> SecondLooks | None:
     return SecondLooks(LookBudget(config.looks, paces), (manifest.input.width, manifest.input.height))
 
 
-def _auditor(config: Config, asker: HttpAsker, rules: RuleBook, live: PipelineLiveModel) -> FrameAuditor:
-    return FrameAuditor(
+def _tuner(
+    config: Config,
+    data_dir: Path,
+    clock: Clock,
+    faults: Faults,
+    *,
+    rules: RuleBook,
+    inbox: Inbox,
+    live: PipelineLiveModel,
+) -> BandTuner:
+    """It has nothing to do where nothing is tuned or pinned, or nobody answers."""
+    wanted = {camera.name: Wanted(camera.objective or config.objective, camera.bands) for camera in config.cameras}
+    tuner = BandTuner(
+        {} if config.ask is None else wanted,
+        answers=SqliteAnswers(data_dir / ANSWERS_FILE, faults=faults),
+        rules=rules,
+        model=lambda: live.manifest,
+        start=lambda manifest: config.asking.uncertain or manifest.uncertain,
+        floor=lambda manifest: judging_floor(config.tracking.low_score, manifest),
+        concerns=lambda camera, label, box: rules.concerns(camera, label, box, clock.wall()),
+        put=inbox.put,
+        clock=clock,
+        chance=random.random,
+        gone_after_s=config.tracking.max_age_s,
+        deadline_s=config.asking.deadline_s,
+    )
+    rules.tune(tuner.adopted(live.manifest))
+    return tuner
+
+
+def _uploads(config: Config, data_dir: Path, faults: Faults) -> SqliteUploads | None:
+    if config.ask is None:
+        return None
+    stored, mib = config.ask.max_stored, config.ask.max_stored_mib
+    return SqliteUploads(data_dir / UPLOADS_FILE, max_stored=stored, max_stored_mib=mib, faults=faults)
+
+
+def _both(one: OnOutcome, other: OnOutcome) -> OnOutcome:
+    def told(audit: Audit, outcome: AuditOutcome) -> None:
+        one(audit, outcome)
+        other(audit, outcome)
+
+    return told
+
+
+def _auditor(config: Config, asker: HttpAsker, rules: RuleBook, live: PipelineLiveModel, tuner: BandTuner) -> Auditor:
+    frames = FrameAuditor(
         {camera.name: camera.audit or config.audit for camera in config.cameras},
         sink=asker,
         labels=lambda: rules.labels,
@@ -414,6 +462,7 @@ def _auditor(config: Config, asker: HttpAsker, rules: RuleBook, live: PipelineLi
         factor=lambda: live.audit_factor,
         chance=random.random,
     )
+    return Both(frames, tuner)
 
 
 def _lane(camera: CameraConfig, config: Config) -> Lane:

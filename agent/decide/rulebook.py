@@ -90,6 +90,7 @@ class RuleBook:
         new_id: Callable[[], str],
     ) -> None:
         self._manifest_band = uncertain
+        self._tuned: Mapping[tuple[str, str], tuple[float, float]] = {}
         self._configure(rules, zones, asking)
         self._new_id = new_id
         self._seen: dict[tuple[str, str], dict[int, Sightings]] = {}
@@ -121,6 +122,14 @@ class RuleBook:
     def labels(self) -> frozenset[str]:
         """What the rules look for."""
         return frozenset(label for rule in self._rules.values() for label in rule.labels)
+
+    def frames_to_confirm(self, camera: str, label: str) -> int:
+        """In how many frames an object must be seen for the first of the rules that look for it."""
+        return min((rule.frames_to_confirm for rule in self._looking(camera, label)), default=1)
+
+    def least_score(self, camera: str, label: str) -> float:
+        """Below it, every rule that looks for this label was told to ignore it; 0 where one was told nothing."""
+        return min((_told_score(rule) for rule in self._looking(camera, label)), default=0.0)
 
     # --- events ---------------------------------------------------------------------------------------------------
 
@@ -228,6 +237,10 @@ class RuleBook:
         if self._asking is not None:
             self._band = self._asking.uncertain or uncertain
 
+    def tune(self, bands: Mapping[tuple[str, str], tuple[float, float]]) -> None:
+        """Go on with these bands of scores, by camera and label; for all else, the band is as it was."""
+        self._tuned = dict(bands)
+
     def mute(self, rule: str | None, camera: str | None, until: float) -> None:
         """Raise no new alerts of this rule, on this camera (None: of any, on any) before `until`; open ones go on.
 
@@ -258,22 +271,24 @@ class RuleBook:
             changes += self._leave(alert, now, "the agent was restarted")
         return tuple(changes)
 
+    def concerns(self, camera: str, label: str, box: Box, local: datetime) -> bool:
+        """Whether a rule looks for this object just there and then, and may show it to the cloud."""
+        return any(self._concerns(rule, camera, label, box, local) for rule in self._rules.values())
+
     def take_aside(self, camera: str, label: str, box: Box, now: float, local: datetime) -> bool:
         """Whether a question that decides no alert may be asked about this object; if so, it counts as asked.
 
         It is held to what the rules' own questions are held to: the number a minute, and nothing that no rule looks
         for just there and then, or of which a rule's pictures must not leave.
         """
-        return any(self._concerns(rule, camera, label, box, local) for rule in self._rules.values()) and (
-            self._under_limit(now)
-        )
+        return self.concerns(camera, label, box, local) and self._under_limit(now)
 
     # --- one track before one rule --------------------------------------------------------------------------------
 
     def _look(self, camera: str, look: _Look, changes: list[AlertChange], asks: list[Ask]) -> None:
         rule, sightings, track = look.rule, look.sightings, look.track
-        lower, upper = self._band
-        if track.score >= max(rule.min_score, lower):
+        lower, upper = self._band_of(rule, camera, track.label)
+        if track.score >= lower:
             sightings.count(certain=track.score >= upper)
         sightings.stand_in(look.zone)
         certain = track.stands and sightings.certain >= rule.frames_to_confirm
@@ -294,6 +309,17 @@ class RuleBook:
         change = self._follow(alert, look)
         if change is not None:
             changes.append(change)
+
+    def _band_of(self, rule: RuleSettings, camera: str, label: str) -> tuple[float, float]:
+        """From where on a score counts for the rule, and from where on it is certain."""
+        tuned = None if self._asking is None else self._tuned.get((camera, label))
+        if tuned is None:
+            return max(rule.min_score, self._band[0]), self._band[1]
+        return max(_told_score(rule), tuned[0]), tuned[1]
+
+    def _looking(self, camera: str, label: str) -> Iterable[RuleSettings]:
+        rules = self._rules.values()
+        return [rule for rule in rules if label in rule.labels and (not rule.cameras or camera in rule.cameras)]
 
     def _earlier(self, camera: str, look: _Look) -> Alert | None:
         """The alert that this track's object already has, under another number of the tracker's."""
@@ -531,6 +557,11 @@ def _forget_gone(seen: dict[int, Sightings], present: set[int]) -> None:
         alert = seen[number].alert
         if alert is None or alert.track is None or alert.track.id != number:
             del seen[number]
+
+
+def _told_score(rule: RuleSettings) -> float:
+    """The least score that a person gave the rule: what is there by default must not hold up what is tuned."""
+    return rule.min_score if "min_score" in rule.model_fields_set else 0.0
 
 
 def _place(told: AlertChange) -> Place:

@@ -106,7 +106,8 @@ class RuleSettings(Settings):
         name: Unique; alerts carry it.
         cameras: None named means all.
         labels: Of the model's labels, those that matter.
-        min_score: Detections below it don't count for this rule.
+        min_score: Detections below it don't count for this rule. Where it is left out and a band is tuned or pinned,
+            the band alone says what counts.
         frames_to_confirm: In how many frames an object must be detected, at a certain score, before an alert.
         zones: The object must stand in one of them; none named means anywhere.
         cooldown_s: For so long after an alert was raised, and again after it ended, no other is raised for the same

@@ -11,11 +11,14 @@ from pydantic import Field
 
 from agent.deliver.messages import Boot
 from agent.settings import Settings
-from wire.messages import AlertState, CameraTelemetry, EgressMark, Telemetry
+from wire.codec import encode
+from wire.errors import MessageTooLarge
+from wire.messages import AlertState, CameraTelemetry, EgressMark, Telemetry, TunedBand
 
 MAX_CAMERAS: Final = 64
 MAX_REASONS: Final = 32
 MAX_ERRORS: Final = 64
+MAX_BANDS: Final = 64
 """The contract's bounds; beyond them the rarest are left out rather than the whole message refused."""
 
 
@@ -51,6 +54,7 @@ class Snapshot:
     bytes_by_reason: Mapping[str, int] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
     egress: EgressMark | None = None
+    bands: tuple[TunedBand, ...] = ()
 
 
 class Figures(Protocol):
@@ -61,7 +65,22 @@ class Figures(Protocol):
 
 
 def telemetry_message(snapshot: Snapshot, *, boot: Boot, made_at: datetime, message_id: str) -> Telemetry:
-    """The message that reports `snapshot`."""
+    """The message that reports `snapshot`; of the bands, as many as fit."""
+    message = _message(snapshot, boot=boot, made_at=made_at, message_id=message_id)
+    while message.bands and not _fits(message):
+        message = message.model_copy(update={"bands": message.bands[: len(message.bands) // 2]})
+    return message
+
+
+def _fits(message: Telemetry) -> bool:
+    try:
+        encode(message)
+    except MessageTooLarge:
+        return False
+    return True
+
+
+def _message(snapshot: Snapshot, *, boot: Boot, made_at: datetime, message_id: str) -> Telemetry:
     return Telemetry(
         message_id=message_id,
         device=boot.device,
@@ -84,6 +103,7 @@ def telemetry_message(snapshot: Snapshot, *, boot: Boot, made_at: datetime, mess
         bytes_by_reason=_largest(snapshot.bytes_by_reason, MAX_REASONS),
         errors=_largest(snapshot.errors, MAX_ERRORS),
         egress=snapshot.egress,
+        bands=snapshot.bands[:MAX_BANDS],
     )
 
 

@@ -43,6 +43,11 @@ _GRADES: Final = {
     "rejected": "bad",
     "provisional": "unsure",
     "starting": "unsure",
+    "met": "good",
+    "infeasible": "bad",
+    "unproven": "unsure",
+    "moving": "unsure",
+    "gathering": "unsure",
 }
 
 
@@ -76,6 +81,20 @@ class AlertLine:
 
 
 @dataclass(frozen=True, slots=True)
+class BandLine:
+    """The scores of one label before one camera that are worth a question; see `wire.messages.TunedBand`."""
+
+    camera: str
+    label: str
+    lower: float
+    upper: float
+    state: str
+    reason: str
+    misses: str
+    false_alerts: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """All that the page says.
 
@@ -83,6 +102,7 @@ class Shown:
         waiting: Alert messages that the cloud has not acked.
         update: State and reason; None where models are never updated.
         errors: By name, since the start.
+        bands: Those that are tuned or pinned.
     """
 
     device: str
@@ -98,6 +118,7 @@ class Shown:
     cameras: Sequence[CameraLine]
     alerts: Sequence[AlertLine]
     errors: Sequence[tuple[str, int]]
+    bands: Sequence[BandLine] = ()
 
 
 def page_of(shown: Shown) -> str:
@@ -115,6 +136,7 @@ def page_of(shown: Shown) -> str:
             *(_camera(camera) for camera in shown.cameras),
             "</div><h2>Alerts</h2>",
             *_alerts(shown.alerts),
+            *_bands(shown.bands),
             *_errors(shown.errors),
             "</body></html>\n",
         ]
@@ -165,6 +187,23 @@ def _alerts(alerts: Sequence[AlertLine]) -> Iterable[str]:
             f"<tr><td>{_text(alert.label)} {alert.score:.2f}<td>{_text(alert.camera)}, {_text(alert.rule)}"
             f"<td>{_graded(alert.state)}{over}<td>{_text(alert.reason)}<td>{_lasting(alert.age_s)} ago"
             f"<td><code>{_text(alert.id)}</code></tr>"
+        )
+    yield "</tbody></table>"
+
+
+def _bands(bands: Sequence[BandLine]) -> Iterable[str]:
+    if not bands:
+        return
+    yield "<h2>Objective</h2>"
+    yield (
+        "<table><thead><tr><th>What<th>Where<th>Uncertain<th>State<th>Missed<th>False alerts a day<th>Why</tr>"
+        "</thead><tbody>"
+    )
+    for band in bands:
+        yield (
+            f"<tr><td>{_text(band.label)}<td>{_text(band.camera)}<td>{band.lower:.2f} to {band.upper:.2f}"
+            f"<td>{_graded(band.state)}<td>{_text(band.misses)}<td>{_text(band.false_alerts)}"
+            f"<td>{_text(band.reason)}</tr>"
         )
     yield "</tbody></table>"
 

@@ -187,6 +187,20 @@ def test_unknown_and_missing_keys(text: str, lines: list[str]) -> None:
         (SMALL.replace('"gate-1"', '"gate/1"'), "device", "(got 'gate/1')"),
         (SMALL.replace('"gate-1"', "2024-05-01"), "device", "string"),
         (with_line("tracking", "low_score = 0.9"), "tracking", "lower it"),
+        (with_line("objective", "confidence = 0.9"), "objective", "wants nothing; give max_miss_rate"),
+        (with_line("objective", "max_miss_rate = 0.1"), "objective", "nobody answers without the table [ask]"),
+        (
+            with_line("[cameras]", "bands = [{ label = 'person', lower = 0.8, upper = 0.4 }]"),
+            "cameras[0].bands[0]",
+            "swap them",
+        ),
+        (
+            with_line(
+                "[cameras]", "bands = [{ label = 'a', lower = 0, upper = 1 }, { label = 'a', lower = 0, upper = 1 }]"
+            ),
+            "cameras[0].bands",
+            "'a' is used more than once",
+        ),
     ],
 )
 def test_wrong_values(text: str, key: str, said: str) -> None:
@@ -470,3 +484,16 @@ def test_what_would_ask_about_what_is_hidden_is_refused(values: dict, said: list
 )
 def test_what_can_be_hidden_is_taken(values: dict) -> None:
     assert check_config(values, "agent.toml").cameras[0].redaction.people == ("person",)
+
+
+def test_an_objective_needs_audits_for_what_is_missed(tmp_path: Path) -> None:
+    asked = SMALL + '[ask]\nurl = "https://cloud.example"\n[audit]\nper_hour = 0\n'
+    [line] = invalid(asked + "[objective]\nmax_miss_rate = 0.1\n")
+    assert line.startswith("objective.max_miss_rate: no frame is drawn for audit there")
+    config = load_config(written(tmp_path, asked + "[objective]\nmax_false_alerts_per_day = 2\n"))
+    assert config.objective is not None
+    [line] = invalid(
+        asked.replace('avi"', 'avi"\nobjective = { max_miss_rate = 0.1 }\nbands = []')
+        + "[objective]\nmax_false_alerts_per_day = 2\n"
+    )
+    assert line.startswith("cameras[0].objective.max_miss_rate")

@@ -164,6 +164,20 @@ def test_check_before_a_reload_opens_nothing(tmp_path: Path, capsys: Capture) ->
     assert "rulez" in capsys.readouterr().err
 
 
+def test_check_says_what_cameras_are_held_to(tmp_path: Path, capsys: Capture) -> None:
+    path = configuration(tmp_path / "a.toml", model="gone", source=tmp_path / "gone.avi", data_dir=tmp_path / "data")
+    file = Path(path)
+    text = file.read_text("utf-8")
+    cameras = '[[cameras]]\nbands = [{ label = "car", lower = 0.3, upper = 0.8 }]'
+    wanted = "\n[objective]\nmax_miss_rate = 0.1\nmax_false_alerts_per_day = 2\n"
+    asking = "" if "[ask]" in text else '\n[ask]\nurl = "http://127.0.0.1:9"\n'
+    file.write_text(text.replace("[[cameras]]", cameras, 1) + asking + wanted, "utf-8")
+    assert main(["check", "--config", path, "--settings-only"]) == 0
+    said = capsys.readouterr().out
+    assert "objective of front: misses at most 10.0% (6 frames an hour are audited), at most 2 false alerts" in said
+    assert "car pinned at 0.3 to 0.8" in said
+
+
 def test_check_of_a_model_that_is_not_there(tmp_path: Path, capsys: Capture) -> None:
     gone = str(tmp_path / "gone.tflite")
     path = configuration(tmp_path / "a.toml", model=gone, source=clip(tmp_path / "c.avi"), data_dir=tmp_path)

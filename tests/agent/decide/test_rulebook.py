@@ -377,3 +377,44 @@ def test_what_the_device_does_not_stand_behind_is_asked_about():
     scene = Scene()
     assert scene.frames(10, replace(person(), belief=0.3, stands=False)) == [("new", "provisional")]
     assert len(scene.asks) == 1
+
+
+# --- bands of their own ---------------------------------------------------------------------------------------------
+
+
+def test_a_tuned_band_holds_for_its_camera_and_label_only():
+    scene = Scene()
+    scene.book.tune({("front", "person"): (0.2, 0.5)})
+    assert scene.frames(3, person(score=UNSURE)) == [("new", "confirmed")]
+    assert scene.frames(5, person(2, score=UNSURE), camera="back") == [("new", "provisional")]
+
+
+def test_what_counts_by_default_does_not_hold_up_a_lower_end_but_what_a_person_said_does():
+    scene = Scene(rule(name="told", min_score=0.3), rule(name="left to the band"))
+    scene.book.tune({("front", "person"): (0.2, 0.6)})
+    scene.frames(5, person(score=0.25))
+    assert {one.rule for one in scene.told} == {"left to the band"}
+    assert scene.book.least_score("front", "person") == 0.0
+    assert Scene(rule(min_score=0.3)).book.least_score("front", "person") == 0.3
+
+
+def test_tuned_bands_survive_new_rules_and_go_when_they_are_taken_back():
+    scene = Scene()
+    scene.book.tune({("front", "person"): (0.2, 0.5)})
+    scene.book.replace_rules((rule(),), (), ASKING, scene.now)
+    assert scene.frames(3, person(score=UNSURE)) == [("new", "confirmed")]
+    scene.wait(10)
+    scene.book.tune({})
+    assert scene.frames(5, person(2, score=UNSURE)) == [("new", "provisional")]
+
+
+def test_without_a_cloud_no_band_is_asked_about():
+    scene = Scene(asking=None)
+    scene.book.tune({("front", "person"): (0.7, 0.95)})
+    assert scene.frames(3, person(score=UNSURE)) == [("new", "confirmed")]
+
+
+def test_an_alert_takes_as_many_frames_as_the_first_of_the_rules():
+    book = Scene(rule(name="a", frames_to_confirm=5), rule(name="b", frames_to_confirm=2, cameras=("front",))).book
+    assert book.frames_to_confirm("front", "person") == 2
+    assert book.frames_to_confirm("back", "person") == 5

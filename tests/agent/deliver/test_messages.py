@@ -10,7 +10,7 @@ from agent.deliver.telemetry import Snapshot, telemetry_message
 from tests.agent.deliver.samples import WALL, ManualClock, boot, change
 from wire.codec import decode, encode
 from wire.errors import MessageInvalid
-from wire.messages import Alert, AlertEvent, Decision, Telemetry, Verdict
+from wire.messages import Alert, AlertEvent, BandState, Decision, Telemetry, TunedBand, Verdict
 
 MOMENT = Moment(1000.0, WALL)
 
@@ -85,6 +85,19 @@ def test_telemetry_with_more_errors_than_the_contract_takes_keeps_the_commonest(
     snapshot = Snapshot(1.0, 2.0, 3.0, errors={f"E{n}": n for n in range(100)})
     built = telemetry_message(snapshot, boot=boot(), made_at=WALL, message_id="0" * 32)
     assert decode(Telemetry, encode(built)).errors == {f"E{n}": n for n in range(36, 100)}
+
+
+def test_telemetry_with_more_bands_than_fit_keeps_the_first():
+    digest = "sha256:" + "ab" * 32
+    bands = tuple(
+        TunedBand(camera=f"camera {n}", label="person", lower=0.2, upper=0.8, state=BandState.MET, reason="x" * 400,
+                  model_digest=digest)
+        for n in range(80)
+    )  # fmt: skip
+    built = telemetry_message(Snapshot(1.0, 2.0, 3.0, bands=bands), boot=boot(), made_at=WALL, message_id="0" * 32)
+    told = decode(Telemetry, encode(built)).bands
+    assert told == bands[: len(told)]
+    assert len(told) == 16
 
 
 def test_times_do_not_depend_on_which_clock_reading_came_first():

@@ -1,0 +1,430 @@
+"""Tunes the bands to the objective: gathers what it takes, decides once a minute, and hands new bands to the judge.
+
+Implements `agent.pipeline.Auditor` for the objects that are drawn. What decides is `agent.tune.bands`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from agent.adapters.wakeup import Wakeup
+from agent.decide.zones import Polygon
+from agent.domain import Answer, Ask, Box, Clock, Frame, Track
+from agent.pipeline import Aside, Auditor, NewBands
+from agent.tune.bands import Band, Held, Tuned, pinned, tune
+from agent.tune.evidence import DAY_S, Evidence, FrameAnswer, ObjectAnswer, Scene, hundredths
+from agent.tune.lives import Life, Lives, View
+from agent.tune.settings import Objective, PinnedBand
+from vision.detections import Detections
+from wire.audits import Audit, AuditOutcome, FrameKind
+from wire.messages import AskReason, BandState, Decision, TunedBand
+from wire.model import Manifest
+
+log: Final = logging.getLogger(__name__)
+
+EVERY_S: Final = 60.0
+"""Between two decisions, and before counts are written down."""
+PINNED_CONFIDENCE: Final = 0.9
+"""Of the bounds that are shown beside a pinned band where no objective says another."""
+LEAST_PAUSE_S: Final = 2.0
+"""Between two decisions that news ask for: each takes up to a tenth of a second of a core for each camera."""
+
+
+class Answers(Protocol):
+    """Where the evidence lies. From any thread; a disk that refuses is counted, and not raised."""
+
+    def add_frame(self, audit: str, answers: Mapping[Scene, FrameAnswer]) -> None:
+        """What an audit said, by label."""
+
+    def add_object(self, question: str, scene: Scene, drawn: ObjectAnswer) -> None:
+        """A drawn object that is asked about."""
+
+    def answer_object(self, question: str, *, wrong: bool) -> None:
+        """What the cloud said of it."""
+
+    def unanswered(self) -> set[str]:
+        """Questions whose answer has not come."""
+
+    def count(
+        self, camera: str, digest: str, at: float, watched_s: float, objects: Mapping[tuple[str, int], int]
+    ) -> None:
+        """A camera was watched for so long, and so many objects have gone, by label and hundredth."""
+
+    def hold(self, held: Mapping[Scene, Held]) -> None:
+        """Where bands stand from now on."""
+
+    def held(self) -> dict[Scene, Held]:
+        """Where all bands stand."""
+
+    def evidence(self, scene: Scene, since: float) -> Evidence:
+        """What is known of a scene from then on."""
+
+    def forget(self, before: float) -> None:
+        """Drop what is older."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class Rules(Protocol):
+    """What the rule book says; `agent.decide.rulebook.RuleBook`."""
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """What the rules look for."""
+
+    def frames_to_confirm(self, camera: str, label: str) -> int:
+        """How many frames an alert takes."""
+
+    def least_score(self, camera: str, label: str) -> float:
+        """Below it, rules were told to ignore the label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is wanted of one camera."""
+
+    objective: Objective | None
+    pins: tuple[PinnedBand, ...]
+
+    @property
+    def anything(self) -> bool:
+        """Or nothing."""
+        return self.objective is not None or bool(self.pins)
+
+    @property
+    def tuned_to(self) -> Objective:
+        """What the bands that are not pinned are tuned to; only where an objective is given there are such.
+
+        Raises:
+            LookupError: None is.
+        """
+        if self.objective is None:
+            msg = "no objective is given"
+            raise LookupError(msg)
+        return self.objective
+
+    @property
+    def ask_about(self) -> float:
+        """Of the objects, how many are drawn."""
+        wanted = self.objective
+        return wanted.ask_about if wanted is not None and wanted.max_false_alerts_per_day is not None else 0.0
+
+
+class BandTuner:
+    """`run` is its one task; what else is for which thread stands beside it.
+
+    Args:
+        wanted: Of each camera.
+        answers: Where the evidence lies.
+        rules: The rule book's word, as it stands.
+        model: The one that judges.
+        start: A model's band before any answer.
+        floor: The lowest score that a model is asked for.
+        concerns: Whether a rule looks for an object there and then, by camera, label and box.
+        put: Hands an event to the judging thread.
+        gone_after_s: Not seen for so long, an object will not be found again.
+        deadline_s: Of the questions about drawn objects.
+    """
+
+    def __init__(
+        self,
+        wanted: Mapping[str, Wanted],
+        *,
+        answers: Answers,
+        rules: Rules,
+        model: Callable[[], Manifest],
+        start: Callable[[Manifest], Band],
+        floor: Callable[[Manifest], float],
+        concerns: Callable[[str, str, Box], bool],
+        put: Callable[[Aside | NewBands], object],
+        clock: Clock,
+        chance: Callable[[], float],
+        gone_after_s: float,
+        deadline_s: float,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(16),
+    ) -> None:
+        self._wanted = {camera: one for camera, one in wanted.items() if one.anything}
+        self._answers = answers
+        self._rules = rules
+        self._model = model
+        self._start = start
+        self._floor = floor
+        self._put = put
+        self._clock = clock
+        self._deadline_s = deadline_s
+        self._new_id = new_id
+        self._lives = {
+            camera: Lives(
+                gone_after_s=gone_after_s,
+                counts=lambda label, box, camera=camera: concerns(camera, label, box),  # type: ignore[misc]
+                chance=chance,
+            )
+            for camera, one in self._wanted.items()
+            if one.ask_about
+        }
+        self._gone: dict[str, Counter[tuple[str, int]]] = {camera: Counter() for camera in self._lives}
+        self._written_at = clock.monotonic()
+        self._digest = model().digest
+        self._news = Wakeup()
+        self._lock = threading.Lock()
+        # Where nothing is wanted, no file is made either.
+        self._held = answers.held() if self._wanted else {}
+        self._unanswered = answers.unanswered() if self._wanted else set()
+        self._told: tuple[TunedBand, ...] = ()
+        self._applied: Mapping[tuple[str, str], Band] = {}
+
+    def bands(self) -> tuple[TunedBand, ...]:
+        """What stands, and why; from any thread."""
+        return self._told
+
+    # --- what the cloud says; from any thread ---------------------------------------------------------------------
+
+    def audited(self, audit: Audit, outcome: AuditOutcome) -> None:
+        """Take in what came of a frame that was drawn for audit.
+
+        One that was too still to be judged says nothing about bands: no score was looked at.
+        """
+        wanted = self._wanted.get(audit.camera)
+        if wanted is None or audit.kind is FrameKind.STILL:
+            return
+        now = self._now()
+        answers = {
+            Scene(audit.camera, one.label, audit.model_digest): FrameAnswer(
+                now, audit.probability, one.there, one.found
+            )
+            for one in outcome.counts
+            if one.there and one.found is not None
+        }
+        if answers:
+            self._answers.add_frame(audit.message_id, answers)
+            self._news.set()
+
+    def close(self) -> None:
+        """Let go of the answers; nothing is tuned any more."""
+        self._answers.close()
+
+    def heard(self, answer: Answer) -> bool:
+        """Take in an answer; whether it was about a drawn object."""
+        with self._lock:
+            if answer.question_id not in self._unanswered:
+                return False
+            self._unanswered.discard(answer.question_id)
+        self._answers.answer_object(answer.question_id, wrong=answer.decision is Decision.RETRACTED)
+        self._news.set()
+        return True
+
+    # --- what the device sees; from the judging thread ------------------------------------------------------------
+
+    def judged(
+        self, frame: Frame, detections: Detections, tracks: Sequence[Track], masks: tuple[Polygon, ...]
+    ) -> None:
+        """See `Auditor`."""
+        del detections, masks
+        lives = self._lives.get(frame.camera)
+        if lives is None:
+            return
+        share = self._wanted[frame.camera].ask_about
+        needed = min((self._rules.frames_to_confirm(frame.camera, label) for label in self._rules.labels), default=1)
+        for life in lives.step(frame, tracks, share=share, needed=needed):
+            self._gone[frame.camera][life.label, hundredths(life.certain_to)] += 1
+            if life.view is not None:
+                self._ask(frame.camera, life, life.view, share)
+        if self._clock.monotonic() - self._written_at >= EVERY_S:
+            self.write()
+
+    def still(self, frame: Frame, masks: tuple[Polygon, ...]) -> None:
+        """See `Auditor`."""
+        del masks
+        if frame.camera in self._lives:
+            self._lives[frame.camera].still(frame.at)
+
+    def adopted(self, manifest: Manifest) -> Mapping[tuple[str, str], Band]:
+        """Another model judges from the next frame on: its bands, as it left them, or as it comes."""
+        self.write()
+        self._digest = manifest.digest
+        for lives in self._lives.values():
+            lives.forget()
+        with self._lock:
+            # Bands of the model before may have been handed in just now: the next decision is told in any case.
+            self._applied = {}
+        self._news.set()
+        start = self._start(manifest)
+        return {
+            (scene.camera, scene.label): (pin.lower, pin.upper)
+            if (pin := self._pin(scene)) is not None
+            else self._held[scene].band
+            if scene in self._held
+            else start
+            for scene in self._scenes(manifest)
+        }
+
+    def write(self) -> None:
+        """Write down what was counted; also at the end."""
+        self._written_at = self._clock.monotonic()
+        for camera, lives in self._lives.items():
+            self._answers.count(camera, self._digest, self._now(), lives.watched_s, self._gone[camera])
+            lives.watched_s = 0.0
+            self._gone[camera].clear()
+
+    def _ask(self, camera: str, life: Life, view: View, share: float) -> None:
+        question, scene = self._new_id(), Scene(camera, life.label, self._digest)
+        drawn = ObjectAnswer(self._now(), share, life.certain_to, wrong=False)
+        ask = Ask(
+            id=question,
+            alert_id=None,
+            camera=camera,
+            track=life.track,
+            label=life.label,
+            score=min(1.0, view.score),
+            box=view.box,
+            reason=AskReason.DRAWN,
+            asked_at=self._clock.monotonic(),
+            deadline_s=self._deadline_s,
+            model_digest=self._digest,
+        )
+        with self._lock:
+            self._unanswered.add(question)
+        self._answers.add_object(question, scene, drawn)
+
+        def asked(was: bool) -> None:  # noqa: FBT001 - `Aside` calls it so
+            if not was:
+                with self._lock:
+                    self._unanswered.discard(question)
+
+        self._put(Aside(ask, view.frame, asked))
+
+    # --- deciding ---------------------------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Decide at once, then with news and once a minute, until `stop` is set."""
+        self._news.bind()
+        if not self._wanted:
+            await stop.wait()
+            return
+        stopping = asyncio.create_task(stop.wait(), name="tuner-stop")
+        try:
+            while not stop.is_set():
+                await asyncio.to_thread(self.decide)
+                await asyncio.wait({stopping}, timeout=LEAST_PAUSE_S)
+                news = asyncio.create_task(self._news.wait(EVERY_S), name="tuner-news")
+                await asyncio.wait({stopping, news}, return_when=asyncio.FIRST_COMPLETED)
+                news.cancel()
+        finally:
+            stopping.cancel()
+        await asyncio.to_thread(self.write)
+
+    def decide(self) -> Mapping[tuple[str, str], Band]:
+        """Where each band stands now; new ones are written down, handed to the judging thread, and returned."""
+        manifest = self._model()
+        tuned = {scene: self._standing(scene, manifest) for scene in self._scenes(manifest)}
+        moved = {
+            scene: one.held
+            for scene, one in tuned.items()
+            if one.state is not BandState.PINNED and self._held.get(scene) != one.held
+        }
+        if moved:
+            self._answers.hold(moved)
+            self._held |= moved
+        self._tell(tuned)
+        bands = {(scene.camera, scene.label): one.band for scene, one in tuned.items()}
+        with self._lock:
+            if bands != self._applied and manifest.digest == self._model().digest:
+                for place in sorted(bands):
+                    if self._applied.get(place) != bands[place]:
+                        log.info("%s, %s: a score is uncertain from %.2f to %.2f", *place, *bands[place])
+                self._applied = bands
+                self._put(NewBands(bands))
+        if self._wanted:
+            self._answers.forget(self._now() - max(self._window_s(one) for one in self._wanted.values()))
+        return bands
+
+    def _standing(self, scene: Scene, manifest: Manifest) -> Tuned:
+        wanted, now = self._wanted[scene.camera], self._now()
+        floor = max(self._floor(manifest), self._rules.least_score(scene.camera, scene.label))
+        evidence = self._answers.evidence(scene, now - self._window_s(wanted))
+        pin, objective = self._pin(scene), wanted.objective
+        if pin is not None:
+            confidence = PINNED_CONFIDENCE if objective is None else objective.confidence
+            return pinned(pin, evidence, confidence=confidence, floor=floor, now=now)
+        start = self._start(manifest)
+        held = self._held.get(scene) or Held.at(start, now)
+        return tune(wanted.tuned_to, evidence, held, start=start, floor=floor, now=now)
+
+    def _pin(self, scene: Scene) -> PinnedBand | None:
+        return next((pin for pin in self._wanted[scene.camera].pins if pin.label == scene.label), None)
+
+    def _scenes(self, manifest: Manifest) -> list[Scene]:
+        labels: Collection[str] = self._rules.labels & set(manifest.labels)
+        return [
+            Scene(camera, label, manifest.digest)
+            for camera, one in self._wanted.items()
+            for label in sorted(labels)
+            if one.objective is not None or any(pin.label == label for pin in one.pins)
+        ]
+
+    def _tell(self, tuned: Mapping[Scene, Tuned]) -> None:
+        before = {(one.camera, one.label): one.state for one in self._told}
+        self._told = tuple(told(scene, one) for scene, one in tuned.items())
+        for one in self._told:
+            if one.state is BandState.INFEASIBLE and before.get((one.camera, one.label)) is not one.state:
+                log.warning("%s, %s: the objective can't be kept: %s", one.camera, one.label, one.reason)
+
+    def _window_s(self, wanted: Wanted) -> float:
+        return DAY_S * (30.0 if wanted.objective is None else wanted.objective.window_days)
+
+    def _now(self) -> float:
+        return self._clock.wall().timestamp()
+
+
+def told(scene: Scene, tuned: Tuned) -> TunedBand:
+    """As telemetry says it."""
+    figures = tuned.figures
+    return TunedBand(
+        camera=scene.camera,
+        label=scene.label,
+        lower=tuned.held.lower,
+        upper=tuned.held.upper,
+        state=tuned.state,
+        reason=tuned.reason,
+        model_digest=scene.model_digest,
+        frames=figures.frames,
+        objects=figures.objects,
+        miss_rate=_rounded(figures.miss_rate, 4),
+        miss_rate_at_most=_rounded(figures.miss_rate_at_most, 4),
+        best_miss_rate=_rounded(figures.best_miss_rate, 4),
+        false_per_day=_rounded(figures.false_per_day, 2),
+        false_per_day_at_most=_rounded(figures.false_per_day_at_most, 2),
+        asked_share=_rounded(figures.asked_share, 4),
+    )
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """Two auditors, of which each is told of every frame. Implements `agent.pipeline.Auditor`."""
+
+    frames: Auditor
+    objects: Auditor
+
+    def judged(
+        self, frame: Frame, detections: Detections, tracks: Sequence[Track], masks: tuple[Polygon, ...]
+    ) -> None:
+        """See `Auditor`."""
+        for one in (self.frames, self.objects):
+            one.judged(frame, detections, tracks, masks)
+
+    def still(self, frame: Frame, masks: tuple[Polygon, ...]) -> None:
+        """See `Auditor`."""
+        for one in (self.frames, self.objects):
+            one.still(frame, masks)
