@@ -36,6 +36,7 @@ from cloud.log import configure
 from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
 from cloud.web.views import DeviceView, device_view
+from wire.messages import TunedBand
 
 T = TypeVar("T")
 
@@ -256,9 +257,22 @@ def _details(view: DeviceView) -> Table:
     if view.telemetry is not None:
         rows["memory"] = f"{view.telemetry.rss_mib:.0f} MiB"
         rows["waiting to be sent"] = str(view.telemetry.outbox_depth)
+        rows |= {f"{band.camera}, {band.label}": _band(band) for band in view.telemetry.bands}
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _band(band: TunedBand) -> str:
+    said = [f"uncertain from {band.lower:.2f} to {band.upper:.2f}, {band.state}: {band.reason}"]
+    if band.miss_rate is not None and band.miss_rate_at_most is not None:
+        said.append(f"misses {band.miss_rate:.0%}, at most {band.miss_rate_at_most:.0%}, on {band.frames} frames")
+    if band.false_per_day is not None and band.false_per_day_at_most is not None:
+        wrong = f"{band.false_per_day:.1f} false alerts a day, at most {band.false_per_day_at_most:.1f}"
+        said.append(f"{wrong}, on {band.objects} objects")
+    if band.asked_share is not None:
+        said.append(f"{band.asked_share:.0%} of objects are uncertain")
+    return "\n".join(said)
 
 
 def _presence(view: DeviceView) -> str:

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.cloud.dashboard.conftest import Complaints
-from tests.cloud.dashboard.fake_service import FakeService, Json
+from tests.cloud.dashboard.fake_service import FakeService, Json, device, telemetry
 
 pytestmark = pytest.mark.system
 
@@ -96,3 +96,56 @@ def test_a_service_that_can_t_say_is_told(page: Page, service: FakeService, comp
     boards(page, service)
     expect(page.get_by_test_id("accuracy")).to_contain_text("the database refused")
     complaints.texts = [text for text in complaints.texts if "503" not in text]
+
+
+def band(**changes: object) -> Json:
+    return {
+        "camera": "north",
+        "label": "person",
+        "lower": 0.31,
+        "upper": 0.72,
+        "state": "met",
+        "reason": "the answers prove it",
+        "model_digest": OLD,
+        "frames": 412,
+        "objects": 96,
+        "miss_rate": 0.062,
+        "miss_rate_at_most": 0.097,
+        "best_miss_rate": 0.02,
+        "false_per_day": 0.4,
+        "false_per_day_at_most": 1.8,
+        "asked_share": 0.34,
+        **changes,
+    }
+
+
+def test_where_devices_stand_to_their_objectives_is_told(page: Page, service: FakeService):
+    why = "no band misses 10% or less: even from 0.20 on, 24% are missed"
+    bands = [
+        band(),
+        band(camera="south", state="infeasible", reason=why, miss_rate=0.24, miss_rate_at_most=0.29, lower=0.2),
+        band(label="car", state="gathering", reason="4 of 30 audited frames", miss_rate=None, false_per_day=None),
+    ]
+    service.devices = [device("gate", telemetry=telemetry("2026-05-01T12:00:00Z", bands=bands)), device("yard")]
+    service.accuracy = report(accuracy(0.7))
+    boards(page, service)
+    told = page.get_by_test_id("objectives")
+    rows = told.get_by_role("row")
+    expect(rows).to_have_count(4)
+    expect(rows.nth(1)).to_contain_text("car")
+    expect(rows.nth(1)).to_contain_text("4 of 30 audited frames")
+    expect(rows.nth(2)).to_contain_text("0.31–0.72")
+    expect(rows.nth(2)).to_contain_text("6 %, at most 10 %")
+    expect(rows.nth(2)).to_contain_text("0.4, at most 1.8")
+    expect(rows.nth(3)).to_contain_text("infeasible")
+    expect(rows.nth(3)).to_contain_text(why)
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_hostile_labels_stay_text_among_objectives(page: Page, service: FakeService):
+    bands = [band(label=HOSTILE, reason=HOSTILE)]
+    service.devices = [device("gate", telemetry=telemetry("2026-05-01T12:00:00Z", bands=bands))]
+    boards(page, service)
+    expect(page.get_by_test_id("objectives")).to_contain_text(HOSTILE)
+    assert page.title() != "owned"

@@ -31,6 +31,27 @@ export interface CameraTelemetry {
   inference_ms: number;
 }
 
+export const BAND_STATES = ["pinned", "gathering", "moving", "met", "unproven", "infeasible"] as const;
+export type BandState = (typeof BAND_STATES)[number];
+
+/** Scores of one label before one camera that are worth a question. Figures that are not known yet are null or left out. */
+export interface TunedBand {
+  camera: string;
+  label: string;
+  lower: number;
+  upper: number;
+  state: BandState;
+  reason: string;
+  frames: number;
+  objects: number;
+  miss_rate?: number | null;
+  miss_rate_at_most?: number | null;
+  best_miss_rate?: number | null;
+  false_per_day?: number | null;
+  false_per_day_at_most?: number | null;
+  asked_share?: number | null;
+}
+
 export interface Telemetry {
   message_id: string;
   made_at: string;
@@ -41,6 +62,8 @@ export interface Telemetry {
   alerts_dropped: number;
   bytes_by_reason: Record<string, number>;
   errors: Record<string, number>;
+  /** Left out by an older service. */
+  bands?: TunedBand[];
 }
 
 export interface Camera {
