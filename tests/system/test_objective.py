@@ -1,0 +1,111 @@
+"""A real agent on the demo's clip is held to an objective: its audits move its bands, a restart does not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.agent.deliver.network import free_port
+from tests.system.engines import need_clip, need_models
+from tests.system.parts import Kept, System, environment, eventually, whole_system
+from vision.models import DEFAULT_MODEL
+from workbench.demo.parts import agent_folder, cloud_folder
+
+BOUND_S = 120.0
+FRAMES = 12
+START = 0.35
+"""The lower end that the default model comes with."""
+pytestmark = [pytest.mark.system, pytest.mark.timeout(2 * BOUND_S)]
+
+TOLD = """
+[[cameras]]
+name = "gate"
+source = "{clip}"
+loop = true
+audit = {{ probability = {probability} }}
+
+[model]
+model = "{model}"
+
+[[rules]]
+name = "anyone"
+labels = ["person"]
+
+[asking]
+max_per_minute = 1
+
+[objective]
+max_miss_rate = 0.5
+fewest_answers = {frames}
+max_step_per_day = 1.0
+
+[telemetry]
+every_s = 1
+first_after_s = 0
+"""
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    need_models()
+    need_clip()
+    with whole_system(tmp_path) as running:
+        yield running
+
+
+def told(probability: float) -> str:
+    return TOLD.format(clip=need_clip(), probability=probability, model=DEFAULT_MODEL, frames=FRAMES)
+
+
+def shown(system: System) -> str:
+    data = ["--data-dir", str(cloud_folder(system.folder).root)]
+    command = [sys.executable, "-m", "workbench", "device", "show", System.DEVICE, *data]
+    wide = environment(COLUMNS="200")
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, env=wide).stdout
+
+
+def band(system: System) -> dict[str, Any] | None:
+    """As the service knows it."""
+    rows = system.store.rows("SELECT telemetry FROM devices WHERE telemetry IS NOT NULL")
+    bands = [one for (text,) in rows for one in json.loads(text).get("bands", ())]
+    return bands[0] if bands else None
+
+
+def page(port: int) -> str:
+    """The device's own, which needs no uplink; empty while it is not there."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/", timeout=5).text
+    except httpx.TransportError:
+        return ""
+
+
+def test_answers_move_a_band_and_a_restart_holds_it_with_the_uplink_cut(system: System) -> None:
+    agent = system.start_agent(told(0.3))
+    eventually(
+        lambda: (found := band(system)) is not None and found["frames"] >= FRAMES and found["state"] == "met",
+        "a band is proven",
+        BOUND_S,
+    )
+    assert ", met: the answers prove it" in shown(system)
+    one = band(system)
+    assert one is not None
+    assert (one["camera"], one["label"]) == ("gate", "person")
+    assert one["miss_rate"] <= one["miss_rate_at_most"] <= 0.5
+
+    system.uplink.cut()
+    agent.process.terminate()
+    assert agent.process.wait(30) == 0
+    kept = Kept(agent_folder(system.folder, System.DEVICE) / "data" / "answers.db")
+    [(lower, upper)] = kept.rows("SELECT lower, upper FROM held")
+    assert START < lower <= upper
+
+    port = free_port()
+    system.start_agent(told(0.3) + f'\n[status]\nlisten = "127.0.0.1:{port}"\n')
+    eventually(lambda: f"{lower:.2f} to {upper:.2f}" in page(port), "the band is held")
