@@ -262,7 +262,7 @@ class _Simulation:
         """The last births may be on their way from the broker to the service's store."""
         devices = frozenset(one.device for one in cloud.credentials)
         until = time.monotonic() + SEEN_WITHIN_S
-        while (online := await view.online(devices)) < len(devices) and time.monotonic() < until:
+        while (online := await view.online(devices)) < len(devices) and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(1.0)
         return online
 
