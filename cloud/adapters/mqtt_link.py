@@ -35,6 +35,9 @@ MAX_UNACKED: Final = 1000
 MAX_WAITING_TELEMETRY: Final = 4096
 MAX_WAITING: Final = MAX_WAITING_TELEMETRY + 4 * MAX_UNACKED
 KEEPALIVE_S: Final = 15
+UNDER_WAY: Final = 256
+"""Messages to devices that the broker has not acknowledged; with paho's own 20 the acks for a fleet's alerts waited
+for seconds behind the commands for all of it."""
 CONNECT_WITHIN_S: Final = 3.0
 PUBLISH_WITHIN_S: Final = 10.0
 GATHER_S: Final = 0.05
@@ -225,6 +228,7 @@ class MqttLink:
             keepalive=KEEPALIVE_S,
             timeout=CONNECT_WITHIN_S,
             queue_type=_BoundedQueue,
+            max_inflight_messages=UNDER_WAY,
             socket_options=(NO_DELAY,),
             tls_context=None if self._settings.tls is None else await asyncio.to_thread(self._settings.tls),
         )

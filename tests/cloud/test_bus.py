@@ -23,12 +23,15 @@ async def test_subscriber_hears_each_change_once_in_order() -> None:
 async def test_subscriber_that_falls_behind_is_dropped_and_the_others_are_not() -> None:
     bus = Bus()
     with bus.subscribe("slow", max_waiting=2) as slow, bus.subscribe("quick") as quick:
-        for _ in range(3):
-            bus.publish(A)
+        made = [Change(Kind.ALERT, str(number)) for number in range(3)]
+        for change in (*made[:2], *made[:2]):
+            bus.publish(change)
+        assert not slow.dropped  # The same again takes no room.
+        bus.publish(made[2])
         assert slow.dropped
         assert [batch async for batch in slow.batches()] == []
         assert not quick.dropped
-        assert await anext(quick.batches()) == [A]
+        assert await anext(quick.batches()) == made
 
 
 async def test_waiting_subscriber_ends_when_the_subscription_does() -> None:

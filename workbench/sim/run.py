@@ -53,6 +53,7 @@ AT_LEAST_S: Final = 60.0
 GOING_ON: Final = frozenset({Phase.RUNNING, Phase.PAUSED, Phase.ROLLING_BACK})
 ROLLOUT_WITHIN_S: Final = 600.0
 LOOK_EVERY_S: Final = 0.5
+SEEN_WITHIN_S: Final = 15.0
 MIB: Final = 2**20
 KB: Final = 1000
 _ROUNDS: Final = (CommandName.PING, CommandName.DIAGNOSE)
@@ -141,8 +142,7 @@ class _Simulation:
             try:
                 async with self._shown(fleet):
                     await self._live(fleet, cloud, view)
-                    online = await view.online(frozenset(one.device for one in cloud.credentials))
-                figures.online = online
+                    figures.online = await self._seen_online(cloud, view)
                 await self._reckon(fleet, cloud, view, counts_before)
             finally:
                 screen.end()
@@ -257,6 +257,14 @@ class _Simulation:
                     break
                 await asyncio.sleep(1.0)
         figures.rollout_s = round(time.monotonic() - began, 2)
+
+    async def _seen_online(self, cloud: _Cloud, view: CloudView) -> int:
+        """The last births may be on their way from the broker to the service's store."""
+        devices = frozenset(one.device for one in cloud.credentials)
+        until = time.monotonic() + SEEN_WITHIN_S
+        while (online := await view.online(devices)) < len(devices) and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(1.0)
+        return online
 
     # --- the reckoning --------------------------------------------------------------------------------------------
 
