@@ -31,7 +31,7 @@ from tests.cloud.samples import BOUND_S, ManualClock
 from wire.identity import read_claim
 
 COMPOSE = Path(__file__).parents[2] / "deploy" / "compose"
-PROFILES = ("chaos", "monitoring", "operator")
+PROFILES = ("chaos", "monitoring", "operator", "simulated")
 
 
 # --- compose.yaml -------------------------------------------------------------------------------------------------
