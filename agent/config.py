@@ -25,6 +25,8 @@ from pydantic_settings import (
 
 from agent.adapters.enrolled import FROM_ENROLMENT, enrolled_values
 from agent.ask.audit import AuditRate, AuditSettings
+from agent.ask.budget import BudgetSettings
+from agent.ask.object_settings import ObjectSettings
 from agent.ask.settings import AskSettings
 from agent.capture.settings import CameraSettings
 from agent.decide.settings import AskPolicySettings, MaskSettings, PicturePolicy, RuleSettings, ZoneSettings
@@ -71,6 +73,18 @@ class CameraConfig(CameraSettings):
     bands: Annotated[tuple[PinnedBand, ...], Field(max_length=64)] = ()
 
 
+class AskingConfig(AskPolicySettings):
+    """When the cloud is asked, about which objects, and at what price.
+
+    Attributes:
+        objects: Which objects it is asked about, beside those that rules ask about.
+        budget: What all questions together may cost.
+    """
+
+    objects: ObjectSettings = ObjectSettings()
+    budget: BudgetSettings = BudgetSettings()
+
+
 class Config(BaseSettings):
     """Everything that `vedette-agent run` needs to know.
 
@@ -105,7 +119,7 @@ class Config(BaseSettings):
     zones: tuple[ZoneSettings, ...] = ()
     masks: tuple[MaskSettings, ...] = ()
     rules: Annotated[tuple[RuleSettings, ...], Field(min_length=1, max_length=256)]
-    asking: AskPolicySettings = AskPolicySettings()
+    asking: AskingConfig = AskingConfig()
     ask: AskSettings | None = None
     audit: AuditSettings = AuditSettings()
     objective: Objective | None = None
@@ -210,6 +224,8 @@ def _across(config: Config) -> Iterator[str]:
         yield from _unknown(f"zones[{i}].camera", [zone.camera], cameras, "camera")
     for i, mask in enumerate(config.masks):
         yield from _unknown(f"masks[{i}].camera", [mask.camera], cameras, "camera")
+    for name in config.asking.budget.cameras:
+        yield from _unknown(f"asking.budget.cameras.{name}", [name], cameras, "camera")
     zones = sorted({zone.name for zone in config.zones})
     for i, rule in enumerate(config.rules):
         yield from _unknown(f"rules[{i}].cameras", rule.cameras, cameras, "camera")

@@ -7,14 +7,17 @@ shares of the full frame, origin at the upper left.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from vision.detections import Image
 from wire.messages import AlertEvent, AlertState, AskReason, DecidedBy, Decision
 
 Box = tuple[float, float, float, float]
+STANDS_FROM: Final = 0.5
+"""How likely an object must be for the cloud to stand behind it."""
 Appearance = tuple[float, ...]
 """What an object looks like: colours, 0..255; two of one kind have as many numbers."""
 
@@ -48,6 +51,64 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """An object that the cloud found.
+
+    Attributes:
+        score: How likely it is there, 0..1; from STANDS_FROM on the cloud stands behind it.
+    """
+
+    label: str
+    score: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What the cloud said last of an object.
+
+    Attributes:
+        question_id: Of the question that it answered, which may have been about something beside it.
+        at: When the frame was captured that was asked about.
+        label: As what it was seen; None where nothing was.
+        score: How likely it is there, 0..1; from STANDS_FROM on the cloud stands behind it.
+        after_look: The device had looked closely there itself.
+    """
+
+    question_id: str
+    at: float
+    label: str | None
+    score: float
+    after_look: bool = False
+
+    @property
+    def vouches(self) -> bool:
+        """Whether the cloud stands behind the object."""
+        return self.score >= STANDS_FROM
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the cloud says of a part of a frame, beside what the device knew then.
+
+    Attributes:
+        question_id: Of the question that it answers.
+        track: The object in question; None where the tracker followed none.
+        at: When the frame was captured.
+        looked: The part of the frame that the cloud looked at.
+        found: What it saw there.
+        known: Where the tracker had its objects in that frame, by their numbers.
+    """
+
+    question_id: str
+    track: int | None
+    at: float
+    looked: Box
+    found: tuple[Found, ...]
+    known: Mapping[int, Box]
+
+
+@dataclass(frozen=True, slots=True)
 class Track:
     """One object as the tracker follows it, at one frame.
 
@@ -60,6 +121,8 @@ class Track:
         belief: How sure it is that the object is there, 0..1: rises with each sighting as far as that one's score,
             and sinks while nothing is seen.
         stands: Whether the device stands behind it in this frame, seen or not.
+        word: What the cloud said of it last; None where it has not.
+        appearance: What it looks like by now; None where nobody looked.
     """
 
     id: int
@@ -73,6 +136,8 @@ class Track:
     seen_now: bool
     belief: float = 1.0
     stands: bool = True
+    word: Word | None = None
+    appearance: Appearance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +207,26 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """A question that was asked, and whose answer is awaited.
+
+    Attributes:
+        own: It is about the object itself; otherwise the object is only in its picture.
+    """
+
+    question_id: str
+    deadline_at: float
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back to an `Ask`, in time or late."""
+    """What came back to an `Ask`, in time or late.
+
+    Attributes:
+        looked: The part of the frame that the cloud looked at; None where it does not say.
+        found: All that it saw there; None where it does not say.
+    """
 
     question_id: str
     alert_id: str | None
@@ -154,3 +237,5 @@ class Answer:
     decided_by: DecidedBy
     model: str
     reason: str
+    looked: Box | None = None
+    found: tuple[Found, ...] | None = None

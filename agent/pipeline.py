@@ -14,9 +14,14 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, Protocol
 
+from agent.ask.budget import Balance, BudgetSettings
+from agent.ask.object_settings import ObjectSettings
+from agent.ask.objects import ObjectQuestions, Scene
+from agent.ask.suspects import weak_signs
 from agent.decide.masks import MaskFilter
 from agent.decide.rulebook import RuleBook
 from agent.decide.settings import AskPolicySettings, RuleSettings, ZoneSettings
@@ -27,7 +32,8 @@ from agent.detect.appearance import appearances
 from agent.detect.looks import SecondLooks, Seen, look, merged, only, targets
 from agent.detect.motion import MotionGate
 from agent.detect.movement import Movement
-from agent.domain import AlertChange, Answer, Ask, Clock, Frame, Track
+from agent.detect.regions import Target
+from agent.domain import AlertChange, Answer, Ask, Box, Clock, Frame, Track
 from agent.errors import NoModelOpens
 from agent.track.tracker import Tracker
 from vision.detections import Detections, Detector
@@ -72,6 +78,13 @@ class Asker(Protocol):
         """Send the picture of an alert."""
 
 
+class BalanceKeeper(Protocol):
+    """Where what is left of the budget is kept."""
+
+    def keep(self, balance: Balance) -> None:
+        """Write it down; never raises for the disk's sake."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewRules:
     """Rules that replace the present ones, from a reloaded configuration."""
@@ -80,6 +93,8 @@ class NewRules:
     zones: tuple[ZoneSettings, ...]
     asking: AskPolicySettings | None
     masks: Mapping[str, MaskFilter]
+    objects: ObjectSettings = field(default_factory=ObjectSettings)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +148,14 @@ class Aside:
 
 
 @dataclass(frozen=True, slots=True)
+class Paid:
+    """A question left the device, with so many bytes; told each time it is sent."""
+
+    question_id: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Mute:
     """No new alerts of this rule, on this camera (None: of any, on any), for so long."""
 
@@ -141,7 +164,7 @@ class Mute:
     for_s: float
 
 
-Event = Answer | Aside | NewBands | NewRules | NewModel | SwapModel | Mute
+Event = Answer | Paid | Aside | NewBands | NewRules | NewModel | SwapModel | Mute
 
 
 class Viewer(Protocol):
@@ -201,7 +224,7 @@ class Lane:
     masks: MaskFilter
     gate: MotionGate | None = None
     movement: Movement | None = None
-    """Where second looks go beside what the detector shows."""
+    """Where second looks and questions go beside what the detector shows."""
     stream_cost: StreamCost | None = None
     tracks: Sequence[Track] = ()
     """Of the last frame that was judged."""
@@ -211,6 +234,8 @@ class Lane:
     """Second looks at all judged frames."""
     inference_s: float = 0.0
     """Sum over all judged frames."""
+    moving: Sequence[Box] | None = None
+    """Where something moved in the frame at hand; None where that was not looked for."""
 
 
 @dataclass(slots=True)
@@ -299,6 +324,8 @@ class Pipeline:
         auditor: Draws frames for audit; None where nobody does.
         viewer: Shows people what is judged; None where nobody can look.
         door: Pictures leave through it; None where none can.
+        objects: Asks about objects, and holds what is asked to the budget; None where there is none.
+        balances: Where what is left of the budget is kept; None where nothing outlives the run.
     """
 
     def __init__(
@@ -320,6 +347,8 @@ class Pipeline:
         auditor: Auditor | None = None,
         viewer: Viewer | None = None,
         door: Door | None = None,
+        objects: ObjectQuestions | None = None,
+        balances: BalanceKeeper | None = None,
     ) -> None:
         self._frames = frames
         self._detector = detector
@@ -338,6 +367,8 @@ class Pipeline:
         self._auditor = auditor
         self._viewer = viewer
         self._door = door
+        self._objects = objects
+        self._balances = balances
         self._failures_in_a_row = 0
         self._spared_until = -math.inf
         self.stages = Stages()
@@ -372,6 +403,8 @@ class Pipeline:
     def _end(self, reason: str) -> None:
         self._settle()
         self._deliver(self._rules.finish(self._clock.monotonic(), reason), None)
+        if self._objects is not None:
+            self._keep(self._objects.budget.balance())
 
     def stop(self) -> None:
         """Finish the frame at hand, end the open alerts and return from `run`; from any thread."""
@@ -426,7 +459,7 @@ class Pipeline:
         self._deliver(decided.changes, frame)
         delivered = _spent(stages, "deliver", decided_at)
 
-        self._ask(decided.asks, frame)
+        self._ask(self._questions(lane, frame, seen.detections, decided.asks), frame)
         if self._auditor is not None:
             self._auditor.judged(frame, seen.detections, tracks, lane.masks.polygons)
         ended = _spent(stages, "ask", delivered)
@@ -443,6 +476,7 @@ class Pipeline:
         expected = lane.tracker.expected(frame.at)
         wanted = targets(whole, expected, frame.at)
         moving = [] if lane.movement is None else lane.movement.targets(frame.image, wanted, frame.at)
+        lane.moving = [target.box for target in moving]
         regions = self._looks.choose(frame, wanted + moving)
         if not regions:
             return Seen(whole)
@@ -488,6 +522,41 @@ class Pipeline:
             ):
                 self._asker.submit_picture(change, frame)
 
+    def _questions(self, lane: Lane, frame: Frame, detections: Detections, by_rules: Sequence[Ask]) -> Sequence[Ask]:
+        """What to ask about the frame: what the rules want to know, and what else is worth its bytes."""
+        if self._objects is None:
+            return by_rules
+        height, width = frame.image.shape[:2]
+        weak = weak_signs(detections, lane.tracker.new_score)
+        scene = Scene(frame.camera, lane.tracks, weak, self._moving(lane, frame), (width, height), frame.at)
+        for ask in by_rules:
+            self._objects.asked(ask, scene)
+        about_objects = self._objects.ask(scene, partial(self._interest, lane, frame.camera))
+        return (*by_rules, *about_objects)
+
+    def _interest(self, lane: Lane, camera: str, label: str | None, box: Box) -> str | None:
+        """The label for which to ask about a place; None where nobody wants to know."""
+        return None if lane.masks.hides(box) else self._rules.interest(camera, label, box, self._clock.wall())
+
+    def _moving(self, lane: Lane, frame: Frame) -> Sequence[Box] | None:
+        """Where something moves; None where that was not looked for in this frame."""
+        if lane.movement is None or self._looks is not None:
+            moving, lane.moving = lane.moving, None
+            return moving
+        followed = [Target(track.box, 1.0) for track in lane.tracks]
+        found = lane.movement.targets(frame.image, followed, frame.at)
+        return [target.box for target in found] or None
+
+    def _hear(self, answer: Answer) -> None:
+        """Let the tracker know what the cloud saw, apart from what is masked or of no interest."""
+        heard = None if self._objects is None else self._objects.heard(answer)
+        if heard is None:
+            return
+        camera, report = heard
+        lane = self._lanes[camera]
+        shown = [one for one in report.found if one.label in self._rules.labels and not lane.masks.hides(one.box)]
+        lane.tracker.hear(replace(report, found=tuple(shown)))
+
     def _ask(self, asks: Sequence[Ask], frame: Frame) -> None:
         for ask in asks:
             self.tally.asks += 1
@@ -504,14 +573,10 @@ class Pipeline:
             # Whoever waited may have given up, which must not stop the judging.
             awaited = done.set_running_or_notify_cancel()
             match event:
-                case Answer():
-                    ids = {"alert_id": event.alert_id, "question_id": event.question_id}
-                    log.info("answered: %s (%s)", event.decision, event.reason, extra=ids)
-                    self._deliver(self._rules.answer(event, now), None)
+                case Answer() | Paid():
+                    self._take_answer(event, now)
                 case NewRules():
-                    self._deliver(self._rules.replace_rules(event.rules, event.zones, event.asking, now), None)
-                    for camera in self._lanes.keys() & event.masks.keys():
-                        self._lanes[camera].masks = event.masks[camera]
+                    self._follow(event, now)
                 case NewBands() | Mute():
                     self._instruct(event, now)
                 case Aside():
@@ -523,6 +588,30 @@ class Pipeline:
             if awaited:
                 done.set_result(None)
         self._deliver(self._rules.tick(now), None)
+        if self._objects is not None:
+            self._keep(self._objects.budget.to_keep(now))
+
+    def _follow(self, new: NewRules, now: float) -> None:
+        self._deliver(self._rules.replace_rules(new.rules, new.zones, new.asking, now), None)
+        if self._objects is not None and new.asking is not None:
+            self._objects.follow(new.objects, new.asking.deadline_s)
+            self._objects.budget.reconfigure(new.budget, now)
+        for camera in self._lanes.keys() & new.masks.keys():
+            self._lanes[camera].masks = new.masks[camera]
+
+    def _take_answer(self, event: Answer | Paid, now: float) -> None:
+        """What came of a question: what it said, or what it cost."""
+        if isinstance(event, Answer):
+            ids = {"alert_id": event.alert_id, "question_id": event.question_id}
+            log.info("answered: %s (%s)", event.decision, event.reason, extra=ids)
+            self._hear(event)
+            self._deliver(self._rules.answer(event, now), None)
+        elif self._objects is not None:
+            self._objects.paid(event.question_id, event.bytes, now)
+
+    def _keep(self, balance: Balance | None) -> None:
+        if balance is not None and self._balances is not None:
+            self._balances.keep(balance)
 
     def _instruct(self, event: NewBands | Mute, now: float) -> None:
         if isinstance(event, NewBands):

@@ -23,15 +23,19 @@ from typing import Final, cast
 import cv2
 import numpy as np
 
+from agent.ask.budget import AskBudget, BudgetSettings
+from agent.ask.object_settings import ObjectSettings, Shown
+from agent.ask.objects import ObjectQuestions
+from agent.ask.settings import AskSettings
 from agent.decide.masks import MaskFilter
 from agent.decide.rulebook import RuleBook
-from agent.decide.settings import RuleSettings
+from agent.decide.settings import AskPolicySettings, RuleSettings
 from agent.deliver.faults import Faults
 from agent.detect.budget import LookBudget, Pace
 from agent.detect.looks import SecondLooks
 from agent.detect.movement import Movement
 from agent.detect.settings import GOOD_LOOKS, LookSettings
-from agent.domain import AlertChange, Frame, Track
+from agent.domain import AlertChange, Ask, Frame, Track
 from agent.pipeline import Inbox, Lane, Pipeline, Stages
 from agent.track import Tracker, TrackSettings, standing
 from bench.labelled import FRAMES, labels_file
@@ -52,6 +56,7 @@ HALVES: Final = {
     "all": range(FRAMES),
 }
 NOWHERE: Final = np.zeros((0, 4))
+SHOWN: Final = AskSettings(url="http://127.0.0.1")
 TIMED: Final = 10
 """At every so many frames, an inference is timed."""
 CACHE: Final = Path("~/.cache/vedette/bench/recorded.npz")
@@ -68,6 +73,7 @@ class Figures:
         invokes: Inferences a frame.
         policy_ms: The median of all that is neither inference nor the first look's: choosing and putting together
             second looks, tracking, deciding.
+        asking_ms: The median of choosing questions about objects, none of which is sent or answered.
         inference_ms: The median of some inferences between the frames, to hold the policy against.
         switches: How often a person goes on under another number.
     """
@@ -80,6 +86,7 @@ class Figures:
     best_f1: float
     invokes: float
     policy_ms: float
+    asking_ms: float
     inference_ms: float
     switches: int
     alerts: AlertFigures
@@ -87,7 +94,7 @@ class Figures:
 
 @dataclass(slots=True)
 class Walk:
-    """What the pipeline did; plays its supply, its outbox, its clock and its audience."""
+    """What the pipeline did; plays its supply, its outbox, its clock, its asker and its audience."""
 
     now: float = 0.0
     frame: int = 0
@@ -106,6 +113,14 @@ class Walk:
     def record(self, changes: Sequence[AlertChange]) -> None:
         """Note new alerts."""
         self.raised += [(self.frame, change.track) for change in changes if change.event is AlertEvent.NEW]
+
+    def submit(self, ask: Ask, frame: Frame) -> bool:
+        """Take a question to nobody."""
+        del ask, frame
+        return True
+
+    def submit_picture(self, change: AlertChange, frame: Frame) -> None:
+        """No picture is asked for."""
 
     def monotonic(self) -> float:
         """The time of the frame at hand."""
@@ -172,24 +187,32 @@ def run(
             (RuleSettings(name="anyone", labels=(LABEL,)),), (), None, (0.0, 1.0), lambda: f"{next(ids):032x}"
         ),
         outbox=walk,
-        asker=None,
+        asker=walk,
         clock=walk,
         faults=Faults(),
         min_score=tracking.low_score,
         looks=SecondLooks(LookBudget(looks, {CAMERA: Pace(waits=True)}), detector.size) if looks.per_frame else None,
         audience=walk,
+        objects=ObjectQuestions(
+            ObjectSettings(),
+            Shown(SHOWN.margin, SHOWN.question_min_px),
+            AskBudget(BudgetSettings(bytes="unlimited", questions_per_minute=6000), None, 0.0),
+            deadline_s=AskPolicySettings().deadline_s,
+            new_id=lambda: f"{next(ids):032x}",
+        ),
     )
-    policy_s, inference_s = [], []
+    policy_s, asking_s, inference_s = [], [], []
     asked = detector.asked
     for index, image in clip.pictures(frames):
         walk.frame, walk.now = index, index / clip.fps
         detector.show(index, image)
-        before = _policy_s(pipeline.stages) - detector.spent_s
+        before, asked_s = _policy_s(pipeline.stages) - detector.spent_s, pipeline.stages.ask
         pipeline.judge(Frame(CAMERA, index, image, walk.now))
         policy_s.append(_policy_s(pipeline.stages) - detector.spent_s - before)
+        asking_s.append(pipeline.stages.ask - asked_s)
         if index % TIMED == 0:
             inference_s.append(detector.timed(image))
-    costs = 1000 * statistics.median(policy_s), 1000 * statistics.median(inference_s)
+    costs = [1000 * statistics.median(one) for one in (policy_s, asking_s, inference_s)]
     return _figures(clip, frames, walk, detector.asked - asked, costs)
 
 
@@ -197,7 +220,7 @@ def _policy_s(stages: Stages) -> float:
     return stages.detect + stages.look + stages.track + stages.decide
 
 
-def _figures(clip: Clip, frames: range, walk: Walk, invokes: int, costs: tuple[float, float]) -> Figures:
+def _figures(clip: Clip, frames: range, walk: Walk, invokes: int, costs: Sequence[float]) -> Figures:
     followed = {frame: _people(walk.tracks[frame], clip) for frame in frames}
     stood = {frame: _people(standing(walk.tracks[frame]), clip) for frame in frames}
     accuracy = _tally(clip, followed).accuracy()
@@ -214,7 +237,8 @@ def _figures(clip: Clip, frames: range, walk: Walk, invokes: int, costs: tuple[f
         best_f1=accuracy.best_f1,
         invokes=invokes / len(frames),
         policy_ms=costs[0],
-        inference_ms=costs[1],
+        asking_ms=costs[1],
+        inference_ms=costs[2],
         switches=identity_switches(clip.people, stood_places, frames),
         alerts=alert_figures(clip.people, places, walk.raised, frames, clip.fps),
     )
@@ -269,9 +293,12 @@ def _for_people(figures: Figures) -> str:
     alerts = figures.alerts
     delay = "–" if alerts.delay_s is None else f"{alerts.delay_s:.1f} s"
     told = f"in time {alerts.in_time:.2f}, precision {alerts.precision:.2f}, duplicates {alerts.duplicates:.2f} each"
+    costs = (
+        f"choosing questions {figures.asking_ms:.2f} ms; one inference {figures.inference_ms:.2f} ms in the same run"
+    )
     lines = (
         f"{figures.frames} frames, {figures.invokes:.2f} inferences a frame",
-        f"policy     {figures.policy_ms:.2f} ms a frame; one inference {figures.inference_ms:.2f} ms in the same run",
+        f"policy     {figures.policy_ms:.2f} ms a frame, {costs}",
         f"objects    F1 {figures.f1:.3f}, precision {figures.precision:.3f}, recall {figures.recall:.3f}",
         f"scores     AP50 {figures.ap50:.3f}, best F1 {figures.best_f1:.3f}",
         f"identities {figures.switches} switches",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final, NamedTuple
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from wire.fields import Box, Count, Digest, Label, MessageId, Name, Text, Timestamp, Unit
+from wire.fields import Count, Digest, Label, MessageId, Name, Sighting, Text, Timestamp, Unit
 from wire.messages import KIB, Message, Part, Redaction, UpMessage
 
 MAX_SIGHTINGS: Final = 64
@@ -28,14 +28,6 @@ class FrameKind(StrEnum):
     """Nothing worth a question."""
     STILL = "still"
     """Not judged: the motion gate saw nothing move, so what was said of the frame before stands."""
-
-
-class Sighting(NamedTuple):
-    """An object, as `[label, score, box]`."""
-
-    label: Label
-    score: Unit
-    box: Box
 
 
 class Audit(UpMessage):

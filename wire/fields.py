@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
@@ -49,3 +49,11 @@ Box = Annotated[tuple[Unit, Unit, Unit, Unit], AfterValidator(_ordered)]
 Timestamp = AwareDatetime
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class Sighting(NamedTuple):
+    """An object, as `[label, score, box]`."""
+
+    label: Label
+    score: Unit
+    box: Box

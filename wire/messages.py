@@ -11,7 +11,20 @@ from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from wire.fields import Box, Count, DeviceId, Digest, Label, MessageId, Name, Seconds, Text, Timestamp, Unit
+from wire.fields import (
+    Box,
+    Count,
+    DeviceId,
+    Digest,
+    Label,
+    MessageId,
+    Name,
+    Seconds,
+    Sighting,
+    Text,
+    Timestamp,
+    Unit,
+)
 from wire.protocol import PROTOCOL
 
 KIB: Final = 1024
@@ -292,14 +305,29 @@ class Telemetry(UpMessage):
 # --- asking ----------------------------------------------------------------------------------------------------
 
 
+MAX_FOUND: Final = 24
+"""As many as a crop ever shows; beyond, the unlikeliest are left out."""
+
+
 class AskReason(StrEnum):
     """Why a picture leaves the device."""
 
     UNCERTAIN = "uncertain"
+    """A rule would raise an alert if it were sure of the object."""
     DISAGREEMENT = "disagreement"
     """Of the current model and one on trial: one finds the object, the other doesn't."""
     DRAWN = "drawn"
     """At random, of all objects, to learn how often the device is sure of what is not there."""
+    NEW = "new"
+    """An object that the cloud was not asked about yet."""
+    REFRESH = "refresh"
+    """The last answer about the object is old, or the object has changed since."""
+    LOST = "lost"
+    """An object that the device stood behind is not seen any more, in the middle of the scene."""
+    WEAK = "weak"
+    """Scores too low to begin an object, in one place, over several frames."""
+    MOTION = "motion"
+    """Something moves, and nothing is detected there; the question's label is only one of those looked for."""
 
 
 class Hide(StrEnum):
@@ -376,11 +404,15 @@ class Verdict(Message):
     Attributes:
         alert_id: The question's; None where it decides no alert.
         label, score, box: What the cloud saw there, box in shares of the full frame; None where it saw nothing.
+        looked: The part of the frame that was looked at.
+        found: All that the cloud sees in it, likeliest first. Unlike `score`, which is the model's own, each score
+            here says how likely it is that the object is there; from .5 on the cloud stands behind it. This and
+            `looked` are None from a cloud that does not say.
         model: Name and version of what decided.
         late: It missed the question's deadline.
     """
 
-    MAX_BYTES: ClassVar[int] = 4 * KIB
+    MAX_BYTES: ClassVar[int] = 6 * KIB
 
     question_id: MessageId
     alert_id: MessageId | None = None
@@ -388,6 +420,8 @@ class Verdict(Message):
     label: Label | None = None
     score: Unit | None = None
     box: Box | None = None
+    looked: Box | None = None
+    found: Annotated[tuple[Sighting, ...], Field(max_length=MAX_FOUND)] | None = None
     decided_by: DecidedBy = DecidedBy.CLOUD
     model: Text
     reason: Text = ""

@@ -25,4 +25,5 @@ HISTORY: Final[tuple[Change, ...]] = (
     Change(1, "2026-11-25", "Questions that decide no alert; what candidate and current model disagree about."),
     Change(1, "2026-11-25", "Audits: frames drawn at random over HTTPS; gates on the audited accuracy."),
     Change(1, "2026-11-26", "Pictures say what was painted over in them; telemetry says where the egress log ends."),
+    Change(1, "2026-11-26", "Questions about objects; verdicts say what else is in the picture."),
 )

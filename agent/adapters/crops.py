@@ -70,5 +70,6 @@ def encode_jpeg(picture: Redacted, *, quality: int, max_px: int) -> bytes:
     """The picture as a JPEG, its longer side at most `max_px`."""
     height, width = picture.image.shape[:2]
     shown = picture.resized(*scaled(width, height, max_px)).image
-    _, data = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    # Tables of its own take a tenth off a small picture, for a tenth of a millisecond.
+    _, data = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1])
     return data.tobytes()

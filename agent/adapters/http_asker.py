@@ -35,7 +35,7 @@ from agent.redact.door import PictureDoor, Redacted
 from wire.audits import Audit, AuditOutcome
 from wire.codec import decode, encode
 from wire.errors import MessageInvalid, WireError
-from wire.messages import Message, PictureNote, Question, Verdict
+from wire.messages import AskReason, Message, PictureNote, Question, Verdict
 
 M = TypeVar("M", bound=Message)
 log = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ SLACK_S: Final = 0.5
 says at the deadline that the verdict will come over MQTT."""
 LEAST_WAIT_S: Final = 0.05
 """Of a question whose deadline is all but over when it is sent."""
+HTTP_BYTES: Final = 300
+"""Of a request beside message and picture: its line and headers, a token among them."""
 COMMIT_TIMEOUT_S: Final = 30.0
 """How long the consequences of an answer may take to be committed before the question is asked again."""
 
@@ -73,10 +75,16 @@ class AskCounts:
 
 
 OnOutcome = Callable[[Audit, AuditOutcome], None]
+OnPaid = Callable[[str, int], object]
+"""Told that a question is sent, by its id, and with about how many bytes."""
 
 
 def _unheard(_audit: Audit, _outcome: AuditOutcome) -> None:
     """Nobody wants to know."""
+
+
+def _unpaid(_question_id: str, _size: int) -> None:
+    """Nobody counts."""
 
 
 class _Stopped(Exception):
@@ -102,6 +110,7 @@ class HttpAsker:
         jitter: Callable[[], float] = random.random,
         audit: AuditSettings | None = None,
         on_outcome: OnOutcome = _unheard,
+        on_paid: OnPaid = _unpaid,
     ) -> None:
         self._settings = settings
         self._boot = boot
@@ -116,6 +125,7 @@ class HttpAsker:
         self._jitter = jitter
         self._audit = audit or AuditSettings()
         self._on_outcome = on_outcome
+        self._on_paid = on_paid
         self._cuttings = CuttingQueue(settings.max_waiting)
         self._arrived = Wakeup()
         self._changed = Wakeup()
@@ -142,7 +152,7 @@ class HttpAsker:
             asks=self._asks,
             answers=self._answers,
             answers_late=self._answers_late,
-            asks_failed=self._asks_unheard + self._failed[Kind.QUESTION],
+            asks_failed=self._asks_unheard + self._failed[Kind.QUESTION] + self._failed[Kind.OBJECT],
             pictures_failed=self._pictures_unheard + self._failed[Kind.PICTURE],
             audits=self._audits,
             audits_failed=self._audits_unheard + self._failed[Kind.AUDIT],
@@ -151,7 +161,7 @@ class HttpAsker:
     def submit(self, ask: Ask, frame: Frame) -> bool:
         """Ask about an object of `frame`; False, and counted, where there is no room or the question is invalid."""
         self._asks += 1
-        crop = self._crop(ask.box, frame)
+        crop = self._crop(ask.box, frame, self._settings.question_min_px)
         try:
             picture = self._door.cut(frame, crop, ask.box)
             question = self._question(ask, crop, frame, picture)
@@ -159,7 +169,7 @@ class HttpAsker:
             self._faults.note(_invalid("Question", refused) if isinstance(refused, ValidationError) else refused)
             self._asks_unheard += 1
             return False
-        key = Key(Kind.QUESTION, ask.id)
+        key = Key(_kind(ask), ask.id)
         deadline_at = ask.asked_at + ask.deadline_s
         if self._take(Cutting(key, picture, question, ask.asked_at, deadline_at)):
             return True
@@ -168,7 +178,7 @@ class HttpAsker:
 
     def submit_picture(self, change: AlertChange, frame: Frame) -> bool:
         """Send a picture of an alert's object; False, and counted, where there is no room or it may not leave."""
-        crop = self._crop(change.box, frame)
+        crop = self._crop(change.box, frame, self._settings.min_crop_px)
         try:
             picture = self._door.cut(frame, crop, change.box)
         except PictureWithheld as withheld:
@@ -222,10 +232,9 @@ class HttpAsker:
 
     # --- on the judging thread --------------------------------------------------------------------------------
 
-    def _crop(self, box: Box, frame: Frame) -> Crop:
+    def _crop(self, box: Box, frame: Frame, min_px: int) -> Crop:
         height, width = frame.image.shape[:2]
-        settings = self._settings
-        return crop_around(box, width=width, height=height, margin=settings.margin, min_px=settings.min_crop_px)
+        return crop_around(box, width=width, height=height, margin=self._settings.margin, min_px=min_px)
 
     def _question(self, ask: Ask, crop: Crop, frame: Frame, picture: Redacted) -> Question:
         height, width = frame.image.shape[:2]
@@ -300,7 +309,9 @@ class HttpAsker:
 
     def _keep(self, cutting: Cutting) -> list[Key]:
         quality, max_px = self._settings.jpeg_quality, self._settings.max_crop_px
-        if cutting.key.kind is Kind.AUDIT:
+        if isinstance(cutting.message, Question):
+            quality = self._settings.question_quality
+        elif cutting.key.kind is Kind.AUDIT:
             quality, max_px = self._audit.jpeg_quality, round(max(cutting.picture.image.shape) * self._audit.scale)
         jpeg = encode_jpeg(cutting.picture, quality=quality, max_px=max_px)
         made_at = Moment.now(self._clock).wall_at(cutting.made_at)
@@ -312,8 +323,9 @@ class HttpAsker:
         while True:
             now = self._clock.monotonic()
             for key in self._schedule.give_up(now):
-                ids = {"question_id" if key.kind is Kind.QUESTION else "alert_id": key.id}
-                log.warning("gave up a %s: it is too old", key.kind, extra=ids)
+                if key.kind is not Kind.OBJECT:
+                    ids = {"question_id" if key.kind is Kind.QUESTION else "alert_id": key.id}
+                    log.warning("gave up a %s: it is too old", key.kind, extra=ids)
                 self._failed[key.kind] += 1
                 await asyncio.to_thread(self._uploads.remove, key)
             while (waiting := self._schedule.take(now)) is not None:
@@ -356,6 +368,7 @@ class HttpAsker:
             left_s = max(LEAST_WAIT_S, waiting.deadline_at - self._clock.monotonic())
             question = question.model_copy(update={"deadline_ms": round(left_s * 1000)})
             timeout_s = left_s + SLACK_S
+        self._on_paid(question.message_id, len(upload.question) + len(upload.jpeg) + HTTP_BYTES)
         verdict = await cloud.ask(question, upload.jpeg, timeout_s=timeout_s)
         if verdict is not None:
             await self._hand_over(verdict, waiting)
@@ -379,6 +392,12 @@ class HttpAsker:
         await asyncio.wait((waiting_for,), timeout=COMMIT_TIMEOUT_S)
         if not waiting_for.done() or waiting_for.cancelled() or waiting_for.exception() is not None:
             raise TryAgain(OutboxUnwritable("what followed from an answer was not committed: it will be asked again"))
+
+
+def _kind(ask: Ask) -> Kind:
+    """What nobody waits for once its deadline is over is a kind of its own."""
+    decides = ask.alert_id is not None or ask.reason is AskReason.DISAGREEMENT
+    return Kind.QUESTION if decides else Kind.OBJECT
 
 
 def _read(kind: type[M], upload: Upload) -> M:

@@ -15,6 +15,7 @@ from typing import IO, Final
 
 from pydantic import JsonValue
 
+from agent.adapters.budget_file import BudgetFile
 from agent.adapters.clip_file import DiskClips, shrunk
 from agent.adapters.command_desk import CommandDesk
 from agent.adapters.command_journal import SqliteJournal
@@ -44,6 +45,9 @@ from agent.app.model_commands import WorkerCommands
 from agent.app.status import Sources, status_server
 from agent.app.tuning import BandTuner, Both, Wanted
 from agent.app.updating import open_startup_model, update_worker
+from agent.ask.budget import AskBudget
+from agent.ask.object_settings import Shown
+from agent.ask.objects import ObjectQuestions
 from agent.capture.camera import Camera
 from agent.capture.cameras import Cameras
 from agent.capture.slots import FrameSlots
@@ -66,7 +70,7 @@ from agent.detect.looks import SecondLooks
 from agent.detect.motion import MotionGate
 from agent.detect.movement import Movement
 from agent.domain import Answer, Clock, Frame
-from agent.pipeline import Auditor, Inbox, Lane, NewRules, Pipeline
+from agent.pipeline import Auditor, Inbox, Lane, NewRules, Paid, Pipeline
 from agent.redact.door import BY_PEOPLE, PictureDoor
 from agent.status.views import Views
 from agent.track.tracker import Tracker
@@ -79,6 +83,7 @@ from wire.model import Manifest
 log: Final = logging.getLogger(__name__)
 
 OUTBOX_FILE: Final = "outbox.db"
+BUDGET_FILE: Final = "budget.json"
 UPLOADS_FILE: Final = "uploads.db"
 COMMANDS_FILE: Final = "commands.db"
 ANSWERS_FILE: Final = "answers.db"
@@ -151,13 +156,7 @@ def assemble(config: Config, version: str) -> Agent:
     slots, board = FrameSlots(), StatusBoard(model_status(detector))
     cameras = Cameras([_camera(camera, slots, clock, board) for camera in config.cameras], clock)
     lanes = {camera.name: _lane(camera, config) for camera in config.cameras}
-    rules = RuleBook(
-        config.rules,
-        config.zones,
-        policy(config),
-        detector.manifest.uncertain,
-        lambda: secrets.token_hex(16),
-    )
+    rules, objects, balances = _deciding(config, detector.manifest, BudgetFile(data_dir / BUDGET_FILE, faults), clock)
     outbox.record(rules.restore(outbox.records(), clock.monotonic()))
 
     inbox, password = Inbox(slots.wake), token_source(config.link.token_file, config.link.token_env, os.environ)
@@ -210,6 +209,7 @@ def assemble(config: Config, version: str) -> Agent:
             receipts=receipts,
             door=door,
             audit=config.audit,
+            on_paid=lambda question_id, size: inbox.put(Paid(question_id, size)),
             on_outcome=_both(live.audited, tuner.audited),
         )
     pipeline = Pipeline(
@@ -228,6 +228,8 @@ def assemble(config: Config, version: str) -> Agent:
         auditor=None if asker is None else _auditor(config, asker, rules, live, tuner),
         viewer=views if config.status.address is not None else None,
         door=door,
+        objects=objects,
+        balances=balances,
     )
     tail, models = LogTail(), ModelSlot()
 
@@ -356,7 +358,8 @@ def new_boot(device: str, version: str, manifest: Manifest, clock: Clock) -> Boo
 def new_rules(config: Config) -> NewRules:
     """What of a configuration can replace the rules at work."""
     masks = {camera.name: MaskFilter(config.masks, camera.name) for camera in config.cameras}
-    return NewRules(config.rules, config.zones, policy(config), masks)
+    asking = config.asking
+    return NewRules(config.rules, config.zones, policy(config), masks, asking.objects, asking.budget)
 
 
 def policy(config: Config) -> AskPolicySettings | None:
@@ -406,6 +409,30 @@ def _looks(config: Config, manifest: Manifest) -> SecondLooks | None:
         return None
     paces = {camera.name: Pace(camera.pace == "max", camera.fps_limit) for camera in config.cameras}
     return SecondLooks(LookBudget(config.looks, paces), (manifest.input.width, manifest.input.height))
+
+
+def _deciding(
+    config: Config, manifest: Manifest, balances: BudgetFile, clock: Clock
+) -> tuple[RuleBook, ObjectQuestions | None, BudgetFile]:
+    """What decides about alerts, and where there is a cloud, what asks about objects and where its budget is kept."""
+    objects = None
+    if config.ask is not None:
+        objects = ObjectQuestions(
+            config.asking.objects,
+            Shown(config.ask.margin, config.ask.question_min_px),
+            AskBudget(config.asking.budget, balances.load(), clock.monotonic()),
+            deadline_s=config.asking.deadline_s,
+            new_id=_new_id,
+        )
+    return (
+        RuleBook(config.rules, config.zones, policy(config), manifest.uncertain, _new_id, objects),
+        objects,
+        balances,
+    )
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)
 
 
 def _tuner(
@@ -470,6 +497,6 @@ def _lane(camera: CameraConfig, config: Config) -> Lane:
         tracker=Tracker(config.tracking),
         masks=MaskFilter(config.masks, camera.name),
         gate=MotionGate(camera.motion) if camera.motion is not None else None,
-        movement=Movement() if config.looks.per_frame else None,
+        movement=Movement() if config.looks.per_frame or config.ask is not None else None,
         stream_cost=StreamCost(),
     )

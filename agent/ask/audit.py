@@ -18,9 +18,10 @@ from agent.boxes import inside
 from agent.domain import Box, Track
 from agent.settings import Settings
 from vision.detections import Detections
-from wire.audits import MAX_SIGHTINGS, Audit, FrameKind, Sighting
+from wire.audits import MAX_SIGHTINGS, Audit, FrameKind
 from wire.codec import encode
 from wire.errors import MessageTooLarge
+from wire.fields import Sighting
 from wire.messages import Redaction
 from wire.model import Manifest
 

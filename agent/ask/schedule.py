@@ -2,7 +2,8 @@
 
 A fresh question is tried at once, whatever happened before: somebody waits for its answer, and it tells as well
 as any other request whether the cloud is there. All else waits out the pause that failures impose, oldest first, one
-at a time until the first success: questions, then pictures, then audits.
+at a time until the first success: questions, then pictures, then audits. A question about an object is dropped when
+its deadline is over: by then the object is somewhere else.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 from agent.ask.uploads import Key, Kind
 
 MAX_DOUBLINGS: Final = 16
+_ASKING: Final = {Kind.QUESTION, Kind.OBJECT}
 _TURN: Final = {kind: turn for turn, kind in enumerate(Kind)}
 
 
@@ -89,7 +91,7 @@ class Schedule:
 
     def give_up(self, now: float) -> list[Key]:
         """What has become too old, and is not to be sent any more."""
-        old = [key for key, item in self._waiting.items() if now - item.made_at >= self._give_up_after_s]
+        old = [key for key, item in self._waiting.items() if now >= self._gives_up_at(item)]
         for key in old:
             del self._waiting[key]
         return old
@@ -98,23 +100,28 @@ class Schedule:
         """When to look again if nothing else happens; None where only an event can change anything."""
         if not self._waiting:
             return None
-        oldest = min(item.made_at for item in self._waiting.values())
-        at = oldest + self._give_up_after_s
+        at = min(self._gives_up_at(item) for item in self._waiting.values())
         return min(at, self._pause_until) if self._pause_until > now else at
 
+    def _gives_up_at(self, item: Waiting) -> float:
+        if item.key.kind is Kind.OBJECT:
+            return item.made_at if item.deadline_at is None else item.deadline_at
+        return item.made_at + self._give_up_after_s
+
     def _fresh(self, now: float) -> Waiting | None:
-        return next((w for w in self._waiting.values() if w.deadline_at is not None and w.deadline_at > now), None)
+        fresh = (w for w in self._waiting.values() if w.deadline_at is not None and w.deadline_at > now)
+        return min(fresh, key=lambda w: _TURN[w.key.kind], default=None)
 
     def _due(self, now: float) -> Waiting | None:
         if now < self._pause_until or (self._failures and self._under_way):
             return None
         oldest_first = sorted(self._waiting.values(), key=lambda w: (_TURN[w.key.kind], w.made_at))
         chosen = next(iter(oldest_first), None)
-        if chosen is not None and chosen.key.kind is not Kind.QUESTION and not self._other_may_go():
+        if chosen is not None and chosen.key.kind not in _ASKING and not self._other_may_go():
             return None
         return chosen
 
     def _other_may_go(self) -> bool:
         """A place is kept free for the next question, where there is more than one."""
-        others = sum(key.kind is not Kind.QUESTION for key in self._under_way)
+        others = sum(key.kind not in _ASKING for key in self._under_way)
         return others < max(1, self._max_concurrent - 1)

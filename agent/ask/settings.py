@@ -26,9 +26,11 @@ class AskSettings(Settings):
         give_up_after_s: A question or picture older than this is dropped, and counted.
         retry_min_s, retry_max_s: The pause after a failure doubles between them, with jitter.
         max_concurrent: Requests under way at once.
-        jpeg_quality: Of the pictures sent, 1 to 100.
-        margin: What is shown around the object, on each side, as a share of its box's width or height.
-        min_crop_px: The shown part is at least so wide and high, where the frame is.
+        question_quality: Of the pictures that questions show to the cloud's model, 1 to 100.
+        question_min_px: What they show is at least so wide and high, where the frame is.
+        jpeg_quality: Of the pictures of alerts, which people look at, 1 to 100.
+        min_crop_px: What they show is at least so wide and high, where the frame is.
+        margin: What either shows around the object, on each side, as a share of its box's width or height.
         max_crop_px: A picture with a longer side is scaled down to it.
         max_waiting: Pictures that wait to be encoded; beyond it new ones are dropped, and counted.
         max_stored: Questions and pictures kept on disk until they are sent; beyond it the oldest are dropped.
@@ -45,6 +47,8 @@ class AskSettings(Settings):
     retry_min_s: Annotated[float, Field(gt=0, le=600)] = 1.0
     retry_max_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
     max_concurrent: Annotated[int, Field(ge=1, le=16)] = 2
+    question_quality: Annotated[int, Field(ge=1, le=100)] = 40
+    question_min_px: Annotated[int, Field(ge=16, le=4096)] = 96
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 80
     margin: Annotated[float, Field(ge=0, le=10)] = 0.6
     min_crop_px: Annotated[int, Field(ge=16, le=4096)] = 160
@@ -73,8 +77,8 @@ class AskSettings(Settings):
         if self.key_file is not None and self.cert_file is None:
             msg = "key_file needs a cert_file"
             raise ValueError(msg)
-        if self.min_crop_px > self.max_crop_px:
-            msg = "min_crop_px must not be over max_crop_px"
+        if max(self.min_crop_px, self.question_min_px) > self.max_crop_px:
+            msg = "min_crop_px and question_min_px must not be over max_crop_px"
             raise ValueError(msg)
         if self.retry_min_s > self.retry_max_s:
             msg = "retry_min_s must not be over retry_max_s"

@@ -12,6 +12,8 @@ class Kind(StrEnum):
     """What an upload is, in the order in which they go."""
 
     QUESTION = "question"
+    OBJECT = "object"
+    """A question about an object, that decides no alert: worth nothing once its deadline is over."""
     PICTURE = "picture"
     AUDIT = "audit"
 

@@ -14,7 +14,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from agent.decide.alert import Alert, Sightings, likeness
 from agent.decide.cooldown import Cooldowns, Place
@@ -29,7 +29,7 @@ from agent.decide.settings import (
     ZoneSettings,
 )
 from agent.decide.zones import Polygon, contains, ground_point
-from agent.domain import AlertChange, Answer, Ask, Box, Track
+from agent.domain import AlertChange, Answer, Ask, Box, Pending, Track
 from wire.messages import AlertEvent, AlertState, AskReason, DecidedBy, Decision
 
 MAX_LIVE: Final = 500
@@ -37,6 +37,8 @@ MAX_LIVE: Final = 500
 MAX_REMEMBERED: Final = 5000
 """Alerts that a late answer can still amend, at about 1 kB each; beyond, the oldest is forgotten."""
 MINUTE_S: Final = 60.0
+WORD_HOLDS_S: Final = 10.0
+"""After so long, what the cloud said of an object decides no alert any more, and the rule asks by itself."""
 
 _NEW, _UPDATE, _END = AlertEvent.NEW, AlertEvent.UPDATE, AlertEvent.END
 _PROVISIONAL, _CONFIRMED, _RETRACTED = AlertState.PROVISIONAL, AlertState.CONFIRMED, AlertState.RETRACTED
@@ -49,6 +51,16 @@ class Decisions:
 
     changes: tuple[AlertChange, ...] = ()
     asks: tuple[Ask, ...] = ()
+
+
+class Questions(Protocol):
+    """What is asked beside the rules, about objects; see `agent.ask.objects`."""
+
+    def pending(self, camera: str, track: int, now: float) -> Pending | None:
+        """The question whose answer will tell of this object."""
+
+    def may_ask(self, camera: str, now: float, *, urgent: bool) -> bool:
+        """Whether the budget allows one more; an urgent one may borrow."""
 
 
 class _Look:
@@ -76,6 +88,7 @@ class RuleBook:
         asking: How the cloud is asked; None where there is none: from a rule's `min_score` on all is certain then.
         uncertain: The model's own band of scores worth a question, where `asking` names none.
         new_id: Gives ids of alerts and questions, 32 hex digits, never the same twice.
+        questions: What is asked beside the rules; None where nothing is.
 
     Attributes:
         counts: What was refused, ignored or forgotten, by name.
@@ -88,7 +101,9 @@ class RuleBook:
         asking: AskPolicySettings | None,
         uncertain: tuple[float, float],
         new_id: Callable[[], str],
+        questions: Questions | None = None,
     ) -> None:
+        self._questions = questions
         self._manifest_band = uncertain
         self._tuned: Mapping[tuple[str, str], tuple[float, float]] = {}
         self._configure(rules, zones, asking)
@@ -96,6 +111,8 @@ class RuleBook:
         self._seen: dict[tuple[str, str], dict[int, Sightings]] = {}
         self._live: dict[str, Alert] = {}
         self._remembered: OrderedDict[str, tuple[float, Alert]] = OrderedDict()
+        self._waiting: OrderedDict[str, str] = OrderedDict()
+        """Which alert waits for a question that was not asked for its sake."""
         self._cooldowns = Cooldowns()
         self._frame_at: dict[str, float] = {}
         self._asked_at: deque[float] = deque()
@@ -144,7 +161,7 @@ class RuleBook:
                 continue
             seen = self._seen.setdefault((rule.name, camera), {})
             for track in tracks:
-                if not track.seen_now or track.label not in rule.labels:
+                if track.label not in rule.labels or not (track.seen_now or _vouched(track, now)):
                     continue
                 zone = _zone(rule, zones, track.box)
                 if rule.zones and zone is None:
@@ -167,9 +184,10 @@ class RuleBook:
 
     def answer(self, answer: Answer, now: float) -> tuple[AlertChange, ...]:
         """Take in a verdict, in time or late; one that changes nothing or is about nothing known is only counted."""
-        alert = None if answer.alert_id is None else self._live.get(answer.alert_id)
-        if alert is None and answer.alert_id is not None:
-            alert = self._remembered.get(answer.alert_id, (0.0, None))[1]
+        alert_id = answer.alert_id or self._waiting.pop(answer.question_id, None)
+        alert = None if alert_id is None else self._live.get(alert_id)
+        if alert is None and alert_id is not None:
+            alert = self._remembered.get(alert_id, (0.0, None))[1]
         if alert is None:
             self.counts["answers_unknown"] += 1
             return ()
@@ -271,9 +289,24 @@ class RuleBook:
             changes += self._leave(alert, now, "the agent was restarted")
         return tuple(changes)
 
+    def interest(self, camera: str, label: str | None, box: Box, local: datetime) -> str | None:
+        """The label for which to ask about a place; None where no rule looks there just then, or none may ask.
+
+        Args:
+            camera: Whose frame it is.
+            label: What it may be; None where nothing tells: then it is any that a rule looks for.
+            box: Where.
+            local: The device's time of day.
+        """
+        for rule in self._rules.values():
+            for wanted in rule.labels if label is None else (label,):
+                if self._concerns(rule, camera, wanted, box, local):
+                    return wanted
+        return None
+
     def concerns(self, camera: str, label: str, box: Box, local: datetime) -> bool:
         """Whether a rule looks for this object just there and then, and may show it to the cloud."""
-        return any(self._concerns(rule, camera, label, box, local) for rule in self._rules.values())
+        return self.interest(camera, label, box, local) is not None
 
     def take_aside(self, camera: str, label: str, box: Box, now: float, local: datetime) -> bool:
         """Whether a question that decides no alert may be asked about this object; if so, it counts as asked.
@@ -288,7 +321,7 @@ class RuleBook:
     def _look(self, camera: str, look: _Look, changes: list[AlertChange], asks: list[Ask]) -> None:
         rule, sightings, track = look.rule, look.sightings, look.track
         lower, upper = self._band_of(rule, camera, track.label)
-        if track.score >= lower:
+        if track.seen_now and track.score >= lower:
             sightings.count(certain=track.score >= upper)
         sightings.stand_in(look.zone)
         certain = track.stands and sightings.certain >= rule.frames_to_confirm
@@ -297,7 +330,7 @@ class RuleBook:
             unsure = self._asking is not None and sightings.counted >= max(
                 rule.frames_to_confirm, self._asking.min_hits
             )
-            if not certain and not unsure:
+            if not certain and not unsure and not _vouched(track, look.now):
                 return
             sightings.alert = self._earlier(camera, look)
         alert = sightings.alert
@@ -306,7 +339,7 @@ class RuleBook:
             return
         alert.see(track, look.now)
         alert.certain = alert.certain or certain
-        change = self._follow(alert, look)
+        change = self._take_word(alert, track, look.now) or self._follow(alert, look)
         if change is not None:
             changes.append(change)
 
@@ -348,12 +381,29 @@ class RuleBook:
         self._live[alert.id] = alert
         if certain:
             changes.append(self._tell(alert, _NEW, now, _CONFIRMED, "seen with certainty"))
-        elif self._asking is not None and self._may_ask(rule, now):
-            asks.append(self._ask(alert, look.track, self._asking, now))
+        elif (told := self._take_word(alert, look.track, now)) is not None:
+            changes.append(told)
+        elif alert.answered_by is not None:
+            self.counts["alerts_denied"] += 1
+        elif (waits := self._have_asked(alert, look, asks)) is not None:
             if rule.when_unsure is WhenUnsure.ALERT:
-                changes.append(self._tell(alert, _NEW, now, _PROVISIONAL, "uncertain; the cloud is asked"))
+                changes.append(self._tell(alert, _NEW, now, _PROVISIONAL, waits))
         else:
             changes += self._fall_back(alert, now)
+
+    def _have_asked(self, alert: Alert, look: _Look, asks: list[Ask]) -> str | None:
+        """Let the alert wait for an answer, and say for which; None where there is none to be had."""
+        if self._asking is None:
+            return None
+        camera, track = alert.told.camera, look.track
+        pending = None if self._questions is None else self._questions.pending(camera, track.id, look.now)
+        if pending is not None:
+            self._wait_for(alert, pending)
+            return "uncertain; the cloud was asked already"
+        if not self._may_ask(look.rule, camera, look.now):
+            return None
+        asks.append(self._ask(alert, track, self._asking, look.now))
+        return "uncertain; the cloud is asked"
 
     def _is_muted(self, rule: str, camera: str, now: float) -> bool:
         self._muted = {which: until for which, until in self._muted.items() if until > now}
@@ -410,8 +460,59 @@ class RuleBook:
 
     # --- questions and answers ------------------------------------------------------------------------------------
 
-    def _may_ask(self, rule: RuleSettings, now: float) -> bool:
-        return rule.picture is not PicturePolicy.NEVER and self._under_limit(now)
+    def _may_ask(self, rule: RuleSettings, camera: str, now: float) -> bool:
+        if rule.picture is PicturePolicy.NEVER:
+            return False
+        if self._questions is not None and not self._questions.may_ask(camera, now, urgent=rule.urgent):
+            self.counts["asks_over_budget"] += 1
+            return False
+        return self._under_limit(now)
+
+    def _wait_for(self, alert: Alert, pending: Pending) -> None:
+        """Let the answer to a question that was asked about the object anyway decide the alert."""
+        alert.waits_until = pending.deadline_at
+        if pending.own:
+            alert.question = pending.question_id
+            self._waiting[pending.question_id] = alert.id
+            if len(self._waiting) > MAX_LIVE:
+                self._waiting.popitem(last=False)
+
+    def _take_word(self, alert: Alert, track: Track, now: float) -> AlertChange | None:
+        """Let what the cloud said of the object, when it was asked for the object's own sake, decide the alert.
+
+        It confirms, and it denies what was neither certain nor answered yet; what is confirmed stays so, since an
+        object that a later question does not show may be hidden.
+        """
+        word = track.word
+        settled = alert.phase is not Phase.UNRAISED and alert.state is _CONFIRMED
+        if word is None or now - word.at > WORD_HOLDS_S or settled or word.question_id == alert.question:
+            return None
+        if alert.answered_by is DecidedBy.REVIEWER or not (word.vouches or alert.answered_by is None):
+            return None
+        if not word.vouches and alert.certain:
+            return None
+        alert.waits_until = None
+        alert.question = word.question_id
+        alert.answered_by = DecidedBy.CLOUD
+        if word.vouches:
+            said = f"the cloud sees {word.label} ({word.score:.2f})"
+            answer = Answer(
+                word.question_id,
+                alert.id,
+                Decision.CONFIRMED,
+                word.label,
+                word.score,
+                None,
+                DecidedBy.CLOUD,
+                "",
+                said,
+            )
+        else:
+            said = f"the cloud does not see the {track.label}"
+            answer = Answer(
+                word.question_id, alert.id, Decision.RETRACTED, None, None, None, DecidedBy.CLOUD, "", said
+            )
+        return self._apply(alert, answer, now)
 
     def _concerns(self, rule: RuleSettings, camera: str, label: str, box: Box, local: datetime) -> bool:
         return (
@@ -562,6 +663,12 @@ def _forget_gone(seen: dict[int, Sightings], present: set[int]) -> None:
 def _told_score(rule: RuleSettings) -> float:
     """The least score that a person gave the rule: what is there by default must not hold up what is tuned."""
     return rule.min_score if "min_score" in rule.model_fields_set else 0.0
+
+
+def _vouched(track: Track, now: float) -> bool:
+    """Whether the cloud stands behind the object, and the device therefore too, seen or not."""
+    word = track.word
+    return word is not None and word.vouches and track.stands and now - word.at <= WORD_HOLDS_S
 
 
 def _place(told: AlertChange) -> Place:

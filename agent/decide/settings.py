@@ -115,6 +115,7 @@ class RuleSettings(Settings):
             count.
         schedule: When alerts may be raised, in the device's local time; empty means always. An alert that is open
             goes on.
+        urgent: Its questions may borrow from what the budget gives later; see `asking.budget`.
         update_every_s: How often an open alert's place and score are told again; 0: only when state, zone or label
             change.
         end_after_s: The alert ends when its object was not seen (in the zones) for so long. Until then an object
@@ -132,6 +133,7 @@ class RuleSettings(Settings):
     when_unsure: WhenUnsure = WhenUnsure.ALERT
     fallback: Fallback = Fallback.KEEP
     picture: PicturePolicy = PicturePolicy.ASKED
+    urgent: bool = False
     update_every_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 0.0
     end_after_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 5.0
 

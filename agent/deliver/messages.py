@@ -10,7 +10,7 @@ from itertools import count
 from pydantic import ValidationError
 
 from agent.boxes import inside
-from agent.domain import AlertChange, Answer, Clock
+from agent.domain import AlertChange, Answer, Clock, Found
 from wire.errors import MessageInvalid
 from wire.messages import PICTURES_PATH, Alert, CameraStatus, ModelStatus, Presence, Status, Verdict
 
@@ -161,4 +161,6 @@ def answer_of(verdict: Verdict) -> Answer:
         decided_by=verdict.decided_by,
         model=verdict.model,
         reason=verdict.reason,
+        looked=verdict.looked,
+        found=None if verdict.found is None else tuple(Found(*one) for one in verdict.found),
     )

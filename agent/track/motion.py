@@ -57,8 +57,8 @@ class Motion:
         """Stand still from here on, until a detection says otherwise."""
         self._vx = self._vy = 0.0
 
-    def correct(self, box: Box) -> None:
-        """Take in a detection."""
+    def correct(self, box: Box, size_gain: float = SIZE_GAIN) -> None:
+        """Take in a detection; `size_gain` of its size is taken over."""
         x1, y1, x2, y2 = box
         total = self._p00 + MEASURED_VAR
         gain, speed_gain = self._p00 / total, self._p01 / total
@@ -70,8 +70,17 @@ class Motion:
         self._p11 -= speed_gain * self._p01
         self._p01 *= 1 - gain
         self._p00 *= 1 - gain
-        self._w = max(self._w + SIZE_GAIN * (x2 - x1 - self._w), SMALLEST)
-        self._h = max(self._h + SIZE_GAIN * (y2 - y1 - self._h), SMALLEST)
+        self._w = max(self._w + size_gain * (x2 - x1 - self._w), SMALLEST)
+        self._h = max(self._h + size_gain * (y2 - y1 - self._h), SMALLEST)
+        self._place()
+
+    def shift(self, box: Box, share: float) -> None:
+        """Go a part of the way to where the object really is; its speed stays, since it was only placed badly."""
+        x1, y1, x2, y2 = box
+        self._cx += share * ((x1 + x2) / 2 - self._cx)
+        self._cy += share * ((y1 + y2) / 2 - self._cy)
+        self._w = max(self._w + share * (x2 - x1 - self._w), SMALLEST)
+        self._h = max(self._h + share * (y2 - y1 - self._h), SMALLEST)
         self._place()
 
     @property

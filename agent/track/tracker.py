@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from agent.appearance import blended, difference
 from agent.boxes import area, covered, distance, overlap
-from agent.domain import Appearance, Box, Expected, Track
-from agent.track.appearance import blended, difference
+from agent.domain import Appearance, Box, Expected, Found, Report, Track, Word
+from agent.track import carrying
 from agent.track.matching import first_come, likeliest_first, pair, touching
 from agent.track.motion import Motion
 from agent.track.settings import TrackSettings
@@ -56,6 +57,7 @@ class _Object:
         "motion",
         "score",
         "seen",
+        "word",
     )
 
     def __init__(self, number: int, found: _Found, now: float) -> None:
@@ -68,6 +70,7 @@ class _Object:
         self.seen = True
         self.belief = FIRST_BELIEF * score
         self.looked_at: float | None = None
+        self.word: Word | None = None
 
     def see(self, found: _Found, now: float, gain: float) -> None:
         """Take in a detection; `gain` is how much of its score is believed."""
@@ -76,7 +79,10 @@ class _Object:
             before = self.appearance
             self.appearance = appearance if before is None else blended(before, appearance)
         self.belief += gain * (score - self.belief)
-        self.motion.correct(box)
+        if carrying.carried(self.word, now):
+            self.motion.correct(box, carrying.CARRIED_SIZE_GAIN)
+        else:
+            self.motion.correct(box)
         self.score = score
         self.best_score = max(self.best_score, score)
         self.last_at = now
@@ -97,11 +103,16 @@ class Tracker:
         self._now: float | None = None
         self._since_update_s = 0.0
 
+    @property
+    def new_score(self) -> float:
+        """What a detection needs to begin an object."""
+        return self._settings.new_score
+
     def expected(self, now: float) -> tuple[Expected, ...]:
         """Where the objects should be at `now`; ahead of the `update` for the same time."""
         self._move_on(now)
         return tuple(
-            Expected(one.id, label, one.motion.box, one.belief, one.looked_at)
+            Expected(one.id, label, one.motion.box, carrying.believed(one.belief, one.word, now), one.looked_at)
             for label, known in self._objects.items()
             for one in known
         )
@@ -150,6 +161,44 @@ class Tracker:
                     one.last_at = self._now
                     one.motion.stop()
 
+    def hear(self, report: Report) -> None:
+        """Take in what the cloud saw in an earlier frame, between two updates.
+
+        Its word on an object is kept, and its box carried on from where that was to where it has gone since. What it
+        stands behind and nothing was known of begins an object, unless too much time has passed.
+        """
+        now = self._now
+        if now is None:
+            return
+        known = {one.id: (label, one) for label, ones in self._objects.items() for one in ones}
+        heard = carrying.compare(report, {number: label for number, (label, _) in known.items()})
+        for number, said in heard.words.items():
+            self._take_word(known[number][1], report, said, now)
+        if now - report.at <= carrying.NEWS_S:
+            for said in heard.news:
+                self._begin(said, report)
+
+    def _take_word(self, one: _Object, report: Report, said: Found | None, now: float) -> None:
+        if one.word is not None and one.word.at > report.at:
+            return
+        looked = one.looked_at is not None and report.at - one.looked_at <= carrying.LOOKED_S
+        one.word = carrying.spoken(report, said, after_look=looked)
+        if said is not None and carrying.carried(one.word, now):
+            share = carrying.SHIFT_AFTER_LOOK if looked else carrying.SHIFT
+            one.motion.shift(carrying.moved(said.box, report.known[one.id], one.motion.box), share)
+            one.last_at = max(one.last_at, report.at)
+
+    def _begin(self, said: Found, report: Report) -> None:
+        """Follow what the cloud found, unless something is followed there by now."""
+        places = [one.motion.box for ones in self._objects.values() for one in ones]
+        if self._crowded(said.box, places):
+            return
+        self._last_id += 1
+        one = _Object(self._last_id, (said.box, said.score, None), report.at)
+        one.word = carrying.spoken(report, said, after_look=False)
+        one.seen = False
+        self._objects.setdefault(said.label, []).append(one)
+
     def _sort_by_label(
         self, detections: Detections, appearances: Sequence[Appearance | None]
     ) -> dict[str, list[_Found]]:
@@ -179,7 +228,8 @@ class Tracker:
                 one
                 for one in known
                 if one.motion.inside
-                and now - one.last_at <= (settings.max_age_s if one.hits > 1 else settings.tentative_s)
+                and now - one.last_at
+                <= (settings.max_age_s if one.hits > 1 or one.word is not None else settings.tentative_s)
             ]
             if staying:
                 moved[label] = staying
@@ -262,7 +312,7 @@ class Tracker:
         return [
             Track(
                 id=one.id,
-                label=label,
+                label=label if one.word is None or one.word.label is None else one.word.label,
                 score=one.score,
                 best_score=one.best_score,
                 box=_clip(one.motion.box),
@@ -270,11 +320,13 @@ class Tracker:
                 last_at=one.last_at,
                 hits=one.hits,
                 seen_now=one.seen,
-                belief=one.belief,
-                stands=one.hits > 1 and one.belief >= self._settings.stand_belief,
+                belief=(belief := carrying.believed(one.belief, one.word, now)),
+                stands=(one.hits > 1 or one.word is not None) and belief >= self._settings.stand_belief,
+                word=one.word,
+                appearance=one.appearance,
             )
             for one in known
-            if now - one.last_at <= self._settings.coast_s
+            if now - one.last_at <= carrying.coast_s(self._settings.coast_s, one.word, now)
         ]
 
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from vision.detections import Detections
 from vision.estimates import Counts, pairs, taken_in_turn
-from wire.audits import MAX_SIGHTINGS, Audit, LabelCounts, Sighting
-from wire.fields import Label
+from wire.audits import MAX_SIGHTINGS, Audit, LabelCounts
+from wire.fields import Label, Sighting
 
 Box = tuple[float, float, float, float]
 DIGITS: Final = 4

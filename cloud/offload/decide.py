@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from vision.detections import Detections
-from wire.messages import Decision, Question
+from wire.fields import Sighting
+from wire.messages import MAX_FOUND, Decision, Question
 
 Box = tuple[float, float, float, float]
+DIGITS: Final = 4
+"""A ten-thousandth of a frame is below a pixel."""
+LEAST_LIKELY: Final = 0.1
+"""What is less likely is not worth its bytes."""
 
 # Labels that a small model takes for one another. Within a family the object was there and only its name was wrong,
 # so the alert stands under the better name; across families it was a mistake.
@@ -56,6 +61,8 @@ class Judgement:
     Attributes:
         box: x1, y1, x2, y2 in shares of the full frame.
         reason: Why, for a person.
+        looked: The part of the full frame that was looked at.
+        found: All that was seen there; each score says how likely it is that the object is there.
     """
 
     decision: Decision
@@ -63,6 +70,8 @@ class Judgement:
     score: float | None
     box: Box | None
     reason: str
+    looked: Box = (0.0, 0.0, 1.0, 1.0)
+    found: tuple[Sighting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +135,30 @@ def decide(question: Question, seen: Detections, region: Box, settings: DecideSe
     Confirmed if something of the asked label lies there, or failing that something that the asked label is easily
     taken for, then under its own name; retracted otherwise.
     """
+    judgement = _about_the_object(question, seen, region, settings)
+    return replace(judgement, looked=region, found=survey(seen, region, settings))
+
+
+def survey(seen: Detections, region: Box, settings: DecideSettings) -> tuple[Sighting, ...]:
+    """All that is `seen` in the picture of `region`, likeliest first."""
+    found = []
+    for row in range(len(seen)):
+        x1, y1, x2, y2 = (float(edge) for edge in seen.boxes[row])
+        left, top, right, bottom = (round(edge, DIGITS) for edge in in_frame((x1, y1, x2, y2), region))
+        likely = likelihood(float(seen.scores[row]), settings)
+        if likely >= LEAST_LIKELY:
+            found.append(Sighting(seen.label(row), round(likely, DIGITS), (left, top, right, bottom)))
+    return tuple(sorted(found, key=lambda one: -one.score)[:MAX_FOUND])
+
+
+def likelihood(score: float, settings: DecideSettings) -> float:
+    """How likely an object of this score is there."""
+    score = min(max(score, 0.0), 1.0)
+    at = settings.min_score
+    return 0.5 * score / at if score < at else 0.5 + 0.5 * (score - at) / max(1.0 - at, 1e-9)
+
+
+def _about_the_object(question: Question, seen: Detections, region: Box, settings: DecideSettings) -> Judgement:
     there = _over_the_box(question, seen, region, settings)
     asked = with_article(question.label)
     for one in there:

@@ -15,13 +15,12 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-import numpy as np
-
 from cloud.offload.decide import Judgement, decide, look_at
 from cloud.offload.errors import OffloadStopped, QuestionNotYours, TooManyQuestions
 from cloud.offload.pictures import Decoding, question_picture_key
 from cloud.offload.ports import Blobs, DownLink, Judge, QuestionStore, Witness
 from cloud.offload.settings import OffloadSettings
+from cloud.offload.squaring import in_picture, squared
 from cloud.ports import Clock
 from wire.errors import VedetteError
 from wire.messages import Question, Verdict
@@ -33,6 +32,8 @@ log = logging.getLogger(__name__)
 # The deadline is the device's, and runs while question and answer travel. A verdict that took more of it than this
 # may reach a device that has just given up, so it goes down as a message as well; twice is harmless.
 SURE_SHARE: Final = 0.5
+SURVEY_FROM: Final = 0.1
+"""The lowest score that the model is asked for; what of it counts is decided afterwards."""
 SWEEP_ROWS: Final = 200
 SWEEP_BATCH: Final = 8
 
@@ -201,9 +202,9 @@ class OffloadService:
         async with self._at_once:
             image = await self._decoding.decode(picture)
             view = look_at(question, image.shape[1], image.shape[0], rules)
-            part = np.ascontiguousarray(image[view.top : view.bottom, view.left : view.right])
-            seen = await self._judge.detect(part, rules.min_score)
-        return decide(question, seen, view.region, rules)
+            part = squared(image[view.top : view.bottom, view.left : view.right])
+            seen = await self._judge.detect(part.image, min(SURVEY_FROM, rules.min_score))
+        return decide(question, in_picture(seen, part), view.region, rules)
 
     def _verdict(self, question: Question, judgement: Judgement, took_s: float, *, late: bool) -> Verdict:
         return Verdict(
@@ -216,6 +217,8 @@ class OffloadService:
             label=judgement.label,
             score=judgement.score,
             box=judgement.box,
+            looked=judgement.looked,
+            found=judgement.found,
             model=self._model,
             reason=judgement.reason,
             took_ms=round(took_s * 1000, 1),

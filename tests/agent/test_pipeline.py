@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from agent.ask.budget import AskBudget, Balance, BudgetSettings
+from agent.ask.object_settings import ObjectSettings, Shown
+from agent.ask.objects import ObjectQuestions
 from agent.decide.masks import MaskFilter
 from agent.decide.rulebook import RuleBook
 from agent.decide.settings import AskPolicySettings, MaskSettings, RuleSettings
@@ -18,15 +21,15 @@ from agent.detect.looks import SecondLooks
 from agent.detect.motion import MotionGate, MotionSettings
 from agent.detect.movement import Movement
 from agent.detect.settings import LookSettings
-from agent.domain import AlertChange, Answer, Ask, Frame, Track
-from agent.pipeline import FAILURES_IN_A_ROW, Inbox, Lane, NewModel, NewRules, Pipeline, Tally
+from agent.domain import AlertChange, Answer, Ask, Found, Frame, Track
+from agent.pipeline import FAILURES_IN_A_ROW, Inbox, Lane, NewModel, NewRules, Paid, Pipeline, Tally
 from agent.redact.door import PictureDoor
 from agent.redact.settings import RedactionSettings
 from agent.track.settings import TrackSettings
 from agent.track.tracker import Tracker
 from vision.detections import Detections, Image, no_detections
 from vision.errors import InferenceFailed
-from wire.messages import AlertEvent, AlertState, DecidedBy, Decision, Hide
+from wire.messages import AlertEvent, AlertState, AskReason, DecidedBy, Decision, Hide
 
 LABELS = ("person", "car")
 PERSON = (0.4, 0.2, 0.5, 0.6)
@@ -163,6 +166,7 @@ class Scene:
         asks: bool = True,
         motion: MotionSettings | None = None,
         looks: float = 0.0,
+        objects: bool = False,
     ) -> None:
         self.clock = ManualClock()
         self.frames = ScriptedFrames(self.clock)
@@ -183,19 +187,28 @@ class Scene:
                 Tracker(TrackSettings()),
                 MaskFilter((), name),
                 MotionGate(motion) if motion is not None else None,
-                Movement() if looks else None,
+                Movement() if looks or objects else None,
                 StreamCost(),
             )
             for name in ("front", "back")
         }
         self._index = itertools.count()
         numbers = itertools.count(1)
+        self.kept: list[Balance] = []
+        self.objects = ObjectQuestions(
+            ObjectSettings(),
+            Shown(0.6, 16),
+            AskBudget(BudgetSettings(), None, 100.0),
+            deadline_s=2.0,
+            new_id=lambda: f"{next(numbers):032x}",
+        )
         self.rules = RuleBook(
             (rule or people(),),
             (),
             AskPolicySettings(min_hits=2) if asks else None,
             BAND,
             lambda: f"{next(numbers):032x}",
+            self.objects if objects else None,
         )
         self.pipeline = Pipeline(
             frames=self.frames,
@@ -212,7 +225,12 @@ class Scene:
             audience=self.audience,
             auditor=self.auditor,
             door=self.door,
+            objects=self.objects if objects else None,
+            balances=self,
         )
+
+    def keep(self, balance: Balance) -> None:
+        self.kept.append(balance)
 
     def frame(self, camera: str = "front", image: Image = PICTURE) -> Frame:
         index = next(self._index)
@@ -606,3 +624,67 @@ def test_what_moves_unseen_is_looked_at_and_found() -> None:
     scene.run(*large(scene, 6), *(scene.frame(image=moved) for _ in range(6)))
     assert (43, 43) in scene.detector.pictures
     assert scene.told()[0] == (AlertEvent.NEW, AlertState.CONFIRMED)
+
+
+EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
+
+
+def survey(scene: Scene, *found: Found) -> None:
+    ask, _ = scene.asker.asks[-1]
+    answer = Answer(ask.id, None, Decision.CONFIRMED, None, None, None, DecidedBy.CLOUD, "", "", EVERYWHERE, found)
+    scene.inbox.put(answer)
+
+
+def test_an_objects_verdict_decides_what_the_device_stands_behind_and_alerts() -> None:
+    scene = Scene(objects=True, rule=people(frames_to_confirm=5))
+    scene.detector.score = 0.36
+    person = Found("person", 0.9, PERSON)
+    scene.run(*scene.several(2), lambda: survey(scene, person), *scene.several(2))
+    (ask, _) = scene.asker.asks[0]
+    assert (ask.reason, ask.alert_id, ask.track) == (AskReason.NEW, None, 1)
+    assert scene.lanes["front"].tracks[0].stands
+    new, *_ = scene.outbox.changes
+    assert (new.state, new.decided_by) == (AlertState.CONFIRMED, DecidedBy.CLOUD)
+
+
+def test_one_question_serves_the_object_and_the_rule() -> None:
+    scene = Scene(objects=True)
+    scene.detector.score = UNSURE
+    scene.run(*scene.several(8))
+    assert [ask.reason for ask, _ in scene.asker.asks] in ([AskReason.UNCERTAIN], [AskReason.NEW])
+
+
+def test_what_the_cloud_finds_in_a_mask_or_of_no_interest_is_not_followed() -> None:
+    scene = Scene(objects=True)
+    scene.lanes["front"].masks = MaskFilter(
+        (MaskSettings(camera="front", polygon=((0.8, 0.0), (1.0, 0.0), (1.0, 1.0), (0.8, 1.0))),), "front"
+    )
+    masked, car = Found("person", 0.9, (0.85, 0.2, 0.95, 0.6)), Found("car", 0.9, (0.1, 0.2, 0.2, 0.6))
+    elsewhere = Found("person", 0.9, (0.6, 0.2, 0.7, 0.6))
+    scene.run(*scene.several(2), lambda: survey(scene, masked, car, elsewhere), *scene.several(1))
+    assert [track.id for track in scene.lanes["front"].tracks] == [1, 2]
+    assert scene.lanes["front"].tracks[1].box == pytest.approx(elsewhere.box)
+
+
+def test_what_is_left_of_the_budget_is_kept_at_the_start_and_at_the_end() -> None:
+    scene = Scene(objects=True)
+    scene.run(*scene.several(3))
+    assert len(scene.kept) == 2
+    assert scene.kept[0].left[""] < scene.kept[-1].left[""]
+    assert scene.kept[-1] == scene.objects.budget.balance()
+
+
+def test_what_a_question_cost_is_taken_from_the_budget_and_new_settings_hold_at_once() -> None:
+    scene = Scene(objects=True)
+    scene.detector.score = 0.36
+    scene.run(
+        *scene.several(2), lambda: scene.inbox.put(Paid(scene.asker.asks[0][0].id, 5_000_000)), *scene.several(1)
+    )
+    assert scene.objects.budget.balance().left[""] < 7.5e6 - 4_900_000
+    asking = AskPolicySettings(min_hits=2)
+    off = NewRules((people(),), (), asking, {}, ObjectSettings(enabled=False), BudgetSettings(bytes="1kB/day"))
+    scene.inbox.put(off)
+    asked = len(scene.asker.asks)
+    scene.run(*scene.several(30))
+    assert len(scene.asker.asks) == asked
+    assert scene.objects.budget.balance().left[""] <= 50

@@ -37,6 +37,9 @@ labels = ["person"]
 [asking]
 max_per_minute = 1
 
+[asking.objects]
+enabled = false
+
 [audit]
 probability = 0.1
 """

@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from wire.audits import Audit, AuditOutcome, FrameKind, LabelCounts, Sighting
+from wire.audits import Audit, AuditOutcome, FrameKind, LabelCounts
 from wire.commands import Command, Outcome, Phase, Response
+from wire.fields import Sighting
 from wire.identity import Certified, Enrolment, Renewal
 from wire.messages import (
     Acks,
@@ -145,6 +146,30 @@ SAMPLES: dict[str, Message] = {
         camera="front door",
         region=(0.125, 0.375, 0.5, 0.875),
         redaction=Redaction(hide=Hide.HEADS, masked=0.25, hidden=0.0625),
+    ),
+    "question_about_object": Question(
+        **UP,
+        message_id="0e" * 16,
+        camera="front door",
+        track=4,
+        label="person",
+        score=0.25,
+        box=(0.25, 0.5, 0.375, 0.75),
+        region=(0.125, 0.375, 0.5, 0.875),
+        reason=AskReason.LOST,
+        seen_at=AT,
+        deadline_ms=2000,
+        model_digest=DIGEST,
+    ),
+    "verdict_with_survey": Verdict(
+        **DOWN,
+        message_id="0f" * 16,
+        question_id="0e" * 16,
+        decision=Decision.RETRACTED,
+        looked=(0.125, 0.375, 0.5, 0.875),
+        found=(Sighting("person", 0.75, (0.25, 0.5, 0.5, 0.75)), Sighting("dog", 0.25, (0.125, 0.5, 0.25, 0.625))),
+        model="default 1",
+        took_ms=180.5,
     ),
     "pending": Pending(**DOWN, message_id="08" * 16, question_id="06" * 16),
     "desired": Desired(

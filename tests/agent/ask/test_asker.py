@@ -89,6 +89,7 @@ class Rig:
     taken: int = 0
     outcomes: list[tuple[Audit, AuditOutcome]] = field(default_factory=list)
     door: PictureDoor = field(default_factory=plain_door)
+    paid: list[tuple[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.happened = Wakeup()
@@ -112,6 +113,7 @@ class Rig:
             clock=self.clock, faults=self.faults, ledger=self.ledger,
             receipts=self.receipts, door=self.door, audit=AuditSettings(answer_within_s=3),
             on_outcome=lambda audit, outcome: self.outcomes.append((audit, outcome)),
+            on_paid=lambda question_id, size: self.paid.append((question_id, size)),
         )  # fmt: skip
         self.stop = asyncio.Event()
 
@@ -598,3 +600,45 @@ async def test_who_may_send_one_thing_at_a_time_does_not_wait_for_an_outcome(clo
     await rig.done()
     assert rig.outcomes[0][0].deadline_ms == 50
     await rig.end()
+
+
+async def test_what_a_question_cost_is_told_each_time_it_is_sent(cloud, rig):
+    cloud.script = [always(BUSY)]
+    rig.ask()
+    await rig.done()
+    assert [question_id for question_id, _ in rig.paid] == [f"{1:032x}"] * 2
+    sent = rig.ledger.bytes_by_reason()["questions"]
+    assert abs(sum(size for _, size in rig.paid) - sent) < 0.1 * sent
+
+
+async def test_a_question_about_an_object_that_did_not_get_through_is_not_sent_again(cloud, rig):
+    cloud.script = [hang_up]
+    rig.ask(1, alert_id=None, reason=AskReason.REFRESH)
+    await rig.done()
+    assert len(cloud.requests) == 1
+    assert rig.answers == []
+    assert rig.asker.counts().asks_failed == 1
+
+
+async def test_questions_about_objects_that_an_earlier_run_left_are_not_sent(cloud, tmp_path):
+    cloud.otherwise = never
+    first = Rig(cloud, tmp_path / "uploads.db")
+    first.start()
+    first.ask(1, alert_id=None, reason=AskReason.NEW)
+    await first.until(lambda: len(cloud.requests) == 1)
+    await first.end()
+    cloud.otherwise = in_time
+    again = Rig(cloud, tmp_path / "uploads.db")
+    again.start()
+    await again.until(lambda: again.uploads.removed == 1)
+    await again.end()
+    assert len(cloud.requests) == 1
+
+
+async def test_questions_are_smaller_than_pictures_for_people(cloud, rig):
+    rig.ask()
+    await rig.done()
+    rig.asker.submit_picture(change(1, box=(0.4, 0.4, 0.6, 0.6)), rig.frame())
+    await rig.until(lambda: len(cloud.requests) == 2)
+    question, picture = cloud.requests
+    assert len(question.body) < len(picture.body)

@@ -17,9 +17,10 @@ from agent.ask.audit import AuditRate, AuditSettings, Draw, Drawn, FrameAudit, S
 from agent.domain import Track
 from tests.agent.deliver.samples import DIGEST
 from vision.detections import Detections
-from wire.audits import MAX_SIGHTINGS, Audit, FrameKind, Sighting
+from wire.audits import MAX_SIGHTINGS, Audit, FrameKind
 from wire.codec import decode, encode
 from wire.errors import MessageTooLarge
+from wire.fields import Sighting
 from wire.model import Manifest, OutputKind
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -16,6 +16,10 @@ def question(number: int, made_at: float = 0.0, deadline_at: float | None = None
     return Waiting(Key(Kind.QUESTION, str(number)), made_at, deadline_at)
 
 
+def about_object(number: int, made_at: float = 0.0, deadline_at: float | None = None) -> Waiting:
+    return Waiting(Key(Kind.OBJECT, str(number)), made_at, deadline_at)
+
+
 def picture(number: int, made_at: float = 0.0) -> Waiting:
     return Waiting(Key(Kind.PICTURE, str(number)), made_at)
 
@@ -175,3 +179,23 @@ def test_nothing_is_lost_and_nothing_is_sent_twice_at_once(steps):
         plan.done(upload)
         finished += 1
     assert finished == number
+
+
+def test_a_question_that_decides_an_alert_goes_before_one_about_an_object():
+    plan = schedule(max_concurrent=9)
+    plan.add(about_object(1, deadline_at=5.0))
+    plan.add(question(2, deadline_at=5.0))
+    assert [plan.take(0.0), plan.take(0.0)] == [question(2, deadline_at=5.0), about_object(1, deadline_at=5.0)]
+
+
+def test_a_question_about_an_object_is_given_up_at_its_deadline_or_its_first_failure():
+    plan = schedule()
+    plan.add(about_object(1, deadline_at=2.0))
+    plan.add(about_object(2, deadline_at=9.0))
+    assert plan.next_at(0.0) == 2.0
+    assert plan.give_up(1.9) == []
+    assert plan.give_up(2.0) == [Key(Kind.OBJECT, "1")]
+    taken = plan.take(2.0)
+    plan.failed(taken, 2.5, jitter=0.0)
+    assert plan.give_up(2.5) == [Key(Kind.OBJECT, "2")]
+    assert len(plan) == 0

@@ -12,7 +12,8 @@ from cloud.infer.errors import Overloaded
 from tests.cloud.offload.fakes import BOUND_S, BOX, LABELS, ManualClock, hex_id
 from vision.detections import Detections, Image
 from vision.estimates import Counts
-from wire.audits import Audit, AuditOutcome, FrameKind, Sighting
+from wire.audits import Audit, AuditOutcome, FrameKind
+from wire.fields import Sighting
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 AWAY = (0.0, 0.0, 0.1, 0.1)

@@ -9,7 +9,8 @@ from agent.decide.settings import MaskSettings
 from cloud.audit.match import compare, ignored
 from tests.cloud.audit.fakes import AWAY, BOX, audit, seen
 from vision.estimates import Counts
-from wire.audits import LabelCounts, Sighting
+from wire.audits import LabelCounts
+from wire.fields import Sighting
 from wire.messages import Redaction
 
 SHIFTED = (0.3, 0.25, 0.8, 0.75)

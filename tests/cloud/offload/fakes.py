@@ -77,8 +77,16 @@ class ManualClock:
             heapq.heappop(self._sleepers)[2].set()
 
 
+SIZE = (64, 48)
+"""Of the pictures that are asked about, unless a test makes others."""
+
+
 class Judge:
-    """Sees a person in the box of `question`, when the gate is open."""
+    """Sees a person in the box of `question`, when the gate is open; small pictures come in the middle of a square.
+
+    Attributes:
+        size: Width and height of what it is shown, without the margin.
+    """
 
     def __init__(self):
         self.gate = asyncio.Event()
@@ -86,6 +94,7 @@ class Judge:
         self.begun = asyncio.Semaphore(0)
         self.shown: list[tuple[int, ...]] = []
         self.sees_person = True
+        self.size = SIZE
         self.failure: Exception | None = None
 
     async def detect(self, image, min_score):
@@ -96,7 +105,11 @@ class Judge:
             raise self.failure
         if not self.sees_person:
             return no_detections(LABELS)
-        return Detections(np.array([BOX], np.float32), np.array([0.87], np.float32), np.array([0], np.int32), LABELS)
+        margin = (np.array(image.shape[1::-1]) - self.size) // 2
+        box = (np.array(BOX).reshape(2, 2) * self.size + margin) / image.shape[1::-1]
+        return Detections(
+            box.reshape(1, 4).astype(np.float32), np.array([0.87], np.float32), np.array([0], np.int32), LABELS
+        )
 
 
 class Store:

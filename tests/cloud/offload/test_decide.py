@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from cloud.offload.decide import FAMILIES, DecideSettings, decide, in_frame, look_at, overlap, with_article
 from vision.detections import Detections, no_detections
-from wire.messages import AskReason, Decision, Hide, Question, Redaction
+from wire.codec import decode, encode
+from wire.messages import AskReason, Decision, Hide, Question, Redaction, Verdict
 
 LABELS = ("person", "car", "truck", "dog", "chair")
 SETTINGS = DecideSettings(min_score=0.4, min_iou=0.4)
@@ -206,3 +207,39 @@ def test_a_retraction_says_how_much_of_the_picture_was_painted_over() -> None:
     hidden = question().model_copy(update={"redaction": Redaction(hide=Hide.HEADS, masked=0.25, hidden=0.1)})
     assert verdict_on(hidden).reason.endswith("in a picture of which 35% is painted over")
     assert "painted" not in verdict_on(question()).reason
+
+
+def test_a_survey_tells_of_all_that_is_in_the_picture_likeliest_first():
+    got = verdict_on(
+        question(), ("person", 0.4, IN_PICTURE), ("dog", 0.7, (0.0, 0.0, 0.2, 0.2)), ("car", 0.02, (0.5, 0.5, 1, 1))
+    )
+    assert got.looked == REGION
+    assert [(one.label, one.score) for one in got.found] == [("dog", pytest.approx(0.75)), ("person", 0.5)]
+    assert got.found[1].box == pytest.approx(BOX, abs=1e-3)
+
+
+def test_from_the_score_on_from_which_the_cloud_stands_behind_an_object_it_is_likelier_there_than_not():
+    asked = question()
+    for score, stands in ((0.39, False), (0.4, True), (1.0, True)):
+        (one,) = verdict_on(asked, ("dog", score, (0.0, 0.0, 0.2, 0.2))).found
+        assert (one.score >= 0.5) is stands
+
+
+@given(st.lists(st.tuples(st.floats(-1, 2), st.tuples(*[st.floats(-1, 2)] * 4)), max_size=60))
+def test_a_survey_always_fits_a_verdict(objects):
+    rows = [
+        ("chair", score, (min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]), max(b[1], b[3]))) for score, b in objects
+    ]
+    got = verdict_on(question(), *rows)
+    verdict = Verdict(
+        message_id="1" * 32,
+        device="cam-1",
+        made_at=datetime(2026, 1, 1, tzinfo=UTC),
+        question_id="0" * 32,
+        decision=got.decision,
+        looked=got.looked,
+        found=got.found,
+        model="m",
+        took_ms=1.0,
+    )
+    assert decode(Verdict, encode(verdict)) == verdict

@@ -36,7 +36,7 @@ async def test_a_question_gets_its_verdict_and_both_are_kept(world):
     assert world.store.verdicts == {hex_id(1): verdict}
     key = f"questions/cam-1/{hex_id(1)}.jpg"
     assert world.blobs.kept == {key: PICTURE}
-    assert world.judge.shown == [(48, 64, 3)]
+    assert world.judge.shown == [(96, 96, 3)]
     assert world.witness.heard == [
         ("asked", hex_id(1), key),
         ("decided", hex_id(1), Decision.CONFIRMED),
@@ -53,10 +53,11 @@ async def test_nothing_there_is_retracted(world):
 
 async def test_only_the_object_and_what_is_around_it_is_judged(world):
     asked = question(box=(0.45, 0.45, 0.55, 0.55))
+    world.judge.size = (220, 220)
     async with world.service() as service:
         verdict = await finished(ask(service, world, asked, jpeg(1000, 1000)))
     ((height, width, _),) = world.judge.shown
-    assert (width, height) == pytest.approx((220, 220), abs=1)
+    assert (width, height) == pytest.approx((330, 330), abs=2), "the object and what is around it, with a margin"
     assert verdict.box == pytest.approx((0.445, 0.445, 0.555, 0.555), abs=0.002)
 
 

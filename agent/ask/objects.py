@@ -1,0 +1,368 @@
+"""Which objects the cloud is asked about, and when again. Pure: time and ids are handed in.
+
+Each frame makes candidates: objects that are new, whose last answer is old or does not fit them any more, that broke
+off in the middle of the scene; and places where something is suspected. Each has an expected gain (`agent.ask.gain`),
+to which the objects beside it add theirs where its picture shows them as well, and a price in bytes. The best are
+asked about as long as they are worth more for each byte than the budget's bar.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agent.ask import gain
+from agent.ask.budget import AskBudget
+from agent.ask.crop import crop_around
+from agent.ask.object_settings import ObjectSettings, Shown
+from agent.ask.suspects import Places, Sign, Suspect
+from agent.boxes import cut_off, inside
+from agent.domain import Answer, Appearance, Ask, Box, Found, Pending, Report, Track
+from wire.messages import AskReason, Decision
+
+MOST_OPEN: Final = 256
+"""Questions whose answers are waited for; beyond, the oldest is forgotten, and its answer helps no track."""
+MOST_AT_ONCE: Final = 3
+"""Questions a frame: a frame costs no more than this many cut-outs."""
+MOST_WEIGHED: Final = 12
+"""Candidates a frame, best first: weighing grows with their square."""
+FORGOTTEN_S: Final = 10.0
+"""What was asked about an object is remembered for so long after it was reported last."""
+RESTS_S: Final = 5.0
+"""So long a candidate that no rule is concerned with is left out."""
+
+# See `agent.ask.suspects.Places`.
+WEAK_SIGNS: Final = 3
+WEAK_S: Final = 0.3
+MOVING_SIGNS: Final = 3
+MOVING_S: Final = 0.5
+SUSPECTED_AGAIN_S: Final = 20.0
+
+REQUEST_BYTES: Final = 1000.0
+"""Of a question beside its picture: the message in its header, and HTTP's own. Learnt from there on."""
+PICTURE_BYTES: Final = 600.0
+"""Of a JPEG that shows nothing: its tables."""
+BYTES_PER_PX: Final = 0.1
+"""Of a JPEG of quality 40, to begin with."""
+LEARNT: Final = 0.1
+"""How much one question counts in what pictures are learnt to cost."""
+FEWEST_BYTES_PER_PX: Final = 0.01
+MOST_BYTES_PER_PX: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a frame came to.
+
+    Attributes:
+        tracks: As the tracker reported them.
+        signs: What the model said of the frame, the weakest included; what objects explain is passed over.
+        moving: Where something moves; None where that was not looked for in this frame.
+        size: Width and height of the frame, in pixels.
+    """
+
+    camera: str
+    tracks: Sequence[Track]
+    signs: Sequence[Sign]
+    moving: Sequence[Box] | None
+    size: tuple[int, int]
+    now: float
+
+
+@dataclass(slots=True)
+class _About:
+    """What was asked about an object last."""
+
+    at: float
+    box: Box
+    score: float
+    looks: Appearance | None
+    question: str | None
+    deadline_at: float
+    seen_at: float
+
+
+@dataclass(slots=True)
+class _Open:
+    """A question that was asked.
+
+    Attributes:
+        known: Where the tracker had its objects.
+        price: What was taken from the budget for it.
+    """
+
+    camera: str
+    track: int | None
+    at: float
+    box: Box
+    known: Mapping[int, Box]
+    pixels: float
+    price: float
+    paid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    reason: AskReason
+    label: str | None
+    score: float
+    box: Box
+    track: int | None
+    gain: float
+    region: Box
+    pixels: float
+
+
+class ObjectQuestions:
+    """The questions about the objects of all cameras. Not safe for use from two threads at once.
+
+    Args:
+        settings: See there.
+        shown: What a question's picture shows, and how large it is sent.
+        budget: Of all questions, those of rules included.
+        deadline_s: For how long an answer is awaited.
+        new_id: Gives ids, 32 hex digits, never the same twice.
+    """
+
+    def __init__(
+        self,
+        settings: ObjectSettings,
+        shown: Shown,
+        budget: AskBudget,
+        *,
+        deadline_s: float,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._settings = settings
+        self._shown = shown
+        self.budget: Final = budget
+        self._deadline_s = deadline_s
+        self._new_id = new_id
+        self._about: dict[str, dict[int, _About]] = {}
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._weak: dict[str, Places] = {}
+        self._moving: dict[str, Places] = {}
+        self._bytes_per_px = BYTES_PER_PX
+
+    def follow(self, settings: ObjectSettings, deadline_s: float) -> None:
+        """Go on under other settings; what was asked stays asked."""
+        self._settings = settings
+        self._deadline_s = deadline_s
+
+    # --- asking ---------------------------------------------------------------------------------------------------
+
+    def ask(self, scene: Scene, interest: Callable[[str | None, Box], str | None]) -> list[Ask]:
+        """What to ask about a frame, best first.
+
+        Args:
+            scene: What the frame came to.
+            interest: The label to ask for at a place, None where no rule is concerned; see `RuleBook.interest`.
+        """
+        if not self._settings.enabled:
+            return []
+        weighed = self._candidates(scene)
+        asks: list[Ask] = []
+        while weighed and len(asks) < MOST_AT_ONCE:
+            worth, place = max((self._worth(one, weighed), -place) for place, one in enumerate(weighed))
+            best = weighed.pop(-place)
+            price = self._price(best.pixels)
+            if worth < self.budget.bar(scene.camera, scene.now):
+                break
+            if not self.budget.allows(scene.camera, price, scene.now):
+                break
+            label = interest(best.label, best.box)
+            if label is None:
+                self._rest(scene, best)
+                continue
+            ask = Ask(
+                id=self._new_id(),
+                alert_id=None,
+                camera=scene.camera,
+                track=best.track,
+                label=label,
+                score=best.score,
+                box=best.box,
+                reason=best.reason,
+                asked_at=scene.now,
+                deadline_s=self._deadline_s,
+            )
+            asks.append(ask)
+            self.asked(ask, scene)
+            weighed = [one for one in weighed if not _within(one.box, best.region)]
+        return asks
+
+    def asked(self, ask: Ask, scene: Scene) -> None:
+        """Take note of a question about this frame, the policy's own or a rule's: one answer serves both."""
+        region, pixels = self._picture(ask.box, scene.size)
+        price = self._price(pixels)
+        self.budget.spend(ask.camera, price, scene.now)
+        known = {track.id: track.box for track in scene.tracks}
+        self._open[ask.id] = _Open(ask.camera, ask.track, scene.now, ask.box, known, pixels, price)
+        if len(self._open) > MOST_OPEN:
+            self._open.popitem(last=False)
+        about = self._about.setdefault(ask.camera, {})
+        for track in scene.tracks:
+            if track.id == ask.track or _within(track.box, region):
+                about[track.id] = _About(
+                    scene.now,
+                    track.box,
+                    track.score,
+                    track.appearance,
+                    ask.id,
+                    scene.now + ask.deadline_s,
+                    scene.now,
+                )
+        for places in (self._weak.get(ask.camera), self._moving.get(ask.camera)):
+            if places is not None:
+                places.asked(region, scene.now)
+
+    def pending(self, camera: str, track: int, now: float) -> Pending | None:
+        """See `agent.decide.rulebook.Questions`."""
+        about = self._about.get(camera, {}).get(track)
+        if about is None or about.question is None or now >= about.deadline_at:
+            return None
+        asked = self._open.get(about.question)
+        return None if asked is None else Pending(about.question, about.deadline_at, own=asked.track == track)
+
+    def may_ask(self, camera: str, now: float, *, urgent: bool) -> bool:
+        """See `agent.decide.rulebook.Questions`."""
+        return self.budget.allows(camera, self._price(0.0), now, urgent=urgent)
+
+    # --- answers --------------------------------------------------------------------------------------------------
+
+    def heard(self, answer: Answer) -> tuple[str, Report] | None:
+        """What the tracker of a camera should know of an answer; None where there was no such question."""
+        asked = self._open.get(answer.question_id)
+        if asked is None:
+            return None
+        if asked.paid:
+            del self._open[answer.question_id]
+        for about in self._about.get(asked.camera, {}).values():
+            if about.question == answer.question_id:
+                about.question = None
+        looked, found = answer.looked, answer.found
+        if looked is None or found is None:
+            # A cloud that says only what it makes of the object in question.
+            looked, found = asked.box, ()
+            if answer.decision is Decision.CONFIRMED and answer.box is not None and answer.label is not None:
+                looked, found = answer.box, (Found(answer.label, answer.score or 1.0, answer.box),)
+        return asked.camera, Report(answer.question_id, asked.track, asked.at, looked, found, asked.known)
+
+    def paid(self, question_id: str, size: int, now: float) -> None:
+        """A question left with so many bytes; one that is sent again, again."""
+        asked = self._open.get(question_id)
+        if asked is None:
+            return
+        self.budget.settle(asked.camera, size - (0.0 if asked.paid else asked.price), now)
+        if not asked.paid and asked.pixels:
+            each = max(size - REQUEST_BYTES - PICTURE_BYTES, 0.0) / asked.pixels
+            self._bytes_per_px += LEARNT * (each - self._bytes_per_px)
+            self._bytes_per_px = min(max(self._bytes_per_px, FEWEST_BYTES_PER_PX), MOST_BYTES_PER_PX)
+        asked.paid = True
+
+    # --- weighing -------------------------------------------------------------------------------------------------
+
+    def _worth(self, one: _Candidate, all_of_them: Sequence[_Candidate]) -> float:
+        """The gain for each byte."""
+        beside = sum(other.gain for other in all_of_them if other is not one and _within(other.box, one.region))
+        return (one.gain + gain.OTHERS * beside) / self._price(one.pixels)
+
+    def _price(self, pixels: float) -> float:
+        return REQUEST_BYTES + PICTURE_BYTES + self._bytes_per_px * pixels
+
+    def _picture(self, box: Box, size: tuple[int, int]) -> tuple[Box, float]:
+        """The part of the frame that a question's picture shows, and of how many pixels it is."""
+        width, height = size
+        crop = crop_around(box, width=width, height=height, margin=self._shown.margin, min_px=self._shown.min_px)
+        return crop.region(width, height), float((crop.right - crop.left) * (crop.bottom - crop.top))
+
+    # --- candidates -----------------------------------------------------------------------------------------------
+
+    def _candidates(self, scene: Scene) -> list[_Candidate]:
+        about = self._about.setdefault(scene.camera, {})
+        found: list[tuple[float, AskReason, Track | Suspect]] = []
+        for track in scene.tracks:
+            known = about.get(track.id)
+            if known is None and track.word is not None:
+                # The cloud found it: it counts as asked about, or it would be asked about at once.
+                known = about[track.id] = _About(
+                    track.word.at, track.box, track.score, track.appearance, None, 0.0, scene.now
+                )
+            worth = self._of_track(track, known, scene.now)
+            if worth is not None:
+                found.append((*worth, track))
+        for number in [number for number, one in about.items() if scene.now - one.seen_at > FORGOTTEN_S]:
+            del about[number]
+        found += [(gain.of_suspect(one), one.reason, one) for one in self._suspects(scene)]
+        found.sort(key=_best_first)
+        return [self._candidate(scene, *one) for one in found[:MOST_WEIGHED]]
+
+    def _candidate(self, scene: Scene, worth: float, reason: AskReason, what: Track | Suspect) -> _Candidate:
+        region, pixels = self._picture(what.box, scene.size)
+        number = what.id if isinstance(what, Track) else None
+        return _Candidate(reason, what.label, what.score, inside(what.box), number, worth, region, pixels)
+
+    def _of_track(self, track: Track, about: _About | None, now: float) -> tuple[float, AskReason] | None:
+        """Why to ask about an object, and what that is worth; None where there is no reason to."""
+        settings = self._settings
+        if about is None:
+            if settings.new and track.seen_now and track.hits >= settings.min_hits:
+                return gain.of_new(track), AskReason.NEW
+            return None
+        about.seen_at = now
+        if about.question is not None and now < about.deadline_at:
+            return None
+        age_s = now - about.at
+        if track.seen_now and gain.changed(about.box, about.score, about.looks, track):
+            age_s = max(age_s, gain.LONGEST_S)
+        elif age_s < settings.refresh_after_s:
+            return None
+        if track.seen_now:
+            return (gain.of_refresh(track, age_s), AskReason.REFRESH) if settings.refresh else None
+        if settings.lost and track.stands and not cut_off(track.box):
+            return gain.of_refresh(track, age_s), AskReason.LOST
+        return None
+
+    def _suspects(self, scene: Scene) -> list[Suspect]:
+        suspects: list[Suspect] = []
+        if self._settings.weak:
+            weak = self._weak.get(scene.camera)
+            if weak is None:
+                weak = self._weak[scene.camera] = Places(
+                    AskReason.WEAK, least_signs=WEAK_SIGNS, least_s=WEAK_S, again_s=SUSPECTED_AGAIN_S
+                )
+            weak.note(scene.signs, scene.tracks, scene.now)
+            suspects += weak.suspects(scene.tracks, scene.now)
+        if self._settings.motion:
+            moving = self._moving.get(scene.camera)
+            if moving is None:
+                moving = self._moving[scene.camera] = Places(
+                    AskReason.MOTION, least_signs=MOVING_SIGNS, least_s=MOVING_S, again_s=SUSPECTED_AGAIN_S
+                )
+            if scene.moving is not None:
+                moving.note(map(Sign, scene.moving), scene.tracks, scene.now)
+            suspects += moving.suspects(scene.tracks, scene.now)
+        return suspects
+
+    def _rest(self, scene: Scene, one: _Candidate) -> None:
+        """No rule is concerned with it just now."""
+        track = next((track for track in scene.tracks if track.id == one.track), None)
+        if track is not None:
+            at = scene.now + RESTS_S - self._settings.refresh_after_s
+            self._about[scene.camera][track.id] = _About(
+                at, track.box, track.score, track.appearance, None, 0.0, scene.now
+            )
+            return
+        for places in (self._weak.get(scene.camera), self._moving.get(scene.camera)):
+            if places is not None:
+                places.asked(one.box, scene.now)
+
+
+def _within(box: Box, region: Box) -> bool:
+    return box[0] >= region[0] and box[1] >= region[1] and box[2] <= region[2] and box[3] <= region[3]
+
+
+def _best_first(one: tuple[float, AskReason, Track | Suspect]) -> float:
+    return -one[0]

@@ -1,0 +1,144 @@
+"""Where something may be that the device does not see: places that show the same thing over several frames. Pure.
+
+More than a third of what a small model misses leaves no box at all. But it moves, or it shows now and then with a
+score too low to begin an object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from agent.boxes import covered, overlap
+from agent.domain import Box, Track
+from vision.detections import Detections
+from wire.messages import AskReason
+
+SAME: Final = 0.25
+"""Overlap (intersection over union) from which a sign is of the same place as one before."""
+BLENDED: Final = 0.5
+"""How much of a new sign's box is taken over."""
+EXPLAINED: Final = 0.3
+"""A sign of which this much (of the smaller box) lies in an object that is followed is that object's."""
+GONE_S: Final = 1.0
+"""A place that gave no sign for so long is forgotten, unless it was asked about."""
+MOST: Final = 32
+"""Places remembered of one kind; beyond, those that came last are passed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A place worth a question.
+
+    Attributes:
+        label: The likeliest of what it may be; None where nothing tells.
+        score: What the model says, 0 where it says nothing.
+        lasted_s: For how long it has given signs.
+    """
+
+    reason: AskReason
+    label: str | None
+    score: float
+    box: Box
+    lasted_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """Something that points to an object in one frame; see `Suspect`."""
+
+    box: Box
+    label: str | None = None
+    score: float = 0.0
+
+
+def weak_signs(detections: Detections, below: float) -> list[Sign]:
+    """What the model says with a score too low to begin an object."""
+    weak = np.flatnonzero(detections.scores < below).tolist()
+    return [
+        Sign(_box(detections.boxes[row].tolist()), detections.label(row), float(detections.scores[row]))
+        for row in weak
+    ]
+
+
+@dataclass(slots=True)
+class _Place:
+    box: Box
+    label: str | None
+    score: float
+    since: float
+    last: float
+    signs: int = 1
+    asked_at: float | None = None
+
+
+class Places:
+    """The places of one kind before one camera.
+
+    Args:
+        reason: Why they are asked about.
+        least_signs: In how many frames one must give a sign.
+        least_s: Over how long.
+        again_s: After a question, how long it is left alone.
+    """
+
+    def __init__(self, reason: AskReason, *, least_signs: int, least_s: float, again_s: float) -> None:
+        self._reason = reason
+        self._least_signs = least_signs
+        self._least_s = least_s
+        self._again_s = again_s
+        self._places: list[_Place] = []
+
+    def note(self, signs: Iterable[Sign], tracks: Sequence[Track], now: float) -> None:
+        """Take in the signs of one frame; those of objects that are followed are passed over."""
+        places = self._places = [place for place in self._places if now - self._kept_from(place) <= GONE_S]
+        for sign in signs:
+            if any(covered(sign.box, track.box) > EXPLAINED for track in tracks):
+                continue
+            place = max(places, key=lambda one: overlap(one.box, sign.box), default=None)
+            if place is not None and overlap(place.box, sign.box) >= SAME:
+                place.box = _blended(place.box, sign.box)
+                place.label, place.score = sign.label, max(place.score, sign.score)
+                place.signs += now > place.last
+                place.last = now
+            elif len(places) < MOST:
+                places.append(_Place(sign.box, sign.label, sign.score, now, now))
+
+    def suspects(self, tracks: Sequence[Track], now: float) -> list[Suspect]:
+        """Those that are worth a question by now, and that no object explains."""
+        return [
+            Suspect(self._reason, place.label, place.score, place.box, now - place.since)
+            for place in self._places
+            if place.asked_at is None
+            and place.signs >= self._least_signs
+            and place.last - place.since >= self._least_s
+            and not any(covered(place.box, track.box) > EXPLAINED for track in tracks)
+        ]
+
+    def asked(self, region: Box, now: float) -> None:
+        """What lies in this region was asked about."""
+        for place in self._places:
+            if _within(place.box, region):
+                place.asked_at = now
+
+    def _kept_from(self, place: _Place) -> float:
+        """From when on a place may be forgotten; one that was asked about begins anew."""
+        return place.last if place.asked_at is None else place.asked_at + self._again_s - GONE_S
+
+
+def _box(corners: Sequence[float]) -> Box:
+    x1, y1, x2, y2 = corners
+    return (x1, y1, x2, y2)
+
+
+def _blended(before: Box, now: Box) -> Box:
+    x1, y1, x2, y2 = (old + BLENDED * (new - old) for old, new in zip(before, now, strict=True))
+    return (x1, y1, x2, y2)
+
+
+def _within(box: Box, region: Box) -> bool:
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return region[0] <= x <= region[2] and region[1] <= y <= region[3]

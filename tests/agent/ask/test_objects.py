@@ -1,0 +1,295 @@
+"""Which objects are asked about, and when again: scripted tracks and a clock turned by hand."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.ask.budget import AskBudget, Balance, BudgetSettings
+from agent.ask.object_settings import ObjectSettings, Shown
+from agent.ask.objects import MOST_AT_ONCE, ObjectQuestions, Scene
+from agent.ask.suspects import Sign
+from agent.domain import Answer, Found, Track, Word
+from wire.messages import AskReason, DecidedBy, Decision
+
+SIZE = (1000, 500)
+NEAR = (0.40, 0.4, 0.43, 0.6)
+BESIDE = (0.43, 0.4, 0.46, 0.6)
+FAR = (0.80, 0.4, 0.83, 0.6)
+EDGE = (0.0, 0.4, 0.03, 0.6)
+
+
+def track(number=1, box=NEAR, score=0.5, seen=True, hits=5, stands=True, **values):
+    return Track(number, "person", score, score, box, 0.0, 0.0, hits, seen, score, stands, **values)
+
+
+class Desk:
+    """One camera's frames, and what was asked about them."""
+
+    def __init__(self, budget="unlimited", per_minute=6000, **settings):
+        ids = itertools.count(1)
+        amount = BudgetSettings(bytes=budget, questions_per_minute=per_minute)
+        self.budget = AskBudget(amount, Balance(others=0.0), 0.0)
+        self.questions = ObjectQuestions(
+            ObjectSettings(**settings),
+            Shown(margin=0.6, min_px=96),
+            self.budget,
+            deadline_s=2.0,
+            new_id=lambda: f"{next(ids):032x}",
+        )
+        self.now = 100.0
+        self.asks = []
+        self.interest = lambda label, box: label or "person"
+
+    def scene(self, *tracks, signs=(), moving=None):
+        return Scene("gate", tracks, signs, moving, SIZE, self.now)
+
+    def frames(self, count, *tracks, signs=(), moving=None):
+        """What so many frames of these tracks had asked."""
+        before = len(self.asks)
+        for _ in range(count):
+            self.now += 0.1
+            self.asks += self.questions.ask(self.scene(*tracks, signs=signs, moving=moving), self.interest)
+        return self.asks[before:]
+
+    def answer(self, ask, *found, looked=(0.0, 0.0, 1.0, 1.0)):
+        return self.questions.heard(answer(ask, *found, looked=looked))
+
+
+def answer(ask, *found, looked=(0.0, 0.0, 1.0, 1.0), decision=Decision.CONFIRMED):
+    return Answer(ask.id, ask.alert_id, decision, "person", 0.9, NEAR, DecidedBy.CLOUD, "big 1", "", looked, found)
+
+
+def test_a_new_object_is_asked_about_once_it_was_seen_twice():
+    desk = Desk()
+    assert desk.frames(1, track(hits=1)) == []
+    (ask,) = desk.frames(1, track(hits=2))
+    assert (ask.reason, ask.track, ask.label, ask.alert_id, ask.box) == (AskReason.NEW, 1, "person", None, NEAR)
+
+
+def test_it_is_not_asked_about_again_while_an_answer_is_awaited():
+    desk = Desk()
+    desk.frames(1, track())
+    assert desk.frames(19, track()) == []
+
+
+def test_it_is_asked_about_again_after_a_while_and_an_unanswered_one_after_its_deadline():
+    desk = Desk(refresh_after_s=1.0)
+    (first,) = desk.frames(1, track())
+    assert desk.answer(first, Found("person", 0.9, NEAR)) is not None
+    assert desk.frames(8, track()) == []
+    (second,) = desk.frames(3, track())
+    assert second.reason is AskReason.REFRESH
+    assert len(desk.frames(25, track())) == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"box": (0.44, 0.4, 0.47, 0.6)},
+        {"box": (0.40, 0.4, 0.45, 0.7)},
+        {"score": 0.9},
+        {"appearance": (200.0,) * 9},
+    ],
+)
+def test_one_that_changed_is_asked_about_at_once(changed):
+    desk = Desk(refresh_after_s=1000.0)
+    (first,) = desk.frames(1, track(appearance=(100.0,) * 9))
+    desk.answer(first, Found("person", 0.9, NEAR))
+    assert desk.frames(10, track(appearance=(102.0,) * 9)) == []
+    (second,) = desk.frames(1, track(**({"appearance": (100.0,) * 9} | changed)))
+    assert second.reason is AskReason.REFRESH
+
+
+def test_what_breaks_off_mid_scene_is_asked_about_and_what_leaves_is_not():
+    desk = Desk()
+    first, second = desk.frames(1, track(1), track(2, FAR)) + desk.frames(0)
+    desk.answer(first)
+    desk.answer(second)
+    desk.frames(6)
+    (lost,) = desk.frames(1, track(1, seen=False))
+    assert (lost.reason, lost.track) == (AskReason.LOST, 1)
+    assert Desk().frames(20, track(3, EDGE, seen=False)) == []
+
+
+def test_one_answer_serves_all_that_its_picture_shows():
+    desk = Desk()
+    (ask,) = desk.frames(1, track(1), track(2, BESIDE))
+    other = 2 if ask.track == 1 else 1
+    pending = desk.questions.pending("gate", other, desk.now)
+    assert (pending.question_id, pending.own) == (ask.id, False)
+    _, report = desk.answer(ask, Found("person", 0.9, NEAR))
+    assert report.known == {1: NEAR, 2: BESIDE}
+    assert desk.questions.pending("gate", other, desk.now) is None
+    assert desk.frames(1, track(1), track(2, BESIDE)) == []
+
+
+def test_a_rules_own_question_serves_the_object_too():
+    desk = Desk()
+    ask = replace(Desk().frames(1, track())[0], id="f" * 32, alert_id="a" * 32)
+    desk.questions.asked(ask, desk.scene(track()))
+    assert desk.frames(1, track()) == []
+    assert desk.questions.pending("gate", 1, desk.now).own
+    assert desk.answer(ask, Found("person", 0.9, NEAR)) is not None
+
+
+def test_an_object_that_the_cloud_found_is_not_asked_about_at_once():
+    desk = Desk(refresh_after_s=1.0)
+    found = track(7, word=Word("a" * 32, 100.0, "person", 0.9))
+    assert desk.frames(5, found) == []
+    assert len(desk.frames(10, found)) == 1
+
+
+def test_weak_signs_in_one_place_are_suspected_and_passing_ones_are_not():
+    desk = Desk()
+    assert desk.frames(2, signs=[Sign(FAR, "person", 0.3)]) == []
+    (ask,) = desk.frames(3, signs=[Sign(FAR, "person", 0.3)])
+    assert (ask.reason, ask.track, ask.score) == (AskReason.WEAK, None, 0.3)
+    assert desk.frames(30, signs=[Sign(FAR, "person", 0.3)]) == []
+    passing = Desk()
+    for step in range(10):
+        box = (0.05 * step, 0.4, 0.05 * step + 0.03, 0.6)
+        assert passing.frames(1, signs=[Sign(box, "person", 0.3)]) == []
+
+
+def test_movement_without_a_detection_is_suspected_unless_an_object_explains_it():
+    desk = Desk()
+    (ask,) = desk.frames(8, moving=[FAR])
+    assert (ask.reason, ask.label) == (AskReason.MOTION, "person")
+    explained = Desk(new=False, refresh=False)
+    assert explained.frames(20, track(1, FAR), moving=[FAR]) == []
+
+
+@pytest.mark.parametrize("reason", ["new", "refresh", "lost", "weak", "motion"])
+def test_each_reason_can_be_switched_off(reason):
+    def reasons(**settings):
+        desk = Desk(refresh_after_s=0.3, **settings)
+        for ask in desk.frames(1, track(1)):
+            desk.answer(ask, Found("person", 0.9, NEAR))
+        known = [track(1, word=Word("a" * 32, 100.0, "person", 0.9))]
+        desk.frames(8, *known, signs=[Sign(FAR, "person", 0.3)], moving=[(0.6, 0.4, 0.63, 0.6)])
+        for ask in desk.asks:
+            desk.answer(ask)
+        desk.frames(8, track(1, seen=False), track(9, BESIDE, seen=False, stands=False))
+        return {ask.reason for ask in desk.asks}
+
+    assert AskReason(reason) in reasons()
+    assert AskReason(reason) not in reasons(**{reason: False})
+    assert reasons(enabled=False) == set()
+
+
+def test_what_no_rule_is_concerned_with_is_left_alone():
+    desk = Desk()
+    asked_for = []
+    desk.interest = lambda label, box: asked_for.append(label)
+    assert desk.frames(20, track()) == []
+    assert len(asked_for) == 1
+
+
+def test_an_empty_budget_asks_nothing_and_a_small_one_asks_for_the_best():
+    assert Desk("1kB/month").frames(50, track()) == []
+    many = [track(n, (0.1 * n, 0.4, 0.1 * n + 0.03, 0.6), score=0.9 - 0.1 * n) for n in range(9)]
+    assert len(Desk().frames(1, *many)) == MOST_AT_ONCE
+    desk = Desk("150kB/hour")
+    (ask,) = desk.frames(1, *many)
+    assert ask.score < 0.7
+
+
+def test_questions_a_minute_hold_for_objects_too():
+    desk = Desk(per_minute=2)
+    assert len(desk.frames(5, *(track(n, (0.1 * n, 0.4, 0.1 * n + 0.03, 0.6)) for n in range(9)))) == 2
+
+
+def test_what_was_paid_is_settled_and_pictures_are_learnt_to_cost_that():
+    desk = Desk("1GB/hour")
+    desk.frames(1)
+    desk.now += 60
+    (ask,) = desk.frames(1, track())
+    left = desk.budget.balance().left[""]
+    desk.questions.paid(ask.id, 50_000, desk.now)
+    after = desk.budget.balance().left[""]
+    assert after < left - 40_000
+    desk.questions.paid(ask.id, 50_000, desk.now)
+    assert desk.budget.balance().left[""] == pytest.approx(after - 50_000)
+    desk.questions.paid("e" * 32, 50_000, desk.now)
+
+
+def test_an_answer_of_an_older_cloud_tells_of_the_object_alone():
+    desk = Desk()
+    (ask,) = desk.frames(1, track())
+    _, report = desk.questions.heard(replace(answer(ask), looked=None, found=None))
+    assert report.found == (Found("person", 0.9, NEAR),)
+    desk = Desk()
+    (ask,) = desk.frames(1, track())
+    _, report = desk.questions.heard(replace(answer(ask, decision=Decision.RETRACTED), looked=None, found=None))
+    assert (report.found, report.looked) == ((), NEAR)
+
+
+def test_answers_to_what_was_never_asked_or_twice_are_nothing():
+    desk = Desk()
+    (ask,) = desk.frames(1, track())
+    assert desk.answer(replace(ask, id="d" * 32)) is None
+    assert desk.answer(ask) is not None
+    desk.questions.paid(ask.id, 10, desk.now)
+
+
+boxes = st.tuples(st.floats(-0.5, 1.5), st.floats(-0.5, 1.5), st.floats(0.001, 0.5), st.floats(0.001, 0.5)).map(
+    lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3])
+)
+tracks_of_a_frame = st.lists(
+    st.builds(
+        track,
+        st.integers(1, 6),
+        boxes,
+        st.floats(0, 1),
+        st.booleans(),
+        st.integers(1, 9),
+        st.booleans(),
+    ),
+    max_size=6,
+    unique_by=lambda one: one.id,
+)
+wild = st.floats(allow_nan=True, allow_infinity=True)
+hostile = st.lists(
+    st.builds(Found, st.sampled_from(("person", "zebra", "")), wild, st.tuples(wild, wild, wild, wild)), max_size=5
+)
+
+
+@given(st.lists(st.tuples(tracks_of_a_frame, st.floats(0.01, 5), hostile, st.integers(0, 3)), max_size=30))
+def test_nothing_is_asked_twice_without_an_answer_and_never_more_than_the_budget(frames):
+    desk = Desk("3MB/hour", refresh_after_s=0.5)
+    desk.budget = desk.questions.budget
+    spent = 0.0
+    asked_at = {}
+    for tracks, gap_s, found, answered in frames:
+        desk.now += gap_s
+        before = desk.budget.balance().left[""]
+        asks = desk.questions.ask(desk.scene(*tracks), desk.interest)
+        spent += before - desk.budget.balance().left[""] if asks else 0.0
+        assert desk.budget.balance().left[""] >= 0
+        for ask in asks:
+            last = asked_at.get(ask.track)
+            # An open question keeps its object from being asked about until its deadline.
+            assert last is None or desk.now - last[0] >= 2.0 or last[1]
+            asked_at[ask.track] = (desk.now, False)
+            assert all(math.isfinite(side) and 0 <= side <= 1 for side in ask.box)
+        for ask in desk.asks[:answered] + asks[:answered]:
+            desk.questions.heard(answer(ask, *found))
+            for number, (at, _) in asked_at.items():
+                asked_at[number] = (at, True)
+        desk.asks += asks
+    assert spent <= 3e6 * (desk.now / 3600 + 1 / 20)
+
+
+def test_settings_can_change_while_questions_are_open():
+    desk = Desk()
+    (ask,) = desk.frames(1, track())
+    desk.questions.follow(ObjectSettings(enabled=False), 1.0)
+    desk.budget.reconfigure(BudgetSettings(bytes="1MB/hour"), desk.now)
+    assert desk.frames(30, track(2, FAR)) == []
+    assert desk.answer(ask) is not None

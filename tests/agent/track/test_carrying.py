@@ -1,0 +1,172 @@
+"""The cloud's word, taken in by the tracker."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.domain import Found, Report, Word
+from agent.track import Tracker, TrackSettings
+from agent.track.carrying import CARRIED_S, NEWS_S, believed, compare
+from tests.agent.track.test_tracker import found, person
+
+EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
+WHERE = (0.1, 0.3, 0.15, 0.5)
+
+
+def report(at, *objects, known=None, looked=EVERYWHERE, track=None, question="a" * 32):
+    return Report(question, track, at, looked, tuple(objects), {} if known is None else known)
+
+
+def watching(score=0.5, frames=5, speed=0.0):
+    tracker = Tracker(TrackSettings())
+    for k in range(frames):
+        tracks = tracker.update(found(person(0.1 + speed * k / 10, score)), k / 10)
+    return tracker, tracks
+
+
+def test_a_word_that_vouches_makes_the_device_stand_behind_what_it_doubted():
+    tracker, (doubted,) = watching(score=0.36, frames=2)
+    assert not doubted.stands
+    tracker.hear(report(0.1, Found("person", 0.9, WHERE), known={1: WHERE}))
+    (track,) = tracker.update(found(person(0.1, 0.36)), 0.2)
+    assert track.stands
+    assert track.belief > 0.7
+    assert track.word == Word("a" * 32, 0.1, "person", 0.9)
+
+
+def test_a_word_that_denies_makes_it_doubt_and_wanes():
+    tracker, (track,) = watching(score=0.55, frames=12)
+    assert track.stands
+    tracker.hear(report(1.1, known={1: WHERE}, track=1))
+    (track,) = tracker.update(found(person(0.1, 0.55)), 1.2)
+    assert not track.stands
+    assert not track.word.vouches
+    for k in range(13, 40):
+        (track,) = tracker.update(found(person(0.1, 0.55)), k / 10)
+    assert track.stands
+
+
+def test_what_the_picture_did_not_show_wholly_is_not_denied():
+    tracker, _ = watching()
+    tracker.hear(report(0.4, known={1: WHERE}, looked=(0.0, 0.0, 0.12, 1.0)))
+    (track,) = tracker.update(found(person(0.1)), 0.5)
+    assert track.word is None
+
+
+def test_the_box_is_carried_to_where_the_object_went_while_the_answer_travelled():
+    tracker, (then,) = watching(score=0.9, frames=10, speed=0.2)
+    for k in range(10, 15):
+        (now,) = tracker.update(found(person(0.1 + 0.02 * k, 0.9)), k / 10)
+    wider = (then.box[0] - 0.02, then.box[1], then.box[2] + 0.02, then.box[3])
+    tracker.hear(report(0.9, Found("person", 0.9, wider), known={1: then.box}))
+    (after,) = tracker.update(found(person(0.1 + 0.02 * 15, 0.9)), 1.5)
+    assert after.box[2] - after.box[0] > 1.2 * (now.box[2] - now.box[0])
+    assert (after.box[0] + after.box[2]) / 2 == pytest.approx(0.125 + 0.02 * 15, abs=0.01)
+
+
+def test_another_name_is_taken_over_with_the_word():
+    tracker, _ = watching()
+    tracker.hear(report(0.4, Found("car", 0.9, WHERE), known={1: WHERE}))
+    (track,) = tracker.update(found(person(0.1)), 0.5)
+    assert (track.id, track.label) == (1, "car")
+
+
+def test_what_only_the_cloud_sees_is_followed_from_then_on():
+    tracker, _ = watching()
+    there = (0.6, 0.3, 0.65, 0.5)
+    tracker.hear(report(0.4, Found("person", 0.9, there), Found("person", 0.9, WHERE), known={1: WHERE}))
+    tracks = tracker.update(found(person(0.1)), 0.5)
+    assert [(track.id, track.seen_now, track.stands) for track in tracks] == [(1, True, True), (2, False, True)]
+    tracks = tracker.update(found(person(0.1), person(0.6, 0.25)), 0.6)
+    assert tracks[1].seen_now
+
+
+def test_it_begins_no_second_object_where_one_is_followed_nor_long_after_the_frame():
+    tracker, _ = watching()
+    tracker.hear(report(0.4, Found("person", 0.9, (0.11, 0.31, 0.16, 0.5)), known={}))
+    tracker.hear(report(0.4 - NEWS_S - 0.1, Found("person", 0.9, (0.6, 0.3, 0.65, 0.5)), known={}))
+    assert [track.id for track in tracker.update(found(person(0.1)), 0.5)] == [1]
+
+
+def test_a_word_that_is_minutes_late_moves_no_box_and_one_about_the_dead_is_nothing():
+    tracker, _ = watching(frames=60, score=0.9)
+    away = (0.11, 0.25, 0.18, 0.5)
+    tracker.hear(report(5.9 - CARRIED_S - 1.0, Found("person", 0.9, away), known={1: WHERE, 77: WHERE}))
+    (track,) = tracker.update(found(person(0.1, 0.9)), 6.0)
+    assert track.box == pytest.approx(WHERE, abs=1e-3)
+    tracker.hear(report(-300.0, known={77: WHERE}, track=77))
+    assert [track.id for track in tracker.update(found(person(0.1, 0.9)), 6.1)] == [1]
+
+
+def test_an_older_word_does_not_replace_a_newer_one():
+    tracker, _ = watching()
+    tracker.hear(report(0.4, Found("person", 0.9, WHERE), known={1: WHERE}, question="b" * 32))
+    tracker.hear(report(0.1, known={1: WHERE}, track=1, question="c" * 32))
+    (track,) = tracker.update(found(person(0.1)), 0.5)
+    assert track.word.question_id == "b" * 32
+
+
+def test_a_report_before_the_first_frame_is_nothing():
+    tracker = Tracker(TrackSettings())
+    tracker.hear(report(0.0, Found("person", 0.9, WHERE)))
+    assert tracker.update(found(), 0.1) == ()
+
+
+def test_a_word_after_a_close_look_of_its_own_moves_the_device_less():
+    plain, looked = watching()[0], watching()[0]
+    looked.update(found(person(0.1)), 0.5, looked=(EVERYWHERE,))
+    plain.update(found(person(0.1)), 0.5)
+    for tracker in (plain, looked):
+        tracker.hear(report(0.5, known={1: WHERE}, track=1))
+    (far,), (near,) = (tracker.update(found(person(0.1)), 0.6) for tracker in (plain, looked))
+    assert far.belief < near.belief
+
+
+@pytest.mark.parametrize("score", [0.0, 0.2, 0.5, 0.95])
+def test_belief_stays_a_share_and_returns_to_the_devices_own(score):
+    word = Word("a" * 32, 0.0, "person", score)
+    for own in (0.0, 0.3, 1.0):
+        assert all(0.0 <= believed(own, word, age) <= 1.0 for age in (0.0, 1.0, 1e6))
+        assert believed(own, word, 1e3) == pytest.approx(own)
+    assert believed(0.4, None, 5.0) == 0.4
+
+
+wild = st.one_of(st.floats(-1, 2), st.sampled_from((math.nan, math.inf, -math.inf)))
+objects = st.lists(
+    st.builds(Found, st.sampled_from(("person", "car", "", "zebra")), wild, st.tuples(wild, wild, wild, wild)),
+    max_size=8,
+)
+tidy = st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0.001, 1), st.floats(0.001, 1)).map(
+    lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3])
+)
+
+
+@given(
+    st.lists(
+        st.tuples(objects, st.dictionaries(st.integers(0, 5), tidy, max_size=4), tidy, st.floats(-400, 3)),
+        max_size=12,
+    )
+)
+def test_hostile_reports_leave_sound_tracks(reports):
+    tracker = Tracker(TrackSettings())
+    for k, (seen, known, looked, age_s) in enumerate(reports):
+        tracks = tracker.update(found(person(0.1)), k / 10)
+        tracker.hear(report(k / 10 - age_s, *seen, known=known, looked=looked, track=1))
+        for track in tracks:
+            x1, y1, x2, y2 = track.box
+            assert 0.0 <= x1 <= x2 <= 1.0
+            assert 0.0 <= y1 <= y2 <= 1.0
+            assert 0.0 <= track.belief <= 1.0
+        assert len({track.id for track in tracks}) == len(tracks)
+
+
+@given(objects, st.dictionaries(st.integers(0, 5), tidy, max_size=5), tidy)
+def test_each_object_gets_one_word_and_each_finding_goes_once(seen, known, looked):
+    heard = compare(report(0.0, *seen, known=known, looked=looked), dict.fromkeys(known, "person"))
+    given_out = [id(one) for one in heard.words.values() if one is not None] + [id(one) for one in heard.news]
+    assert len(given_out) == len(set(given_out))
+    assert heard.words.keys() <= known.keys()
