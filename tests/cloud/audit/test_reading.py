@@ -91,7 +91,8 @@ async def test_what_makes_no_sense_is_refused(http: httpx.AsyncClient, query: di
 
 async def test_one_audit_can_be_looked_up(http: httpx.AsyncClient) -> None:
     answer = await http.get(f"/api/audits/{hex_id(30)}")
-    assert answer.json()["counts"] == [{"label": "person", "matched": 3, "shown": 3, "there": 4}]
+    (counts,) = answer.json()["counts"]
+    assert counts.items() >= {"label": "person", "matched": 3, "shown": 3, "there": 4}.items()
 
 
 # --- the command line -----------------------------------------------------------------------------------------
