@@ -17,7 +17,7 @@ from agent.domain import STANDS_FROM, Box, Found, Report, Word
 
 TRUST: Final = 0.9
 """How much of a fresh word that vouches for an object is believed."""
-TRUST_AFTER_LOOK: Final = 0.4
+TRUST_AFTER_LOOK: Final = 0.15
 """The same where the device has looked closely itself within LOOKED_S."""
 LOOKED_S: Final = 0.5
 VOUCHED_S: Final = 2.0
@@ -29,8 +29,7 @@ DENIED_ODDS: Final = 0.25
 PETS09-S2L1)."""
 SHIFT: Final = 0.5
 """How far an object is moved towards the cloud's box: that one is hardly better placed than the tracker's on average,
-at an IoU of .70 against .69, but its mistakes are others."""
-SHIFT_AFTER_LOOK: Final = 0.25
+at an IoU of .70 against .69, but its mistakes are others. After a close look of the device's own it is not moved."""
 CARRIED_S: Final = 3.0
 """For so long an object has the size that the cloud gave it; its box is not carried from a frame older than that."""
 CARRIED_SIZE_GAIN: Final = 0.15

@@ -184,8 +184,8 @@ class Tracker:
         looked = one.looked_at is not None and report.at - one.looked_at <= carrying.LOOKED_S
         one.word = carrying.spoken(report, said, after_look=looked)
         if said is not None and carrying.carried(one.word, now):
-            share = carrying.SHIFT_AFTER_LOOK if looked else carrying.SHIFT
-            one.motion.shift(carrying.moved(said.box, report.known[one.id], one.motion.box), share)
+            if not looked:
+                one.motion.shift(carrying.moved(said.box, report.known[one.id], one.motion.box), carrying.SHIFT)
             one.last_at = max(one.last_at, report.at)
 
     def _begin(self, said: Found, report: Report) -> None:
