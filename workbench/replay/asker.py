@@ -8,12 +8,14 @@ from datetime import timedelta
 from typing import Final
 
 from agent.adapters.crops import encode_jpeg
+from agent.adapters.http_asker import HTTP_BYTES
 from agent.ask.crop import Crop, crop_around
 from agent.ask.questions import question_message
 from agent.ask.settings import AskSettings
 from agent.deliver.messages import answer_of
 from agent.domain import AlertChange, Ask, Box, Frame
 from agent.errors import PictureWithheld
+from agent.pipeline import Paid
 from agent.redact.door import PictureDoor, Redacted
 from wire.codec import encode
 from workbench.replay.cloud import DEVICE, ReplayCloud
@@ -50,10 +52,10 @@ class ReplayAsker:
     def submit(self, ask: Ask, frame: Frame) -> bool:
         """Send a question; its answer is due after the latency. False where its picture may not leave."""
         try:
-            crop, picture = self._cut(ask.box, frame)
+            crop, picture = self._cut(ask.box, frame, self._uplink.settings.question_min_px)
         except PictureWithheld:
             return False
-        jpeg = self._encoded(picture)
+        jpeg = self._encoded(picture, self._uplink.settings.question_quality)
         height, width = frame.image.shape[:2]
         now = self._walk.wall()
         question = question_message(
@@ -67,7 +69,9 @@ class ReplayAsker:
             model_digest=ask.model_digest or self._model_digest,
             redaction=picture.said,
         )
-        self._walk.send(Sent(len(jpeg), ask.reason.value, len(encode(question))))
+        message_bytes = len(encode(question))
+        self._walk.send(Sent(len(jpeg), ask.reason.value, message_bytes))
+        self._walk.inbox.put(Paid(ask.id, len(jpeg) + message_bytes + HTTP_BYTES))
         due = frame.at + self._uplink.latency_s
         answered_at = now + timedelta(seconds=self._uplink.latency_s)
         self._walk.answer_at(due, answer_of(self._cloud.answer(question, jpeg, answered_at)))
@@ -76,18 +80,18 @@ class ReplayAsker:
     def submit_picture(self, change: AlertChange, frame: Frame) -> bool:
         """Send the picture of an alert; False where it may not leave."""
         try:
-            _, picture = self._cut(change.box, frame)
+            _, picture = self._cut(change.box, frame, self._uplink.settings.min_crop_px)
         except PictureWithheld:
             return False
-        self._walk.send(Sent(len(self._encoded(picture)), PICTURE, is_question=False))
+        jpeg = self._encoded(picture, self._uplink.settings.jpeg_quality)
+        self._walk.send(Sent(len(jpeg), PICTURE, is_question=False))
         return True
 
-    def _cut(self, box: Box, frame: Frame) -> tuple[Crop, Redacted]:
-        settings = self._uplink.settings
+    def _cut(self, box: Box, frame: Frame, min_px: int) -> tuple[Crop, Redacted]:
         height, width = frame.image.shape[:2]
-        crop = crop_around(box, width=width, height=height, margin=settings.margin, min_px=settings.min_crop_px)
+        margin = self._uplink.settings.margin
+        crop = crop_around(box, width=width, height=height, margin=margin, min_px=min_px)
         return crop, self._door.cut(frame, crop, box)
 
-    def _encoded(self, picture: Redacted) -> bytes:
-        settings = self._uplink.settings
-        return encode_jpeg(picture, quality=settings.jpeg_quality, max_px=settings.max_crop_px)
+    def _encoded(self, picture: Redacted, quality: int) -> bytes:
+        return encode_jpeg(picture, quality=quality, max_px=self._uplink.settings.max_crop_px)

@@ -66,6 +66,11 @@ class Clip:
         """What sending every frame whole would take."""
         return sum(self.whole_bytes)
 
+    @property
+    def streamed_per_s(self) -> float:
+        """What sending every frame whole would take in a second."""
+        return self.streamed_bytes / self.lasts_s
+
     def pictures(self) -> Iterator[Frame]:
         """The frames, decoded one by one; `at` is the clip's own time.
 

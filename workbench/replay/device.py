@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, Self
 
 from agent.app.live_model import judging_floor
+from agent.ask.budget import AskBudget, Balance, BudgetSettings
+from agent.ask.object_settings import Shown
+from agent.ask.objects import ObjectQuestions
 from agent.ask.settings import AskSettings
-from agent.config import CameraConfig, Config
+from agent.config import AskingConfig, CameraConfig, Config
 from agent.decide.masks import MaskFilter
 from agent.decide.rulebook import RuleBook
-from agent.decide.settings import AskPolicySettings, MaskSettings, RuleSettings, ZoneSettings
+from agent.decide.settings import MaskSettings, RuleSettings, ZoneSettings
 from agent.deliver.faults import Faults
 from agent.detect.budget import LookBudget, Pace
 from agent.detect.detector import open_configured
@@ -51,6 +55,11 @@ from workbench.replay.policies import (
 )
 from workbench.replay.walk import Walk
 
+OF_OBJECTS: Final = (AskReason.NEW, AskReason.REFRESH, AskReason.LOST, AskReason.WEAK, AskReason.MOTION)
+"""Each is a key of `asking.objects`, by which it is switched on and off."""
+HOUR_S: Final = 3600.0
+MOST_QUESTIONS: Final = 6000
+"""A minute: as many as the agent's settings allow, so that the budget's bytes alone decide."""
 NOWHERE: Final = "http://127.0.0.1"
 """The cloud's address, which nobody calls here."""
 
@@ -72,7 +81,7 @@ class Setup:
     zones: tuple[ZoneSettings, ...] = ()
     masks: tuple[MaskSettings, ...] = ()
     redaction: RedactionSettings = field(default_factory=RedactionSettings)
-    asking: AskPolicySettings = field(default_factory=AskPolicySettings)
+    asking: AskingConfig = field(default_factory=AskingConfig)
     ask: AskSettings = field(default_factory=lambda: AskSettings(url=NOWHERE))
 
     @property
@@ -91,11 +100,11 @@ class Setup:
 
     def each_reason_off(self) -> dict[str, Setup]:
         """For each reason for asking, the same without it."""
-        return {AskReason.UNCERTAIN.value: replace(self, asking=_unasking(self.asking))}
-
-
-def _unasking(asking: AskPolicySettings) -> AskPolicySettings:
-    return asking.model_copy(update={"max_per_minute": 0})
+        without = {AskReason.UNCERTAIN: self.asking.model_copy(update={"max_per_minute": 0})}
+        for reason in OF_OBJECTS:
+            objects = self.asking.objects.model_copy(update={reason.value: False})
+            without[reason] = self.asking.model_copy(update={"objects": objects})
+        return {reason.value: replace(self, asking=asking) for reason, asking in without.items()}
 
 
 def setup_of(config: Config, camera: str | None) -> Setup:
@@ -182,7 +191,7 @@ class Workbench:
         """The agent's pipeline under that policy, ready to run."""
         setup = self.setup
         if policy is Policy.OURS:
-            return self._put_together(walk, self.detector, self._looks(), asks=True)
+            return self._put_together(walk, self.detector, self._looks(), budget)
         if policy in SENDS_NOTHING:
             looks = None if policy is Policy.TRACKER_ONLY else self._looks()
             return self._put_together(walk, self.detector, looks)
@@ -201,8 +210,7 @@ class Workbench:
 
     def _frame_policy(self, policy: Policy, budget: Budget | None) -> FramePolicy:
         clip = self.clip
-        per_s = clip.streamed_bytes / clip.lasts_s
-        share = 0.0 if budget is None else budget.per_s(per_s) / per_s
+        share = 0.0 if budget is None else budget.per_s(clip.streamed_per_s) / clip.streamed_per_s
         match policy:
             case Policy.RANDOM:
                 order = list(range(len(clip.whole_bytes)))
@@ -226,31 +234,54 @@ class Workbench:
         size = (self._model.manifest.input.width, self._model.manifest.input.height)
         return SecondLooks(budget, size) if sent is None else LooksUnlessSent(budget, size, sent)
 
+    def _budget(self, budget: Budget) -> BudgetSettings:
+        """The agent's own budget, of as many bytes; other limits don't bind."""
+        an_hour = budget.per_s(self.clip.streamed_per_s) * HOUR_S
+        told = {"bytes": f"{an_hour:.0f}B/hour", "questions_per_minute": MOST_QUESTIONS}
+        return BudgetSettings.model_validate(told)
+
     def _put_together(
-        self, walk: Walk, detector: Detector, looks: SecondLooks | None, *, asks: bool = False
+        self, walk: Walk, detector: Detector, looks: SecondLooks | None, budget: Budget | None = None
     ) -> Pipeline:
-        setup, ids = self.setup, itertools.count(1)
+        """With a budget, the device asks."""
+        setup = self.setup
+        new_id = partial(_next_id, itertools.count(1))
+        objects = None
+        if budget is not None:
+            objects = ObjectQuestions(
+                setup.asking.objects,
+                Shown(setup.ask.margin, setup.ask.question_min_px),
+                # Beginning with nothing, it spends no more in a short clip than in a long one.
+                AskBudget(self._budget(budget), Balance({"": 0.0}), self.clip.times_s[0]),
+                deadline_s=setup.asking.deadline_s,
+                new_id=new_id,
+            )
         lane = Lane(
             tracker=Tracker(setup.tracking),
             masks=MaskFilter(setup.masks, setup.camera),
             gate=None if setup.motion is None else MotionGate(setup.motion),
-            movement=None if looks is None else Movement(),
+            movement=None if looks is None and objects is None else Movement(),
         )
         manifest = self._model.manifest
         door = PictureDoor({setup.camera: setup.redaction}, lambda _: lane.masks.polygons)
-        asking = setup.asking if asks else None
+        asking = None if objects is None else setup.asking
         return Pipeline(
             frames=walk,
             inbox=walk.inbox,
             detector=detector,
             lanes={setup.camera: lane},
-            rules=RuleBook(setup.rules, setup.zones, asking, manifest.uncertain, lambda: f"{next(ids):032x}"),
+            rules=RuleBook(setup.rules, setup.zones, asking, manifest.uncertain, new_id, objects),
             outbox=walk,
-            asker=ReplayAsker(self._uplink, self._cloud, walk, door, manifest.digest) if asks else None,
+            asker=None if objects is None else ReplayAsker(self._uplink, self._cloud, walk, door, manifest.digest),
             clock=walk,
             faults=Faults(),
             min_score=judging_floor(setup.tracking.low_score, manifest),
             looks=looks,
             audience=walk,
             door=door,
+            objects=objects,
         )
+
+
+def _next_id(ids: Iterator[int]) -> str:
+    return f"{next(ids):032x}"

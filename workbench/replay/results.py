@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from agent.domain import Track
+from agent.track.carrying import carried
 from workbench.replay.budget import Budget
 from workbench.replay.policies import Policy
 from workbench.replay.scoring import Alerting, Catch
@@ -94,11 +95,16 @@ def _line(seen: Seen) -> dict[str, object]:
     }
 
 
+def _by_cloud(track: Track, seen: Seen) -> bool:
+    """Whether the object's place is the cloud's: seen in a frame that was sent, or told and carried on since."""
+    return (seen.whole and track.seen_now) or (track.word is not None and carried(track.word, seen.at))
+
+
 def _object(track: Track, seen: Seen) -> dict[str, object]:
     return {
         "track": track.id,
         "label": track.label,
         "score": round(track.belief, 4),
         "box": [round(side, DIGITS) for side in track.box],
-        "decided_by": "cloud" if seen.whole and track.seen_now else "device",
+        "decided_by": "cloud" if _by_cloud(track, seen) else "device",
     }

@@ -23,7 +23,7 @@ from workbench.replay.walk import BEGAN, Walk
 
 DIGEST = f"sha256:{0:064x}"
 BOX = (0.4, 0.2, 0.6, 0.8)
-SETTINGS = AskSettings(url="http://127.0.0.1", margin=0.5, min_crop_px=32, jpeg_quality=70)
+SETTINGS = AskSettings(url="http://127.0.0.1", margin=0.5, question_min_px=32, question_quality=70)
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
@@ -88,7 +88,7 @@ def holds(picture, piece):
 
 
 def test_a_question_is_encoded_counted_and_answered_when_it_is_due(memory, frame):
-    walk, asker, cloud, _ = asked(memory, frame, [detections((0.2, 0.1, 0.8, 0.9, 0.8))])
+    walk, asker, cloud, _ = asked(memory, frame, [detections((0.41, 0.3, 0.59, 0.7, 0.8))])
     assert asker.submit(ask(), frame)
 
     crop = crop_around(BOX, width=160, height=120, margin=0.5, min_px=32)
