@@ -29,6 +29,9 @@ _PRIMARY: Final = 0xFF
 BUSY_TIMEOUT_S: Final = 1.0
 WAL_LIMIT_BYTES: Final = 4 * 1024 * 1024
 """What a checkpoint leaves of the log: SQLite checkpoints at 1,000 pages of 4 KiB, so it rarely grows beyond."""
+CACHE_KIB: Final = 256
+"""Pages kept in memory, of each file. By default it is 2 MiB, which a device with four files has no use for: what was
+written is read once more, soon, and in order."""
 MAX_SET_ASIDE: Final = 5
 """How many damaged files are kept: a failing card must not fill itself with them."""
 SPARE_PAGES: Final = 1024
@@ -134,6 +137,7 @@ class SqliteFile:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute(f"PRAGMA synchronous = {self._synchronous}")
             db.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+            db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             self._check(db)
             for statement in self._schema.split(";"):
                 db.execute(statement)

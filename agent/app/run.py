@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from agent.adapters.resident import hand_back
+from agent.adapters.resident import hand_back, one_heap, trim
 from agent.app.overrides import load_overridden
 from agent.app.supervision import Supervision
 from agent.app.wiring import Agent, assemble, new_rules
@@ -47,6 +47,7 @@ async def run(config_path: Path, config: Config, version: str, manager: Supervis
         VedetteError: A part can't be opened, or failed for good; with `until_end` also what ended a source early.
         KeyboardInterrupt: SIGINT came a second time. What was not delivered stays on disk.
     """
+    one_heap()
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
 
@@ -65,6 +66,7 @@ async def run(config_path: Path, config: Config, version: str, manager: Supervis
     loop.add_signal_handler(signal.SIGHUP, reloading.now)
     restarting = _connect(agent, reloading, stopping, config_path)
     await asyncio.to_thread(_open_desk, agent)
+    trim()
     hand_back()
     log.info("watching %s", ", ".join(camera.name for camera in config.cameras))
     manager.status("starting: waiting for the first picture")
@@ -184,6 +186,7 @@ async def _stop_reading(agent: Agent) -> None:
 async def _settle() -> None:
     """Once cameras and connections are open, what opening them needed is not needed any more."""
     await asyncio.sleep(SETTLED_AFTER_S)
+    await asyncio.to_thread(trim)
     await asyncio.to_thread(hand_back)
 
 

@@ -191,7 +191,7 @@ async def test_what_is_not_ours_is_counted_and_ignored(cloud, device):
     await device.until(lambda: device.link.online)
     newer = encode(verdict()).replace(b'"protocol":1', b'"protocol":99')
     acks = Acks(message_id="a" * 32, device="cam-2", made_at=WALL, message_ids=("b" * 32,))
-    for rubbish in (b"\xff\x00", b"{}", newer, encode(verdict(took_ms=1.0)).replace(b"1.0", b"-1"), b"x" * 5_000):
+    for rubbish in (b"\xff\x00", b"{}", newer, encode(verdict(took_ms=1.0)).replace(b"1.0", b"-1"), b"x" * 7_000):
         await cloud.say(VERDICTS, rubbish)
     await cloud.say(ACKS, encode(acks))
     await cloud.say(ACKS, b"x" * 70_000)
