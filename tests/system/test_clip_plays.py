@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from agent.adapters.clip_file import DiskClips
+from agent.redact.door import Redacted
 from tests.cloud.dashboard.conftest import ARGUMENTS
 from tests.system.engines import need_browser
 
@@ -40,7 +41,7 @@ async def _clip(folder: Path) -> bytes:
     file = await DiskClips(folder / "clips").begin("c" * 32, 200, 120, 5)
     try:
         for level in range(10):
-            await file.add(np.full((120, 200, 3), 20 * level, np.uint8), 1)
+            await file.add(Redacted(np.full((120, 200, 3), 20 * level, np.uint8), None), 1)
         return await asyncio.to_thread((await file.finish()).path.read_bytes)
     finally:
         file.discard()
