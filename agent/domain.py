@@ -207,19 +207,6 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
-    """A question that was asked, and whose answer is awaited.
-
-    Attributes:
-        own: It is about the object itself; otherwise the object is only in its picture.
-    """
-
-    question_id: str
-    deadline_at: float
-    own: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """What came back to an `Ask`, in time or late.
 

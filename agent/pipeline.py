@@ -547,15 +547,16 @@ class Pipeline:
         found = lane.movement.targets(frame.image, followed, frame.at)
         return [target.box for target in found] or None
 
-    def _hear(self, answer: Answer) -> None:
-        """Let the tracker know what the cloud saw, apart from what is masked or of no interest."""
+    def _hear(self, answer: Answer) -> bool:
+        """Tell the tracker what the cloud saw, apart from what is masked or of no interest; False if nobody asked."""
         heard = None if self._objects is None else self._objects.heard(answer)
         if heard is None:
-            return
+            return False
         camera, report = heard
         lane = self._lanes[camera]
         shown = [one for one in report.found if one.label in self._rules.labels and not lane.masks.hides(one.box)]
         lane.tracker.hear(replace(report, found=tuple(shown)))
+        return True
 
     def _ask(self, asks: Sequence[Ask], frame: Frame) -> None:
         for ask in asks:
@@ -604,8 +605,9 @@ class Pipeline:
         if isinstance(event, Answer):
             ids = {"alert_id": event.alert_id, "question_id": event.question_id}
             log.info("answered: %s (%s)", event.decision, event.reason, extra=ids)
-            self._hear(event)
-            self._deliver(self._rules.answer(event, now), None)
+            heard = self._hear(event)
+            if event.alert_id is not None or not heard:
+                self._deliver(self._rules.answer(event, now), None)
         elif self._objects is not None:
             self._objects.paid(event.question_id, event.bytes, now)
 

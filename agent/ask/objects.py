@@ -19,7 +19,7 @@ from agent.ask.crop import crop_around
 from agent.ask.object_settings import ObjectSettings, Shown
 from agent.ask.suspects import Places, Sign, Suspect
 from agent.boxes import cut_off, inside
-from agent.domain import Answer, Appearance, Ask, Box, Found, Pending, Report, Track
+from agent.domain import Answer, Appearance, Ask, Box, Found, Report, Track
 from wire.messages import AskReason, Decision
 
 MOST_OPEN: Final = 256
@@ -218,17 +218,9 @@ class ObjectQuestions:
             if places is not None:
                 places.asked(region, scene.now)
 
-    def pending(self, camera: str, track: int, now: float) -> Pending | None:
-        """See `agent.decide.rulebook.Questions`."""
-        about = self._about.get(camera, {}).get(track)
-        if about is None or about.question is None or now >= about.deadline_at:
-            return None
-        asked = self._open.get(about.question)
-        return None if asked is None else Pending(about.question, about.deadline_at, own=asked.track == track)
-
     def may_ask(self, camera: str, now: float, *, urgent: bool) -> bool:
         """See `agent.decide.rulebook.Questions`."""
-        return self.budget.allows(camera, self._price(0.0), now, urgent=urgent)
+        return self.budget.allows(camera, self._price(0.0), now, urgent=urgent, alert=True)
 
     # --- answers --------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,8 @@ class Alert:
         track: The latest sighting.
         seen_at: When that was.
         question: The id of the only question asked about it; None where none was, or it is not known any more.
-        waits_until: The deadline of that question while it is open.
+        word: The id of the latest question about its object whose answer was taken for it.
+        waits_until: The deadline of the question about it while it is open.
         answered_by: Whose verdict was taken in last.
         certain: The device is sure by itself by now.
         left: Its object went, so that the next sighting is a new event.
@@ -42,6 +43,7 @@ class Alert:
         "told_at",
         "track",
         "waits_until",
+        "word",
     )
 
     def __init__(self, rule: RuleSettings | None, told: AlertChange, phase: Phase, seen_at: float) -> None:
@@ -52,6 +54,7 @@ class Alert:
         self.seen_at = seen_at
         self.track: Track | None = None
         self.question: str | None = None
+        self.word: str | None = None
         self.waits_until: float | None = None
         self.answered_by: DecidedBy | None = None
         self.certain = False

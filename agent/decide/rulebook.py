@@ -29,7 +29,7 @@ from agent.decide.settings import (
     ZoneSettings,
 )
 from agent.decide.zones import Polygon, contains, ground_point
-from agent.domain import AlertChange, Answer, Ask, Box, Pending, Track
+from agent.domain import AlertChange, Answer, Ask, Box, Track
 from wire.messages import AlertEvent, AlertState, AskReason, DecidedBy, Decision
 
 MAX_LIVE: Final = 500
@@ -55,9 +55,6 @@ class Decisions:
 
 class Questions(Protocol):
     """What is asked beside the rules, about objects; see `agent.ask.objects`."""
-
-    def pending(self, camera: str, track: int, now: float) -> Pending | None:
-        """The question whose answer will tell of this object."""
 
     def may_ask(self, camera: str, now: float, *, urgent: bool) -> bool:
         """Whether the budget allows one more; an urgent one may borrow."""
@@ -111,7 +108,6 @@ class RuleBook:
         self._seen: dict[tuple[str, str], dict[int, Sightings]] = {}
         self._live: dict[str, Alert] = {}
         self._remembered: OrderedDict[str, tuple[float, Alert]] = OrderedDict()
-        self._waiting: OrderedDict[str, str] = OrderedDict()
         """Which alert waits for a question that was not asked for its sake."""
         self._cooldowns = Cooldowns()
         self._frame_at: dict[str, float] = {}
@@ -184,10 +180,9 @@ class RuleBook:
 
     def answer(self, answer: Answer, now: float) -> tuple[AlertChange, ...]:
         """Take in a verdict, in time or late; one that changes nothing or is about nothing known is only counted."""
-        alert_id = answer.alert_id or self._waiting.pop(answer.question_id, None)
-        alert = None if alert_id is None else self._live.get(alert_id)
-        if alert is None and alert_id is not None:
-            alert = self._remembered.get(alert_id, (0.0, None))[1]
+        alert = None if answer.alert_id is None else self._live.get(answer.alert_id)
+        if alert is None and answer.alert_id is not None:
+            alert = self._remembered.get(answer.alert_id, (0.0, None))[1]
         if alert is None:
             self.counts["answers_unknown"] += 1
             return ()
@@ -385,25 +380,22 @@ class RuleBook:
             changes.append(told)
         elif alert.answered_by is not None:
             self.counts["alerts_denied"] += 1
-        elif (waits := self._have_asked(alert, look, asks)) is not None:
+        elif self._have_asked(alert, look, asks):
             if rule.when_unsure is WhenUnsure.ALERT:
-                changes.append(self._tell(alert, _NEW, now, _PROVISIONAL, waits))
+                changes.append(self._tell(alert, _NEW, now, _PROVISIONAL, "uncertain; the cloud is asked"))
         else:
             changes += self._fall_back(alert, now)
 
-    def _have_asked(self, alert: Alert, look: _Look, asks: list[Ask]) -> str | None:
-        """Let the alert wait for an answer, and say for which; None where there is none to be had."""
-        if self._asking is None:
-            return None
-        camera, track = alert.told.camera, look.track
-        pending = None if self._questions is None else self._questions.pending(camera, track.id, look.now)
-        if pending is not None:
-            self._wait_for(alert, pending)
-            return "uncertain; the cloud was asked already"
-        if not self._may_ask(look.rule, camera, look.now):
-            return None
-        asks.append(self._ask(alert, track, self._asking, look.now))
-        return "uncertain; the cloud is asked"
+    def _have_asked(self, alert: Alert, look: _Look, asks: list[Ask]) -> bool:
+        """Ask about the alert, if that may be.
+
+        Also where its object is asked about just then: that question is given up at its deadline, this one is kept
+        until it is answered, over an outage and a restart.
+        """
+        if self._asking is None or not self._may_ask(look.rule, alert.told.camera, look.now):
+            return False
+        asks.append(self._ask(alert, look.track, self._asking, look.now))
+        return True
 
     def _is_muted(self, rule: str, camera: str, now: float) -> bool:
         self._muted = {which: until for which, until in self._muted.items() if until > now}
@@ -468,31 +460,24 @@ class RuleBook:
             return False
         return self._under_limit(now)
 
-    def _wait_for(self, alert: Alert, pending: Pending) -> None:
-        """Let the answer to a question that was asked about the object anyway decide the alert."""
-        alert.waits_until = pending.deadline_at
-        if pending.own:
-            alert.question = pending.question_id
-            self._waiting[pending.question_id] = alert.id
-            if len(self._waiting) > MAX_LIVE:
-                self._waiting.popitem(last=False)
-
     def _take_word(self, alert: Alert, track: Track, now: float) -> AlertChange | None:
         """Let what the cloud said of the object, when it was asked for the object's own sake, decide the alert.
 
         It confirms, and it denies what was neither certain nor answered yet; what is confirmed stays so, since an
-        object that a later question does not show may be hidden.
+        object that a later question does not show may be hidden. While the rule's own question is open, its verdict
+        decides.
         """
         word = track.word
         settled = alert.phase is not Phase.UNRAISED and alert.state is _CONFIRMED
-        if word is None or now - word.at > WORD_HOLDS_S or settled or word.question_id == alert.question:
+        if word is None or now - word.at > WORD_HOLDS_S or settled or alert.waits_until is not None:
+            return None
+        if word.question_id in (alert.question, alert.word):
             return None
         if alert.answered_by is DecidedBy.REVIEWER or not (word.vouches or alert.answered_by is None):
             return None
         if not word.vouches and alert.certain:
             return None
-        alert.waits_until = None
-        alert.question = word.question_id
+        alert.word = word.question_id
         alert.answered_by = DecidedBy.CLOUD
         if word.vouches:
             said = f"the cloud sees {word.label} ({word.score:.2f})"

@@ -189,3 +189,11 @@ def test_without_a_limit_anything_goes_and_nothing_is_kept():
     assert purse.allows("gate", 1e15, 0.0)
     assert purse.balance().left == {}
     assert math.isfinite(purse.bar("gate", 0.0))
+
+
+def test_questions_about_objects_never_use_up_what_an_alert_waits_for():
+    purse = AskBudget(BudgetSettings(bytes="unlimited", questions_per_minute=2), None, 0.0)
+    for _ in range(2):
+        purse.spend("gate", 1000.0, 0.0)
+    assert not purse.allows("gate", 1000.0, 0.0)
+    assert purse.allows("gate", 1000.0, 0.0, alert=True)

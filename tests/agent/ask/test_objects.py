@@ -120,12 +120,8 @@ def test_what_breaks_off_mid_scene_is_asked_about_and_what_leaves_is_not():
 def test_one_answer_serves_all_that_its_picture_shows():
     desk = Desk()
     (ask,) = desk.frames(1, track(1), track(2, BESIDE))
-    other = 2 if ask.track == 1 else 1
-    pending = desk.questions.pending("gate", other, desk.now)
-    assert (pending.question_id, pending.own) == (ask.id, False)
     _, report = desk.answer(ask, Found("person", 0.9, NEAR))
     assert report.known == {1: NEAR, 2: BESIDE}
-    assert desk.questions.pending("gate", other, desk.now) is None
     assert desk.frames(1, track(1), track(2, BESIDE)) == []
 
 
@@ -134,7 +130,6 @@ def test_a_rules_own_question_serves_the_object_too():
     ask = replace(Desk().frames(1, track())[0], id="f" * 32, alert_id="a" * 32)
     desk.questions.asked(ask, desk.scene(track()))
     assert desk.frames(1, track()) == []
-    assert desk.questions.pending("gate", 1, desk.now).own
     assert desk.answer(ask, Found("person", 0.9, NEAR)) is not None
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from agent.decide.rulebook import WORD_HOLDS_S, RuleBook
-from agent.decide.settings import AskPolicySettings, PicturePolicy, WhenUnsure
-from agent.domain import Answer, Pending, Word
+from agent.decide.settings import AskPolicySettings, PicturePolicy
+from agent.domain import Answer, Word
 from tests.agent.decide.scene import ASKING, BAND, NOON, UNSURE, Scene, person, rule
 from wire.messages import AlertEvent, AlertState, DecidedBy, Decision
 
@@ -21,12 +21,8 @@ QUESTION = "9" * 32
 
 class ScriptedQuestions:
     def __init__(self):
-        self.open = None
         self.allowed = True
         self.urgent = []
-
-    def pending(self, camera, track, now):
-        return self.open
 
     def may_ask(self, camera, now, *, urgent):
         self.urgent.append(urgent)
@@ -76,30 +72,22 @@ def test_a_word_that_is_old_decides_nothing_and_the_rule_asks():
 @pytest.mark.parametrize(
     ("decision", "outcome"), [(Decision.CONFIRMED, UPDATE_CONFIRMED), (Decision.RETRACTED, END_RETRACTED)]
 )
-def test_one_answer_serves_the_object_and_its_alert(decision, outcome):
+def test_while_the_rules_own_question_is_open_its_verdict_decides(decision, outcome):
     scene = Asked()
-    scene.questions.open = Pending(QUESTION, scene.now + 2.0, own=True)
     assert scene.frames(3, person(score=UNSURE)) == [NEW_PROVISIONAL]
-    assert scene.asks == []
-    assert scene.answer(_answer(decision)) == [outcome]
+    assert len(scene.asks) == 1
+    assert scene.frames(1, scene.told_of(0.1)) == []
+    assert scene.answer(_answer(decision, scene.asks[0])) == [outcome]
 
 
-def test_without_that_answer_in_time_the_fallback_applies_and_a_late_one_amends():
-    scene = Asked(rule(when_unsure=WhenUnsure.WAIT))
-    scene.questions.open = Pending(QUESTION, scene.now + 2.0, own=True)
-    assert scene.frames(3, person(score=UNSURE)) == []
-    assert scene.wait(2.5) == [NEW_PROVISIONAL]
-    assert scene.answer(_answer(Decision.CONFIRMED)) == [UPDATE_CONFIRMED]
-
-
-def test_an_alert_waits_for_a_picture_that_shows_its_object_and_takes_the_word():
+def test_a_word_decides_what_its_own_question_left_open_and_that_one_late_amends_it():
     scene = Asked()
-    scene.questions.open = Pending(QUESTION, scene.now + 2.0, own=False)
-    assert scene.frames(3, person(score=UNSURE)) == [NEW_PROVISIONAL]
-    scene.questions.open = None
-    assert scene.answer(_answer(Decision.RETRACTED)) == []
+    scene.frames(3, person(score=UNSURE))
+    (ask,) = scene.asks
+    scene.wait(ASKING.deadline_s + 0.1)
     assert scene.frames(1, scene.told_of(0.8)) == [UPDATE_CONFIRMED]
-    assert scene.asks == []
+    assert scene.frames(1, scene.told_of(0.9)) == []
+    assert scene.answer(_answer(Decision.RETRACTED, ask)) == [END_RETRACTED]
 
 
 def test_a_word_that_denies_retracts_what_is_undecided_and_never_what_is_confirmed():
@@ -142,5 +130,5 @@ def test_places_are_asked_about_only_where_a_rule_looks_and_may_show_pictures():
     assert book.interest("front", "zebra", box, NOON) is None
 
 
-def _answer(decision):
-    return Answer(QUESTION, None, decision, "person", 0.95, None, DecidedBy.CLOUD, "large 1", "")
+def _answer(decision, ask):
+    return Answer(ask.id, ask.alert_id, decision, "person", 0.95, None, DecidedBy.CLOUD, "large 1", "")
