@@ -96,8 +96,8 @@ class BudgetSettings(Settings):
 
     Attributes:
         bytes: Of the whole device in any hour, day or month, such as `200MB/month`, or `unlimited`.
-        questions_per_minute: Of the whole device, at most so many in any minute; those about alerts count, and are held
-            back by `asking.max_per_minute` alone.
+        questions_per_minute: Of the whole device, at most so many in any minute; those about alerts count as well, and
+            are held back by `asking.max_per_minute` alone.
         each_camera: Of each camera, within what the device may; nothing of its own where it is left out.
         cameras: Of single cameras by name, instead of `each_camera`.
     """
@@ -239,7 +239,7 @@ class AskBudget:
     def allows(self, camera: str, cost: float, now: float, *, urgent: bool = False, alert: bool = False) -> bool:
         """Whether a question of so many bytes may be asked now; an urgent one may borrow from what is to come.
 
-        How many questions about alerts there may be a minute is the rules' own limit: those about objects must not use
+        How many about alerts there may be a minute is the rules' own limit: those about objects must not use
         up what an alert waits for.
         """
         self._advance(now)
