@@ -96,8 +96,8 @@ class BudgetSettings(Settings):
 
     Attributes:
         bytes: Of the whole device in any hour, day or month, such as `200MB/month`, or `unlimited`.
-        questions_per_minute: Of the whole device, at most so many in any minute; those about alerts count as well, and
-            are held back by `asking.max_per_minute` alone.
+        questions_per_minute: Of the whole device, in any minute; those about alerts count as well, and are held back
+            by `asking.max_per_minute` alone.
         each_camera: Of each camera, within what the device may; nothing of its own where it is left out.
         cameras: Of single cameras by name, instead of `each_camera`.
     """
