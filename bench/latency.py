@@ -46,10 +46,13 @@ url = "{mqtt}"
 token_file = "{token}"
 [ask]
 url = "{http}"
+[asking.objects]
+enabled = false
 [telemetry]
 every_s = 1
 first_after_s = 0
 """
+# Answers about objects come before most alerts, which then have nothing left to be amended.
 
 
 @dataclass(slots=True)
