@@ -26,7 +26,7 @@ test: .venv/.ready-dev ## all tests that this machine can run
 	@$(MAKE) fast
 	@$(MAKE) system
 
-fast: .venv/.ready-dev ## the tests without other programs, under a minute
+fast: .venv/.ready-dev ## the tests without other programs, a minute or two
 	@$(PY) -m pytest -q -n 2 -m "not parts and not system" $(ARGS)
 
 system: .venv/.ready-dev ## the tests against real brokers, browsers and whole processes
