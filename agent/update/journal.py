@@ -13,7 +13,7 @@ from agent.update.ports import LiveModel, Prover, Repository
 from agent.update.record import ReportedFacts, UpdateRecord, plain
 from agent.update.storage import Models, Records
 from wire.errors import VedetteError
-from wire.updates import ModelRef
+from wire.updates import GroupRelease, ModelRef
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,11 @@ class Journal:
     def note(self, **changes: object) -> None:
         """Take note of changes; they are kept with the next move."""
         self.record = self.record.model_copy(update=changes)
+
+    def trusts(self, release: GroupRelease) -> None:
+        """The signed repository was read, and is as it should be."""
+        self.trust = "ok"
+        self.note(min_release=release.min_release)
 
     def tell(self, reason: str | None = None) -> None:
         """Report, where there is a reason only if it is a new one."""

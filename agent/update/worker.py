@@ -1,16 +1,17 @@
 """The one thread that updates the model.
 
-It reads as the walk of a release: wait for the window, ask the signed repository, fetch, verify, prove, try on live
-frames, install, watch. The record is written before each act. What goes wrong before the switch leaves everything as
-it was; what goes wrong after it brings the model before back.
+It reads as the walk of a release: wait for the window, then go as far as the switch (`approach`), switch and watch
+(`switchover`). In between it heeds what others ask. The record is written before each act. What goes wrong before the
+switch leaves everything as it was; what goes wrong after it brings the model before back.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from typing import Final
 
 from agent.errors import (
@@ -26,24 +27,23 @@ from agent.errors import (
     UpdateError,
     UpdateMoveRefused,
 )
-from agent.update.boot import back, refuges
+from agent.update.approach import Approach
 from agent.update.inbox import Inbox, Look, Told
+from agent.update.intake import Intake, intake
 from agent.update.journal import Journal, UpdateParts
 from agent.update.look import Again, Decision, Hurry, Refused, Waits, Wanted, decide, may_ask
 from agent.update.machine import BEFORE_SWITCH, RESTING, TABLE, Event, move
-from agent.update.ports import Candidate, Proof
-from agent.update.record import ReportedFacts, UpdateRecord, admitted
-from agent.update.schedule import backoff_s, opens_in_s
+from agent.update.pace import Pace
+from agent.update.record import ReportedFacts, UpdateRecord
 from agent.update.settings import UpdateSettings
-from wire.updates import Desired, Gates, ModelRef, UpdateState
+from agent.update.switchover import Switchover
+from wire.updates import Desired, ModelRef, UpdateState
 
 log = logging.getLogger(__name__)
 
 _S = UpdateState
 LONGEST_LOOK_S: Final = 900.0
 """A window is looked for again at least so often, since the wall clock may have been set meanwhile."""
-_SETTLED: Final = {_S.COMMITTED, _S.ALREADY_INSTALLED, _S.REJECTED, _S.ROLLBACK_FAILED}
-"""Ends that another version of the same deployment, such as its resumption, does not open again."""
 
 
 class UpdateWorker:
@@ -71,16 +71,21 @@ class UpdateWorker:
         """
         self._parts = parts
         self._settings = settings
-        self._journal = Journal(parts, record, running, settings.progress_every_s)
         self._wait = wait
         self._zone = zone
         self._inbox = Inbox(record.desired.version if record.desired else 0)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self.run, name="update", daemon=True)
-        self._not_before = 0.0
-        self._jittered = False
-        self._failures = 0
-        self._skips_window = False
+        self._pace = Pace(settings)
+        self._journal = Journal(parts, record, running, settings.progress_every_s)
+        self._approach = Approach(parts, self._journal, self._interrupted)
+        self._switchover = Switchover(
+            parts,
+            settings,
+            self._journal,
+            unwatched=self._unwatched,
+            pause=self._pause,
+        )
 
     # --- from any thread ------------------------------------------------------------------------------------
 
@@ -178,9 +183,9 @@ class UpdateWorker:
             if state is _S.QUEUED:
                 self._attempt()
             elif state is _S.PROBATION:
-                self._probation()
+                self._switchover.watch()
             elif state is _S.ROLLING_BACK:
-                self._restore()
+                self._switchover.restore()
             elif not self._inbox.waiting():
                 self._rest()
         self._leave()
@@ -212,26 +217,25 @@ class UpdateWorker:
             look.told(self._looked(look.wanted))
 
     def _take_up(self, desired: Desired) -> None:
-        record = self._journal.record
-        if desired.model is None:
-            if record.state in BEFORE_SWITCH | {_S.PAUSED}:
+        match intake(self._journal.record, desired):
+            case Intake.NOTE:
+                self._journal.keep(desired=desired)
+            case Intake.DROP:
                 self._journal.enter(Event.CANCEL, "nothing is desired any more")
-            self._journal.keep(desired=desired)
-            return
-        if self._is_settled(desired, desired.model):
-            self._journal.keep(desired=desired)
-            return
-        self._queue(desired, desired.model)
-        if desired.paused:
-            self._journal.enter(Event.PAUSE, "the rollout is paused")
+                self._journal.keep(desired=desired)
+            case Intake.QUEUE:
+                self._queue(desired)
+            case Intake.QUEUE_PAUSED:
+                self._queue(desired)
+                self._journal.enter(Event.PAUSE, "the rollout is paused")
 
-    def _queue(self, desired: Desired, target: ModelRef) -> None:
-        self._reset_pauses()
+    def _queue(self, desired: Desired, target: ModelRef | None = None) -> None:
+        self._pace.restart()
         self._journal.enter(
             Event.QUEUE,
             "",
             desired=desired,
-            target=target,
+            target=target or desired.model,
             attempts=0,
             crashes=0,
             spent_s=0.0,
@@ -255,30 +259,17 @@ class UpdateWorker:
                 self._journal.trust = failed.name
                 self._journal.tell()
             return failed
-        self._journal.trust = "ok"
-        self._journal.note(min_release=release.min_release)
+        self._journal.trusts(release)
         decided = decide(record, self._journal.running, release, wanted)
         if not isinstance(decided, Again | Hurry):
             return decided
         if isinstance(decided, Again):
             self._queue(record.desired, decided.ref)
-        self._reset_pauses()
-        self._jittered = True
-        self._skips_window = wanted.now
-        opens = self._opens_in_s(record.desired)
-        if self._journal.record.state is _S.QUEUED and opens:
-            return Waits(decided.ref, opens)
+        self._pace.hurry(skips_windows=wanted.now)
+        opens_s = self._pace.opens_in_s(record.desired, self._local())
+        if self._journal.record.state is _S.QUEUED and 0.0 < opens_s < math.inf:
+            return Waits(decided.ref, opens_s)
         return decided
-
-    def _is_settled(self, desired: Desired, model: ModelRef) -> bool:
-        record = self._journal.record
-        if record.target is None or record.target.digest != model.digest or record.desired is None:
-            return False
-        if record.state in {_S.COMMITTED, _S.ALREADY_INSTALLED} and desired.paused:
-            return True
-        same = desired.deployment_id is not None and desired.deployment_id == record.desired.deployment_id
-        blamed = record.state is _S.ROLLED_BACK and model.digest in record.quarantined
-        return same and (record.state in _SETTLED or blamed)
 
     def _rest(self) -> None:
         """Wait to be asked; now and then look whether the signed metadata is still alive."""
@@ -307,7 +298,7 @@ class UpdateWorker:
         if self._journal.trust != before:
             self._journal.tell()
 
-    # --- before the switch ----------------------------------------------------------------------------------
+    # --- an attempt -----------------------------------------------------------------------------------------
 
     def _attempt(self) -> None:
         desired = self._journal.record.desired
@@ -322,96 +313,34 @@ class UpdateWorker:
         if not self._may_begin(desired):
             return
         try:
-            ref = self._admit(desired, desired.model)
-            if ref is not None:
-                self._walk(desired, ref)
+            proven = self._approach.go(desired, desired.model)
+            if proven is not None:
+                self._switchover.install(proven)
         except (JudgeStuck, NoModelOpens):
             raise
         except UpdateError as refused:
             self._went_wrong(refused)
 
     def _may_begin(self, desired: Desired) -> bool:
-        opens = self._opens_in_s(desired)
-        if opens is None:
+        """Whether the time has come; where it has not, some of it is waited for."""
+        now = self._parts.clock.monotonic()
+        opens_s = self._pace.opens_in_s(desired, self._local())
+        if opens_s == math.inf:
             self._journal.enter(Event.FAIL, "none of the maintenance windows ever opens")
             return False
-        if opens > 0:
+        if opens_s > 0:
             self._journal.stop_counting()
-            self._jittered = False
+            self._pace.outside_window()
             self._journal.tell("waits for a maintenance window")
-            self._wait(self._inbox.wake, min(opens, LONGEST_LOOK_S))
+            self._wait(self._inbox.wake, min(opens_s, LONGEST_LOOK_S))
             return False
-        now = self._parts.clock.monotonic()
-        if not self._jittered:
-            self._jittered = True
-            self._not_before = max(self._not_before, now + self._parts.chance() * desired.start_jitter_s)
-        if now < self._not_before:
-            left = desired.timeout_s - self._journal.spent_s() if self._journal.counting else LONGEST_LOOK_S
-            self._wait(self._inbox.wake, min(self._not_before - now, left, LONGEST_LOOK_S))
+        pause_s = self._pace.pause_s(desired, now, self._parts.chance)
+        if pause_s > 0:
+            left_s = desired.timeout_s - self._journal.spent_s() if self._journal.counting else LONGEST_LOOK_S
+            self._wait(self._inbox.wake, min(pause_s, left_s, LONGEST_LOOK_S))
             return False
         self._journal.count()
         return True
-
-    def _opens_in_s(self, desired: Desired) -> float | None:
-        windows = () if self._skips_window else desired.windows
-        return opens_in_s(windows, self._parts.clock.wall().astimezone(self._zone))
-
-    def _admit(self, desired: Desired, wanted: ModelRef) -> ModelRef | None:
-        """The release to install, or None where the update has come to its end already."""
-        release = self._parts.repository.group_release(desired.group)
-        self._journal.trust = "ok"
-        self._journal.note(min_release=release.min_release)
-        ref = admitted(release, wanted)
-        if ref.digest == self._journal.running.digest:
-            self._journal.running = ref
-            self._journal.enter(Event.FOUND_INSTALLED, "", target=ref)
-            return None
-        if ref.digest in self._journal.record.quarantined:
-            self._journal.enter(
-                Event.REJECT, f"{ref.name} {ref.version} did harm here before: it is quarantined", target=ref
-            )
-            return None
-        if self._interrupted():
-            return None
-        return ref
-
-    def _walk(self, desired: Desired, ref: ModelRef) -> None:
-        """Fetch, verify, prove, try; each step is left early where something else is asked."""
-        self._journal.enter_kept(Event.BEGIN, "", target=ref)
-        candidate = self._fetched(ref)
-        if self._interrupted():
-            return
-        candidate = self._verified(ref, candidate)
-        self._journal.enter_kept(Event.VERIFIED)
-        live = self._parts.live
-        proof = self._parts.prover.prove(candidate, desired.gates, live.latency_ms())
-        if self._interrupted():
-            return
-        untried = live.why_untried(candidate, proof.memory_mib) if desired.gates.shadow_frames else None
-        if desired.gates.shadow_frames and untried is None:
-            self._journal.enter_kept(Event.PROVEN)
-            trial = live.trial(candidate, desired.gates, self._interrupted)
-            if self._interrupted():
-                return
-            self._journal.note(trial=trial)
-        self._install(ref, proof, untried or "")
-
-    def _fetched(self, ref: ModelRef) -> Candidate | None:
-        """The release where it is stored already; otherwise it is downloaded, and None."""
-        held = self._parts.models.held(ref)
-        if held is None:
-            folder = self._parts.models.stage(ref)
-            self._parts.repository.fetch(ref, folder, self._journal.tell_progress, self._fetch_cancelled)
-            if not self._parts.models.room():
-                raise NoRoom("the disk filled up during the download", "Free some space.")
-        return held
-
-    def _verified(self, ref: ModelRef, held: Candidate | None) -> Candidate:
-        self._journal.enter_kept(Event.FETCHED)
-        return held or self._parts.models.verify_staged(ref)
-
-    def _fetch_cancelled(self) -> bool:
-        return self._interrupted() or not self._parts.models.room()
 
     def _went_wrong(self, refused: UpdateError) -> None:
         """Before the switch: nothing that runs has changed."""
@@ -434,118 +363,24 @@ class UpdateWorker:
                 self._journal.enter(Event.FAIL, reason, attempts=attempts)
                 self._discard()
                 return
-        self._failures += 1
-        self._not_before = self._parts.clock.monotonic() + self._pause_s(self._failures)
+        self._pace.failed(self._parts.clock.monotonic(), self._parts.chance())
         self._journal.enter(Event.RETRY, reason, attempts=attempts)
-
-    # --- the switch and after -------------------------------------------------------------------------------
-
-    def _install(self, ref: ModelRef, proof: Proof, untried: str) -> None:
-        before = self._journal.running
-        models = self._parts.models
-        self._journal.enter_kept(Event.INSTALL, untried, previous=before)
-        candidate = models.adopt(ref)
-        try:
-            models.point(ref, before)
-        except (NoRoom, ModelStoreBroken) as refused:
-            if models.current().digest != ref.digest:
-                raise
-            # The pointer names the candidate, but might not after a power cut: better back to what is certain.
-            self._parts.note(refused)
-            self._journal.enter(Event.HARM, f"{refused.name}: {refused.what}", harm=False)
-            return
-        try:
-            self._parts.live.switch(candidate, proof.memory_mib)
-        except CandidateRejected as rejected:
-            self._parts.note(rejected)
-            self._journal.enter(Event.HARM, f"it could not be switched to: {rejected.what}", harm=True)
-            return
-        except (JudgeStuck, NoModelOpens) as lost:
-            # Only a restart helps, and it shall find the model before. Whose fault it was nobody knows: more likely
-            # that of the model that hangs, or of a device that is out of memory, than the candidate's.
-            self._journal.enter(Event.HARM, f"{lost.name}: {lost.what}", harm=False)
-            raise
-        self._journal.running = ref
-        self._journal.stop_counting()
-        self._journal.enter(Event.SWITCHED, untried)
-
-    def _probation(self) -> None:
-        record = self._journal.record
-        gates = record.desired.gates if record.desired else Gates()
-        if record.target is None or self._journal.running.digest != record.target.digest:
-            self._journal.enter(Event.HARM, "it could not be opened at the start", harm=True)
-            return
-        try:
-            self._parts.live.watch(gates, self._probation_cancelled)
-        except CandidateRejected as rejected:
-            self._parts.note(rejected)
-            self._journal.enter(Event.HARM, rejected.what, harm=True)
-            return
-        if self._probation_cancelled():
-            return
-        handover = self._parts.live.handover()
-        told = ([] if handover is None else [str(handover)]) + [self._journal.record.reason]
-        self._journal.enter(Event.PASSED, "; ".join(filter(None, told)))
-        self._collect()
-
-    def _restore(self) -> None:
-        """Switch first, since frames are being judged; then let the pointer follow."""
-        failures = 0
-        refuge = self._switched_back()
-        while refuge is not None and failures < self._settings.max_restore_attempts:
-            try:
-                self._parts.models.point(refuge, None)
-            except (NoRoom, ModelStoreBroken) as refused:
-                self._parts.note(refused)
-                failures += 1
-                self._journal.tell(f"the pointer can't be put back: {refused.what}")
-                self._wait(self._stopping, self._pause_s(failures))
-                if self._stopping.is_set():
-                    return
-                continue
-            self._journal.enter_as(back(self._journal.record))
-            self._collect()
-            return
-        why = "no model before could be opened" if refuge is None else "the pointer can't be put back"
-        self._journal.enter(Event.RESTORE_FAILED, f"{why}; {self._journal.record.reason}")
-
-    def _switched_back(self) -> ModelRef | None:
-        target = self._journal.record.target
-        for refuge in refuges(self._journal.record, self._parts.models):
-            if target is not None and refuge.ref.digest == target.digest:
-                continue
-            if refuge.ref.digest == self._journal.running.digest:
-                return refuge.ref
-            try:
-                self._parts.live.switch(refuge, None)
-            except CandidateRejected as rejected:
-                self._parts.note(rejected)
-                continue
-            self._journal.running = refuge.ref
-            return refuge.ref
-        return None
 
     # --- small things ---------------------------------------------------------------------------------------
 
     def _interrupted(self) -> bool:
         return self._stopping.is_set() or self._inbox.waiting() or self._journal.is_late()
 
-    def _probation_cancelled(self) -> bool:
+    def _unwatched(self) -> bool:
         return self._stopping.is_set() or self._inbox.rollback_waiting()
 
-    def _pause_s(self, failures: int) -> float:
-        return backoff_s(
-            failures,
-            min_s=self._settings.retry_min_s,
-            max_s=self._settings.retry_max_s,
-            chance=self._parts.chance(),
-        )
+    def _pause(self, pause_s: float) -> bool:
+        """Wait for nothing; whether to go on afterwards."""
+        self._wait(self._stopping, pause_s)
+        return not self._stopping.is_set()
 
-    def _reset_pauses(self) -> None:
-        self._not_before = 0.0
-        self._jittered = False
-        self._failures = 0
-        self._skips_window = False
+    def _local(self) -> datetime:
+        return self._parts.clock.wall().astimezone(self._zone)
 
     def _enter_if_named(self, event: Event, reason: str, **changes: object) -> None:
         if (self._journal.record.state, event) in TABLE:
@@ -556,11 +391,5 @@ class UpdateWorker:
     def _discard(self) -> None:
         try:
             self._parts.models.discard()
-        except (NoRoom, ModelStoreBroken) as refused:
-            self._parts.note(refused)
-
-    def _collect(self) -> None:
-        try:
-            self._parts.models.collect()
         except (NoRoom, ModelStoreBroken) as refused:
             self._parts.note(refused)
