@@ -84,7 +84,7 @@ class Figures:
 
 
 class Tally:
-    """Implements `workbench.sim.device.Witness`, in as little memory as it can."""
+    """Implements `workbench.sim.witness.Witness`, in as little memory as it can."""
 
     def __init__(self, names: list[str], seed: int) -> None:
         self._names = names

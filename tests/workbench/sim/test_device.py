@@ -10,7 +10,7 @@ from wire.messages import Acks, AlertEvent, Presence
 from wire.topics import Channel, topic
 from wire.updates import Reported, UpdateState
 from workbench.sim import mqtt, updating
-from workbench.sim.device import ACK_TIMEOUT_S, WINDOW
+from workbench.sim.delivery import ACK_TIMEOUT_S, WINDOW
 from workbench.sim.personality import Personality
 
 
