@@ -1,4 +1,4 @@
-"""How long a rule keeps quiet after an alert."""
+"""How long a rule keeps quiet: after an alert, and where somebody asked for it."""
 
 from __future__ import annotations
 
@@ -29,3 +29,19 @@ class Cooldowns:
         else:
             self._until.pop(place, None)
         return bool(running)
+
+
+class Mutes:
+    """Which rules raise nothing on which cameras, and until when; None is any of them."""
+
+    def __init__(self) -> None:
+        self._until: dict[tuple[str | None, str | None], float] = {}
+
+    def set(self, rule: str | None, camera: str | None, until: float) -> None:
+        """Raise nothing before `until`; one that is set already is replaced."""
+        self._until[rule, camera] = until
+
+    def hold(self, rule: str, camera: str, now: float) -> bool:
+        """Whether this rule is muted on this camera; forgets what is over."""
+        self._until = {which: until for which, until in self._until.items() if until > now}
+        return any(which[0] in (None, rule) and which[1] in (None, camera) for which in self._until)

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from agent.decide.rulebook import WORD_HOLDS_S, RuleBook
+from agent.decide.rulebook import RuleBook
 from agent.decide.settings import AskPolicySettings, PicturePolicy
+from agent.decide.words import HOLDS_S
 from agent.domain import Answer, Word
 from tests.agent.decide.scene import ASKING, BAND, NOON, UNSURE, Scene, person, rule
 from wire.messages import AlertEvent, AlertState, DecidedBy, Decision
@@ -65,7 +66,7 @@ def test_a_later_word_that_vouches_raises_what_was_denied():
 
 def test_a_word_that_is_old_decides_nothing_and_the_rule_asks():
     scene = Asked()
-    scene.frames(5, scene.told_of(age_s=WORD_HOLDS_S + 1))
+    scene.frames(5, scene.told_of(age_s=HOLDS_S + 1))
     assert len(scene.asks) == 1
 
 
