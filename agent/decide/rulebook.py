@@ -311,7 +311,7 @@ class RuleBook:
         if alert.phase is not Phase.OPEN:
             return None
         told = alert.told
-        moved = look.zone != told.zone and look.sightings.zone_seen >= rule.frames_to_confirm
+        moved = look.zone not in (None, told.zone) and look.sightings.zone_seen >= rule.frames_to_confirm
         if moved or (rule.update_every_s and now - alert.told_at >= rule.update_every_s):
             zone = look.zone if moved else None
             return alerts.tell(alert, _UPDATE, now, told.state, told.reason, told.decided_by, zone=zone)

@@ -330,6 +330,14 @@ def test_new_rules_end_what_has_no_rule_any_more_and_keep_the_rest():
     assert scene.answer(verdict(late)) == [("update", "confirmed")], "a removed rule's alert can still be amended"
 
 
+def test_an_alert_whose_rule_has_no_zones_any_more_keeps_its_zone_and_tells_nothing_about_that():
+    scene = Scene(rule(zones=("left",)), zones=(zone("left", 0, 0.4),))
+    assert scene.frames(3, person(x=0.2)) == [("new", "confirmed")]
+    scene.book.replace_rules((rule(),), (), ASKING, scene.now)
+    assert scene.frames(20, person(x=0.2)) == []
+    assert scene.told[-1].zone == "left"
+
+
 @pytest.mark.parametrize(
     ("changes", "asked"),
     [
