@@ -24,8 +24,8 @@ from agent.adapters.resident import hand_back
 from agent.adapters.sqlite_outbox import SqliteOutbox
 from agent.adapters.system_clock import SystemClock
 from agent.app.figures import rss_mib
+from agent.app.ground import new_boot
 from agent.app.progress import Progress
-from agent.app.wiring import new_boot
 from agent.capture.camera import Camera
 from agent.capture.settings import CameraSettings
 from agent.capture.slots import FrameSlots

@@ -10,7 +10,7 @@ from typing import Any
 from agent.adapters.data_dir import made
 from agent.adapters.opencv_source import open_source
 from agent.adapters.token import token_source
-from agent.app.wiring import unknown_labels
+from agent.app.ground import unknown_labels
 from agent.ask.audit import AuditRate
 from agent.config import CameraConfig, Config
 from agent.detect.detector import model_status, open_configured

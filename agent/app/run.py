@@ -12,7 +12,8 @@ from typing import Final
 from agent.adapters.resident import hand_back, one_heap, trim
 from agent.app.overrides import load_overridden
 from agent.app.supervision import Supervision
-from agent.app.wiring import Agent, assemble, new_rules
+from agent.app.watching import new_rules
+from agent.app.wiring import Agent, assemble
 from agent.config import Config
 from agent.errors import ConfigInvalid, OutboxUnwritable
 from agent.supervise.port import Supervisor

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from agent.app.wiring import OUTBOX_FILE
+from agent.app.ground import OUTBOX_FILE
 from wire.codec import decode
 from wire.messages import Alert
 
