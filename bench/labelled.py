@@ -20,6 +20,14 @@ SIZE: Final = (768, 576)
 GOALS: Final = {"default": 0.68, "nanodet-g-416-fp16": 0.89}
 
 
+def labels_or_why_not() -> Path | None:
+    """The labels; where there are none, a person is told what to do."""
+    labels = labels_file()
+    if labels is None:
+        sys.stderr.write("there are no labels; set VEDETTE_SHARED to the folder that holds pets09-s2l1\n")
+    return labels
+
+
 def labels_file() -> Path | None:
     """PETS09-S2L1's labels: evaluation data beside the checkout, or where VEDETTE_SHARED says."""
     shared = os.environ.get("VEDETTE_SHARED")

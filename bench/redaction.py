@@ -7,7 +7,6 @@ labelled person. The cloud's default model looks at some frames as an audit send
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import statistics
@@ -38,9 +37,9 @@ from agent.redact.door import PictureDoor
 from agent.redact.paint import HIDDEN, Polygon
 from agent.redact.settings import RedactionSettings
 from agent.track import Tracker, TrackSettings
-from bench.labelled import labels_file
+from bench.labelled import labels_or_why_not
 from bench.recorded import RecordedDetector
-from bench.tracking import CACHE, CAMERA, HALVES, LABEL, NOWHERE, Clip, Walk, read_clip
+from bench.tracking import CAMERA, HALVES, LABEL, NOWHERE, Clip, Walk, clip_parser, read_clip
 from cloud.infer.default import DefaultDetector, InferSettings, open_default_detector
 from cloud.offload.decide import DecideSettings, decide, look_at
 from vision.accuracy import Tally, Truth
@@ -275,16 +274,10 @@ def faces(clip: Clip, frames: range) -> dict[str, int]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; the exit code is 1 where there are no labels, or a model can't be opened."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.redaction", description=__doc__.splitlines()[0] if __doc__ else ""
-    )
-    parser.add_argument("--half", choices=tuple(HALVES), default="second", help="which part of the clip")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="where the model's answers are kept")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser = clip_parser("bench.redaction", __doc__)
     chosen = parser.parse_args(arguments)
-    labels = labels_file()
+    labels = labels_or_why_not()
     if labels is None:
-        sys.stderr.write("there are no labels; set VEDETTE_SHARED to the folder that holds pets09-s2l1\n")
         return 1
     try:
         clip = read_clip(demo_clip(lambda line: print(line, file=sys.stderr)).path, labels)

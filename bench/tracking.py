@@ -38,7 +38,7 @@ from agent.detect.settings import GOOD_LOOKS, LookSettings
 from agent.domain import AlertChange, Ask, Frame, Track
 from agent.pipeline import Inbox, Lane, Pipeline, Stages
 from agent.track import Tracker, TrackSettings, standing
-from bench.labelled import FRAMES, labels_file
+from bench.labelled import FRAMES, labels_or_why_not
 from bench.recorded import RecordedDetector
 from vision.accuracy import Floats, Tally, Truth
 from vision.detections import Image
@@ -261,20 +261,24 @@ def _people(tracks: Sequence[Track], clip: Clip) -> dict[int, tuple[float, Float
     return {track.id: (track.belief, np.array(track.box) * clip.scale) for track in tracks if track.label == LABEL}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure; the exit code is 1 where there are no labels, or the model can't be opened."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.tracking", description=__doc__.splitlines()[0] if __doc__ else ""
-    )
+def clip_parser(module: str, document: str | None) -> argparse.ArgumentParser:
+    """The options that every measurement on the labelled clip has."""
+    told = document.splitlines()[0] if document else ""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=told)
     parser.add_argument("--half", choices=tuple(HALVES), default="second", help="which part of the clip")
-    parser.add_argument("--looks", type=float, default=GOOD_LOOKS, help="second looks a frame")
-    parser.add_argument("--model", default="default", help="a model's name or path")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where the model's answers are kept")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure; the exit code is 1 where there are no labels, or the model can't be opened."""
+    parser = clip_parser("bench.tracking", __doc__)
+    parser.add_argument("--looks", type=float, default=GOOD_LOOKS, help="second looks a frame")
+    parser.add_argument("--model", default="default", help="a model's name or path")
     chosen = parser.parse_args(arguments)
-    labels = labels_file()
+    labels = labels_or_why_not()
     if labels is None:
-        sys.stderr.write("there are no labels; set VEDETTE_SHARED to the folder that holds pets09-s2l1\n")
         return 1
     try:
         clip = read_clip(demo_clip(_say).path, labels)

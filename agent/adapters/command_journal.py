@@ -13,7 +13,6 @@ from agent.adapters.sqlite_file import SqliteFile
 from agent.command.dispatch import Stage
 from agent.command.ports import Answer, Entry
 from agent.deliver.faults import Faults
-from agent.errors import OutboxCorrupt, OutboxUnwritable
 from wire.commands import Command
 
 T = TypeVar("T")
@@ -102,23 +101,13 @@ class SqliteJournal:
         self._transact(lambda db: db.executemany(sql, [(id_,) for id_ in message_ids]).rowcount)
 
     def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do `work` in a transaction. A damaged file is set aside once.
+        """Do `work` in a transaction.
 
         Raises:
             OutboxUnwritable: The disk refuses.
         """
         with self._lock:
-            try:
-                with self._file.transaction() as db:
-                    return work(db)
-            except OutboxCorrupt as damaged:
-                self._faults.note(damaged)
-                self._file.set_aside()
-            try:
-                with self._file.transaction() as db:
-                    return work(db)
-            except OutboxCorrupt as damaged:
-                raise OutboxUnwritable(damaged.what, damaged.mend) from damaged
+            return self._file.transact(work, self._faults.note)
 
 
 def _insert(db: sqlite3.Connection, command: Command, stage: Stage, answer: Answer) -> None:

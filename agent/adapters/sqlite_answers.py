@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from agent.adapters.sqlite_file import SqliteFile
 from agent.deliver.faults import Faults
-from agent.errors import OutboxCorrupt, OutboxUnwritable
+from agent.errors import OutboxUnwritable
 from agent.tune.bands import MOST_ANSWERS, Held
 from agent.tune.evidence import DAY_S, Census, Evidence, FrameAnswer, ObjectAnswer, Scene
 
@@ -169,17 +169,10 @@ class SqliteAnswers:
         self._transact(work)
 
     def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        """Do `work` in a transaction; None where the disk refuses. A damaged file is set aside once."""
+        """Do `work` in a transaction; None where the disk refuses."""
         with self._lock:
             try:
-                try:
-                    with self._file.transaction() as db:
-                        return work(db)
-                except OutboxCorrupt as damaged:
-                    self._faults.note(damaged)
-                    self._file.set_aside()
-                with self._file.transaction() as db:
-                    return work(db)
-            except (OutboxUnwritable, OutboxCorrupt) as refused:
+                return self._file.transact(work, self._faults.note)
+            except OutboxUnwritable as refused:
                 self._faults.note(refused)
                 return None

@@ -7,11 +7,12 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from agent.errors import OutboxCorrupt, OutboxUnwritable
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _REFUSED: Final = {
@@ -81,6 +82,29 @@ class SqliteFile:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
+
+    def transact(self, work: Callable[[sqlite3.Connection], T], damaged: Callable[[OutboxCorrupt], None]) -> T:
+        """Do `work` in a transaction; where the file is damaged it is set aside, and `work` is done in a new one.
+
+        Args:
+            work: Rolled back where it raises.
+            damaged: Told of each damage, before a new file is opened.
+
+        Raises:
+            OutboxUnwritable: The disk refuses, or damages the new file as well.
+        """
+        try:
+            with self.transaction() as db:
+                return work(db)
+        except OutboxCorrupt as found:
+            damaged(found)
+            self.set_aside()
+        try:
+            with self.transaction() as db:
+                return work(db)
+        except OutboxCorrupt as again:
+            damaged(again)
+            raise OutboxUnwritable(f"{self.path} is damaged again at once", "Replace the disk or card.") from None
 
     def give_back_space(self) -> None:
         """Shorten the file where deletions left much of it empty.

@@ -264,23 +264,12 @@ class SqliteOutbox:
             self._faults.note(refused)
 
     def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do `work` in a transaction; where the file is damaged, once more in a new one."""
-        try:
-            with self._file.transaction() as db:
-                return work(db)
-        except OutboxCorrupt as damaged:
-            self._faults.note(damaged)
-            self._dropped += self._depth
-            self._depth = 0
-            self._file.set_aside()
-        try:
-            with self._file.transaction() as db:
-                return work(db)
-        except OutboxCorrupt as damaged:
-            self._faults.note(damaged)
-            raise OutboxUnwritable(
-                f"{self._file.path} is damaged again at once", "Replace the disk or card."
-            ) from None
+        return self._file.transact(work, self._lost)
+
+    def _lost(self, damaged: OutboxCorrupt) -> None:
+        self._faults.note(damaged)
+        self._dropped += self._depth
+        self._depth = 0
 
     def _announced(self, alerts: list[Alert]) -> list[Alert]:
         if alerts:

@@ -114,16 +114,9 @@ class SqliteUploads:
             self._faults.note(refused)
 
     def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        """Do `work` in a transaction; None where the disk refuses. A damaged file is set aside once."""
+        """Do `work` in a transaction; None where the disk refuses."""
         try:
-            try:
-                with self._file.transaction() as db:
-                    return work(db)
-            except OutboxCorrupt as damaged:
-                self._faults.note(damaged)
-                self._file.set_aside()
-            with self._file.transaction() as db:
-                return work(db)
-        except (OutboxUnwritable, OutboxCorrupt) as refused:
+            return self._file.transact(work, self._faults.note)
+        except OutboxUnwritable as refused:
             self._faults.note(refused)
             return None

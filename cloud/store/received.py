@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Date, Select, and_, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Date, Row, Select, and_, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.received import Answered, Concluded, Received
@@ -51,18 +52,15 @@ class ReceivedStore:
             .where(questions.c.picture_key != NO_PICTURE)
             .order_by(questions.c.number)
         )
-        if since is not None:
-            query = query.where(questions.c.received_at >= since)
-        async with self._database.reading() as connection:
-            return [
-                Answered(
-                    Question.model_validate_json(row.message),
-                    Verdict.model_validate_json(row.verdict),
-                    row.picture_key,
-                    row.received_at,
-                )
-                for row in await connection.execute(query)
-            ]
+        return [
+            Answered(
+                Question.model_validate_json(row.message),
+                Verdict.model_validate_json(row.verdict),
+                row.picture_key,
+                row.received_at,
+            )
+            for row in await self._rows(query, questions.c.received_at, since)
+        ]
 
     async def audited(self, since: datetime | None = None) -> list[Concluded]:
         """Audits that were looked at and whose picture is kept, oldest first.
@@ -75,18 +73,20 @@ class ReceivedStore:
             .where(audits.c.concluded.is_(True), audits.c.picture_key != NO_PICTURE)
             .order_by(audits.c.number)
         )
-        if since is not None:
-            query = query.where(audits.c.received_at >= since)
+        return [
+            Concluded(
+                Audit.model_validate_json(row.message),
+                AuditOutcome.model_validate_json(row.outcome),
+                row.picture_key,
+                row.received_at,
+            )
+            for row in await self._rows(query, audits.c.received_at, since)
+        ]
+
+    async def _rows(self, query: Select[Any], at: ColumnElement[Any], since: datetime | None) -> Sequence[Row[Any]]:
         async with self._database.reading() as connection:
-            return [
-                Concluded(
-                    Audit.model_validate_json(row.message),
-                    AuditOutcome.model_validate_json(row.outcome),
-                    row.picture_key,
-                    row.received_at,
-                )
-                for row in await connection.execute(query)
-            ]
+            found = await connection.execute(query if since is None else query.where(at >= since))
+            return list(found)
 
 
 _AT = {
