@@ -7,6 +7,8 @@ import contextlib
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -107,6 +109,12 @@ class System:
         """Start the service where it was."""
         ports = ["--http-port", str(_port(self.addresses.http)), "--mqtt-port", str(_port(self.addresses.mqtt))]
         self.service, _ = start_service(self.children, self.folder, ports)
+
+    def typed(self, *words: str) -> str:
+        """What a command of the operator's prints, on a terminal so wide that no figure is broken over two lines."""
+        command = [sys.executable, "-m", "workbench", *words, "--data-dir", str(cloud_folder(self.folder).root)]
+        wide = environment(COLUMNS="200")
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=BOUND_S, env=wide).stdout
 
     def broker(self) -> psutil.Process:
         found = [c for c in psutil.Process(self.service.process.pid).children() if c.name() == "nats-server"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,8 @@ from typing import Any
 import pytest
 
 from tests.system.engines import need_clip, need_models
-from tests.system.parts import System, environment, eventually, whole_system
+from tests.system.parts import System, eventually, whole_system
 from vision.models import DEFAULT_MODEL, UPGRADE_MODEL
-from workbench.demo.parts import cloud_folder
 
 BOUND_S = 240.0
 FRAMES = 40
@@ -69,18 +66,12 @@ def audit_with(system: System, model: str) -> None:
     assert agent.process.wait(30) == 0
 
 
-def said(system: System, *options: str) -> str:
-    data = ["--data-dir", str(cloud_folder(system.folder).root)]
-    command = [sys.executable, "-m", "workbench", "audit", *options, *data]
-    # Wide enough that no figure is broken over two lines.
-    wide = environment(COLUMNS="200")
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, env=wide).stdout
-
-
 def test_the_better_model_is_told_from_audits_alone(system: System) -> None:
     for model in (DEFAULT_MODEL, UPGRADE_MODEL):
         audit_with(system, model)
-    report: dict[str, Any] = json.loads(said(system, "--label", "person", "--device", System.DEVICE, "--json"))
+    report: dict[str, Any] = json.loads(
+        system.typed("audit", "--label", "person", "--device", System.DEVICE, "--json")
+    )
     old, new = report["estimates"]
     assert old["model"].startswith(DEFAULT_MODEL)
     assert new["model"].startswith(UPGRADE_MODEL)
@@ -98,6 +89,6 @@ def test_the_better_model_is_told_from_audits_alone(system: System) -> None:
     assert 5_000 < sample["picture_bytes"] / sample["kept"] < 30_000
     assert sample["walked"] * 0.1 == pytest.approx(sample["kept"] + sample["lost"], rel=0.5)
 
-    table = said(system)
+    table = system.typed("audit")
     assert "all" in table
     assert f"{new['f1']['value']:.2f} ({new['f1']['low']:.2f}–{new['f1']['high']:.2f}" in table

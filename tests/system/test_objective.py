@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,9 @@ import pytest
 
 from tests.agent.deliver.network import free_port
 from tests.system.engines import need_clip, need_models
-from tests.system.parts import Kept, System, environment, eventually, whole_system
+from tests.system.parts import Kept, System, eventually, whole_system
 from vision.models import DEFAULT_MODEL
-from workbench.demo.parts import agent_folder, cloud_folder
+from workbench.demo.parts import agent_folder
 
 BOUND_S = 120.0
 FRAMES = 12
@@ -66,10 +64,7 @@ def told(probability: float) -> str:
 
 
 def shown(system: System) -> str:
-    data = ["--data-dir", str(cloud_folder(system.folder).root)]
-    command = [sys.executable, "-m", "workbench", "device", "show", System.DEVICE, *data]
-    wide = environment(COLUMNS="200")
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, env=wide).stdout
+    return system.typed("device", "show", System.DEVICE)
 
 
 def band(system: System) -> dict[str, Any] | None:
