@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from agent.adapters.opencv_source import PICTURE_SUFFIXES, open_source
-from agent.adapters.resident import hand_back
+from agent.adapters.resident import hand_back, library_data
 from agent.adapters.sqlite_outbox import SqliteOutbox
 from agent.adapters.system_clock import SystemClock
 from agent.app.figures import rss_mib
@@ -91,7 +91,7 @@ def bench(source: str, model: DetectSettings, show: Callable[[Progress], None]) 
     progress = Progress("frames")
     with tempfile.TemporaryDirectory(prefix="vedette-bench-") as folder:
         duty = Duty(detector, settings, Path(folder))
-        hand_back()
+        hand_back(library_data())
         duty.run(FRAMES_A_TURN)
         memory = rss_mib()
         bare = BareLoop(detector, model, settings)

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from agent.adapters.resident import trim
+from agent.adapters.resident import hand_back, trim
 from agent.app.asides import Asides, AsideSettings
 from agent.app.live_trial import LOOK_S, MEND, LiveTrial
 from agent.detect.settings import DetectSettings
@@ -275,6 +275,8 @@ class PipelineLiveModel:
             self._switch_in_place(candidate)
         else:
             self._switch_beside(candidate)
+        # What checking signatures and opening the model read of their libraries, too.
+        hand_back()
 
     def _switch_beside(self, candidate: Candidate) -> None:
         model = self._opened(candidate)

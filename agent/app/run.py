@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final
 
-from agent.adapters.resident import hand_back, one_heap, trim
+from agent.adapters.resident import Range, hand_back, library_data, one_heap, trim
 from agent.app.overrides import load_overridden
 from agent.app.supervision import Supervision
 from agent.app.watching import new_rules
@@ -49,6 +49,8 @@ async def run(config_path: Path, config: Config, version: str, manager: Supervis
         KeyboardInterrupt: SIGINT came a second time. What was not delivered stays on disk.
     """
     one_heap()
+    # What importing read, lest opening the model comes on top of it.
+    hand_back(library_data())
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
 
@@ -67,11 +69,12 @@ async def run(config_path: Path, config: Config, version: str, manager: Supervis
     loop.add_signal_handler(signal.SIGHUP, reloading.now)
     restarting = _connect(agent, reloading, stopping, config_path)
     await asyncio.to_thread(_open_desk, agent)
+    data = library_data()  # now that the runtime is loaded too, and ahead of the threads
     trim()
-    hand_back()
+    hand_back(data)
     log.info("watching %s", ", ".join(camera.name for camera in config.cameras))
     manager.status("starting: waiting for the first picture")
-    await _live(agent, stopping, reloading, until_end=until_end)
+    await _live(agent, stopping, reloading, data, until_end=until_end)
     if until_end:
         for camera in agent.cameras.by_name.values():
             if camera.failure is not None:
@@ -104,7 +107,9 @@ def _open_desk(agent: Agent) -> None:
         agent.faults.note(refused)
 
 
-async def _live(agent: Agent, stopping: asyncio.Event, reloading: Reloading, *, until_end: bool) -> None:
+async def _live(
+    agent: Agent, stopping: asyncio.Event, reloading: Reloading, data: Collection[Range], *, until_end: bool
+) -> None:
     """The parts' lives, from first to last; the link outlives all others so that it can deliver what they left.
 
     A part that fails for good ends the others in the same order as a signal does, and its error is raised then.
@@ -133,7 +138,7 @@ async def _live(agent: Agent, stopping: asyncio.Event, reloading: Reloading, *, 
             tasks.create_task(agent.desk.run(ask_stop), name="desk")
             tasks.create_task(agent.status.run(ask_stop), name="status")
             totals = tasks.create_task(_add_up(agent, reloading.totals_every_s), name="egress-totals")
-            settled = tasks.create_task(_settle(), name="settle")
+            settled = tasks.create_task(_settle(data), name="settle")
             supervision = reloading.supervision(link_runs=lambda: not linking.done())
             supervising = tasks.create_task(supervision.run(), name="supervision")
             await stopping.wait()
@@ -184,11 +189,11 @@ async def _stop_reading(agent: Agent) -> None:
             log.warning("the update is busy; leaving it to the next start")
 
 
-async def _settle() -> None:
+async def _settle(data: Collection[Range]) -> None:
     """Once cameras and connections are open, what opening them needed is not needed any more."""
     await asyncio.sleep(SETTLED_AFTER_S)
     await asyncio.to_thread(trim)
-    await asyncio.to_thread(hand_back)
+    await asyncio.to_thread(hand_back, data)
 
 
 async def _add_up(agent: Agent, every_s: float) -> None:
