@@ -49,8 +49,6 @@ async def run(config_path: Path, config: Config, version: str, manager: Supervis
         KeyboardInterrupt: SIGINT came a second time. What was not delivered stays on disk.
     """
     one_heap()
-    # What importing read, lest opening the model comes on top of it.
-    hand_back(library_data())
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
 
@@ -64,6 +62,8 @@ async def run(config_path: Path, config: Config, version: str, manager: Supervis
     # Without a handler, a SIGHUP that comes while the parts are put together would end the process.
     loop.add_signal_handler(signal.SIGHUP, log.info, "still starting: the configuration was read just now")
     manager.status("starting: opening the model and what the last run left")
+    # What importing read, lest opening the model comes on top of it.
+    hand_back(library_data())
     agent = assemble(config, version)
     reloading = Reloading(agent, config_path, config, manager)
     loop.add_signal_handler(signal.SIGHUP, reloading.now)
