@@ -33,6 +33,8 @@ EVERY_S: Final = 60.0
 """Between two decisions, and before counts are written down."""
 PINNED_CONFIDENCE: Final = 0.9
 """Of the bounds that are shown beside a pinned band where no objective says another."""
+MOST_UNANSWERED: Final = 5_000
+"""Questions about drawn objects of which an answer is taken; beyond, the oldest is let go, as in a long outage."""
 LEAST_PAUSE_S: Final = 2.0
 """Between two decisions that news ask for: each takes up to a tenth of a second of a core for each camera."""
 
@@ -177,7 +179,7 @@ class BandTuner:
         self._lock = threading.Lock()
         # Where nothing is wanted, no file is made either.
         self._held = answers.held() if self._wanted else {}
-        self._unanswered = answers.unanswered() if self._wanted else set()
+        self._unanswered = dict.fromkeys(sorted(answers.unanswered())) if self._wanted else {}
         self._told: tuple[TunedBand, ...] = ()
         self._applied: Mapping[tuple[str, str], Band] = {}
 
@@ -216,7 +218,7 @@ class BandTuner:
         with self._lock:
             if answer.question_id not in self._unanswered:
                 return False
-            self._unanswered.discard(answer.question_id)
+            del self._unanswered[answer.question_id]
         self._answers.answer_object(answer.question_id, wrong=answer.decision is Decision.RETRACTED)
         self._news.set()
         return True
@@ -291,13 +293,15 @@ class BandTuner:
             model_digest=self._digest,
         )
         with self._lock:
-            self._unanswered.add(question)
+            self._unanswered[question] = None
+            if len(self._unanswered) > MOST_UNANSWERED:
+                del self._unanswered[next(iter(self._unanswered))]
         self._answers.add_object(question, scene, drawn)
 
         def asked(was: bool) -> None:  # noqa: FBT001 - `Aside` calls it so
             if not was:
                 with self._lock:
-                    self._unanswered.discard(question)
+                    self._unanswered.pop(question, None)
 
         self._put(Aside(ask, view.frame, asked))
 
