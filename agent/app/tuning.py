@@ -1,6 +1,6 @@
 """Tunes the bands to the objective: gathers what it takes, decides once a minute, and hands new bands to the judge.
 
-Implements `agent.pipeline.Auditor` for the objects that are drawn. What decides is `agent.tune.bands`.
+Implements `agent.judging.ports.Auditor` for the objects that are drawn. What decides is `agent.tune.bands`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Final, Protocol
 from agent.adapters.wakeup import Wakeup
 from agent.decide.zones import Polygon
 from agent.domain import Answer, Ask, Box, Clock, Frame, Track
-from agent.pipeline import Aside, Auditor, NewBands
+from agent.judging.inbox import Aside, NewBands
+from agent.judging.ports import Auditor
 from agent.tune.bands import Band, Held, Tuned, pinned, tune
 from agent.tune.evidence import DAY_S, Evidence, FrameAnswer, ObjectAnswer, Scene, hundredths
 from agent.tune.lives import Life, Lives, View
@@ -416,7 +417,7 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Both:
-    """Two auditors, of which each is told of every frame. Implements `agent.pipeline.Auditor`."""
+    """Two auditors, of which each is told of every frame. Implements `agent.judging.ports.Auditor`."""
 
     frames: Auditor
     objects: Auditor

@@ -22,7 +22,9 @@ from agent.detect.motion import MotionGate, MotionSettings
 from agent.detect.movement import Movement
 from agent.detect.settings import LookSettings
 from agent.domain import AlertChange, Answer, Ask, Found, Frame, Track
-from agent.pipeline import FAILURES_IN_A_ROW, Inbox, Lane, NewModel, NewRules, Paid, Pipeline, Tally
+from agent.judging.inbox import Inbox, NewModel, NewRules, Paid
+from agent.judging.lane import Lane, Tally
+from agent.pipeline import FAILURES_IN_A_ROW, Pipeline
 from agent.redact.door import PictureDoor
 from agent.redact.settings import RedactionSettings
 from agent.track.settings import TrackSettings

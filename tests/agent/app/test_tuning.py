@@ -13,7 +13,7 @@ from agent.app import tuning
 from agent.app.tuning import BandTuner, Wanted
 from agent.deliver.faults import Faults
 from agent.domain import Answer, Frame, Track
-from agent.pipeline import Aside, NewBands
+from agent.judging.inbox import Aside, NewBands
 from agent.tune.settings import Objective, PinnedBand
 from tests.agent.ask.test_audit import AT, MODEL, detections
 from tests.agent.deliver.samples import ManualClock
