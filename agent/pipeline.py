@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Final
 
 from agent.ask.objects import ObjectQuestions
@@ -202,7 +203,7 @@ class Pipeline:
 
         looks_like = appearances(frame.image, seen.detections)
         tracks = lane.tracks = lane.tracker.update(seen.detections, frame.at, seen.looked, looks_like)
-        self._tell(frame, detections, tracks)
+        self._tell(frame, detections, tracks, seen.close)
         self._show(lane, frame)
         tracked = _spent(stages, "track", looked)
 
@@ -243,11 +244,13 @@ class Pipeline:
         lane.looks += len(regions)
         if lane.movement is not None:
             lane.movement.looked(moving, seen.looked, frame.at)
-        return Seen(lane.masks.keep(only(seen.detections, self._rules.labels)), seen.looked)
+        return replace(seen, detections=lane.masks.keep(only(seen.detections, self._rules.labels)))
 
-    def _tell(self, frame: Frame, detections: Detections | None, tracks: Sequence[Track]) -> None:
+    def _tell(
+        self, frame: Frame, detections: Detections | None, tracks: Sequence[Track], close: Detections | None = None
+    ) -> None:
         if self._door is not None:
-            self._door.seen(frame, detections, tracks)
+            self._door.seen(frame, detections, tracks, close)
 
     def _show(self, lane: Lane, frame: Frame) -> None:
         if self._viewer is not None:

@@ -59,8 +59,13 @@ class Viewer(Protocol):
 class Door(Protocol):
     """Through which pictures leave; told what is in a frame before any of it does."""
 
-    def seen(self, frame: Frame, detections: Detections | None, tracks: Sequence[Track]) -> None:
-        """All that the model said of the frame, and what is followed; None where it was too still to be judged."""
+    def seen(
+        self, frame: Frame, detections: Detections | None, tracks: Sequence[Track], close: Detections | None = None
+    ) -> None:
+        """All that the model said of the frame, and what is followed; None where it was too still to be judged.
+
+        `close` is what its second looks showed, in shares of the frame; None where there were none.
+        """
 
 
 class Onlooker(Protocol):
