@@ -9,36 +9,36 @@ from __future__ import annotations
 
 import logging
 import math
-import queue
 import time
-from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Final, Protocol
+from dataclasses import replace
+from typing import Final
 
-from agent.ask.budget import Balance, BudgetSettings
-from agent.ask.object_settings import ObjectSettings
-from agent.ask.objects import ObjectQuestions, Scene
-from agent.ask.suspects import weak_signs
-from agent.decide.masks import MaskFilter
+from agent.ask.objects import ObjectQuestions
 from agent.decide.rulebook import RuleBook
-from agent.decide.settings import AskPolicySettings, RuleSettings, ZoneSettings
-from agent.decide.zones import Polygon
 from agent.deliver.faults import Faults
-from agent.deliver.stream_cost import StreamCost
 from agent.detect.appearance import appearances
 from agent.detect.looks import SecondLooks, Seen, look, merged, only, targets
-from agent.detect.motion import MotionGate
-from agent.detect.movement import Movement
-from agent.detect.regions import Target
-from agent.domain import AlertChange, Answer, Ask, Box, Clock, Frame, Track
+from agent.domain import AlertChange, Answer, Clock, Frame, Track
 from agent.errors import NoModelOpens
-from agent.track.tracker import Tracker
+from agent.judging.asking import Asking
+from agent.judging.inbox import Aside, Inbox, Mute, NewBands, NewModel, NewRules, Paid, SwapModel
+from agent.judging.lane import Lane, Stages, Tally
+from agent.judging.ports import (
+    AlertOutbox,
+    Asker,
+    Audience,
+    Auditor,
+    BalanceKeeper,
+    Door,
+    FrameSupply,
+    Onlooker,
+    Viewer,
+)
 from vision.detections import Detections, Detector
 from vision.errors import InferenceFailed
-from wire.messages import AlertEvent, AlertState
+from wire.messages import AlertEvent
 
 log: Final = logging.getLogger(__name__)
 
@@ -49,259 +49,6 @@ FAILURES_IN_A_ROW: Final = 50
 TAKE_BACK_S: Final = 60.0
 """For so long after a switch, failures don't end the run: the model's probation takes it back, and needs a judge to
 hand the frames to again."""
-
-
-class FrameSupply(Protocol):
-    """Where frames come from: the cameras' slots."""
-
-    def take(self, timeout_s: float) -> Frame | None:
-        """The frame that waited longest, or None when there was none in time, or on `wake`."""
-
-    def wake(self) -> None:
-        """Make a waiting `take` return."""
-
-
-class AlertOutbox(Protocol):
-    """Where alert changes are made safe."""
-
-    def record(self, changes: Sequence[AlertChange]) -> object:
-        """Commit the changes, or hold them while the disk refuses; never raises for the disk's sake."""
-
-
-class Asker(Protocol):
-    """Where questions and pictures leave; never blocks on the network."""
-
-    def submit(self, ask: Ask, frame: Frame) -> bool:
-        """Ask about an object of the frame; whether it was taken."""
-
-    def submit_picture(self, change: AlertChange, frame: Frame) -> object:
-        """Send the picture of an alert."""
-
-
-class BalanceKeeper(Protocol):
-    """Where what is left of the budget is kept."""
-
-    def keep(self, balance: Balance) -> None:
-        """Write it down; never raises for the disk's sake."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewRules:
-    """Rules that replace the present ones, from a reloaded configuration."""
-
-    rules: tuple[RuleSettings, ...]
-    zones: tuple[ZoneSettings, ...]
-    asking: AskPolicySettings | None
-    masks: Mapping[str, MaskFilter]
-    objects: ObjectSettings = field(default_factory=ObjectSettings)
-    budget: BudgetSettings = field(default_factory=BudgetSettings)
-
-
-@dataclass(frozen=True, slots=True)
-class NewBands:
-    """Scores worth a question, by camera and label, that replace those tuned or pinned before."""
-
-    bands: Mapping[tuple[str, str], tuple[float, float]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class NewModel:
-    """A model that replaces the present one; whoever hands it in closes that one afterwards.
-
-    Attributes:
-        input_size: Width and height of its input, in pixels.
-        min_score: The lowest score that it is asked for.
-        uncertain: Its band of scores worth a question.
-        adopted: Called between the two frames, by the judging thread.
-    """
-
-    detector: Detector
-    input_size: tuple[int, int]
-    min_score: float
-    uncertain: tuple[float, float]
-    adopted: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SwapModel:
-    """A model that replaces the present one where memory does not hold both.
-
-    Attributes:
-        swap: Called between two frames, by the judging thread: closes the present model and returns the one to go on
-            with. Frames that come meanwhile are dropped, except for the newest of each camera.
-    """
-
-    swap: Callable[[], NewModel]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Aside:
-    """A question that decides no alert; asked within the limits that the rules' own questions have.
-
-    Attributes:
-        asked: Told by the judging thread whether it was.
-    """
-
-    ask: Ask
-    frame: Frame
-    asked: Callable[[bool], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Paid:
-    """A question left the device, with so many bytes; told each time it is sent."""
-
-    question_id: str
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Mute:
-    """No new alerts of this rule, on this camera (None: of any, on any), for so long."""
-
-    rule: str | None
-    camera: str | None
-    for_s: float
-
-
-Event = Answer | Paid | Aside | NewBands | NewRules | NewModel | SwapModel | Mute
-
-
-class Viewer(Protocol):
-    """Shows people what is judged. The judging thread waits for it: it must return at once."""
-
-    def looked(self, frame: Frame, tracks: Sequence[Track]) -> None:
-        """These objects are in the frame; of one too still to be judged, those of the last before it."""
-
-    def changed(self, change: AlertChange) -> None:
-        """An alert changed; it is in the outbox."""
-
-
-class Door(Protocol):
-    """Through which pictures leave; told what is in a frame before any of it does."""
-
-    def seen(self, frame: Frame, detections: Detections | None, tracks: Sequence[Track]) -> None:
-        """All that the model said of the frame, and what is followed; None where it was too still to be judged."""
-
-
-class Onlooker(Protocol):
-    """Told of each frame by the judging thread, which waits for it: it must return at once."""
-
-    def judged(self, frame: Frame, detections: Detections, inference_s: float) -> None:
-        """The model said this of the frame."""
-
-    def failed(self, failure: InferenceFailed) -> None:
-        """The model failed on a frame."""
-
-    def skipped(self) -> None:
-        """A frame was too still to be judged."""
-
-
-class Audience(Protocol):
-    """Told of each judged frame what is in it; what it does takes time from the judging."""
-
-    def followed(self, frame: Frame, tracks: Sequence[Track], looks: int) -> None:
-        """These objects are followed, and the frame was looked at so often beside the first time."""
-
-
-class Auditor(Protocol):
-    """Draws frames for audit; told of each by the judging thread, which waits for it: it must return at once."""
-
-    def judged(
-        self, frame: Frame, detections: Detections, tracks: Sequence[Track], masks: tuple[Polygon, ...]
-    ) -> None:
-        """This was said of the frame; what stands in a mask is not among it."""
-
-    def still(self, frame: Frame, masks: tuple[Polygon, ...]) -> None:
-        """The frame was too still to be judged: what was said of the one before stands."""
-
-
-@dataclass(slots=True)
-class Lane:
-    """What one camera keeps from frame to frame."""
-
-    tracker: Tracker
-    masks: MaskFilter
-    gate: MotionGate | None = None
-    movement: Movement | None = None
-    """Where second looks and questions go beside what the detector shows."""
-    stream_cost: StreamCost | None = None
-    tracks: Sequence[Track] = ()
-    """Of the last frame that was judged."""
-    judged: int = 0
-    still: int = 0
-    looks: int = 0
-    """Second looks at all judged frames."""
-    inference_s: float = 0.0
-    """Sum over all judged frames."""
-    moving: Sequence[Box] | None = None
-    """Where something moved in the frame at hand; None where that was not looked for."""
-
-
-@dataclass(slots=True)
-class Stages:
-    """Seconds spent in each stage since the start, for `bench` and `diagnose`."""
-
-    gate: float = 0.0
-    detect: float = 0.0
-    look: float = 0.0
-    track: float = 0.0
-    decide: float = 0.0
-    deliver: float = 0.0
-    ask: float = 0.0
-
-
-class Tally:
-    """What became of the alerts since the start; written by the judging thread, read by any."""
-
-    REMEMBERED: Final = 10_000
-    """An alert that changes after so many newer ones stays counted where it was."""
-
-    def __init__(self) -> None:
-        self._now: OrderedDict[str, AlertState] = OrderedDict()
-        self._counts: Counter[AlertState] = Counter()
-        self.asks = 0
-
-    def note(self, change: AlertChange) -> None:
-        """Count an alert where it stands by now."""
-        before = self._now.pop(change.id, None)
-        if before is None and change.event is not AlertEvent.NEW:
-            return
-        if before is not None:
-            self._counts[before] -= 1
-        self._counts[change.state] += 1
-        self._now[change.id] = change.state
-        if len(self._now) > self.REMEMBERED:
-            self._now.popitem(last=False)
-
-    def alerts(self) -> dict[AlertState, int]:
-        """How many alerts stand in each state."""
-        return {state: self._counts[state] for state in AlertState}
-
-
-class Inbox:
-    """What other threads want of the judging thread, which takes it up between two frames."""
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self._waiting: queue.SimpleQueue[tuple[Event, Future[None]]] = queue.SimpleQueue()
-        self._wake = wake
-
-    def put(self, event: Event) -> Future[None]:
-        """Hand in an event; from any thread. What follows from it is committed once the future is done.
-
-        A model can be withdrawn by cancelling the future; whether that came in time is what `cancel` returns.
-        """
-        done: Future[None] = Future()
-        self._waiting.put((event, done))
-        self._wake()
-        return done
-
-    def take(self) -> tuple[Event, Future[None]] | None:
-        """The oldest event, and what to set when it is done."""
-        try:
-            return self._waiting.get_nowait()
-        except queue.Empty:
-            return None
 
 
 class Pipeline:
@@ -367,12 +114,20 @@ class Pipeline:
         self._auditor = auditor
         self._viewer = viewer
         self._door = door
-        self._objects = objects
-        self._balances = balances
         self._failures_in_a_row = 0
         self._spared_until = -math.inf
         self.stages = Stages()
         self.tally = Tally()
+        self._asking = Asking(
+            asker=asker,
+            objects=objects,
+            balances=balances,
+            lanes=lanes,
+            rules=rules,
+            clock=clock,
+            tally=self.tally,
+            looks_closer=looks is not None,
+        )
         self.turns = 0
         """How often the judging thread came round, with a frame or without; read by any thread."""
         self.looked = 0
@@ -403,8 +158,7 @@ class Pipeline:
     def _end(self, reason: str) -> None:
         self._settle()
         self._deliver(self._rules.finish(self._clock.monotonic(), reason), None)
-        if self._objects is not None:
-            self._keep(self._objects.budget.balance())
+        self._asking.keep()
 
     def stop(self) -> None:
         """Finish the frame at hand, end the open alerts and return from `run`; from any thread."""
@@ -449,7 +203,7 @@ class Pipeline:
 
         looks_like = appearances(frame.image, seen.detections)
         tracks = lane.tracks = lane.tracker.update(seen.detections, frame.at, seen.looked, looks_like)
-        self._tell(frame, detections, tracks)
+        self._tell(frame, detections, tracks, seen.close)
         self._show(lane, frame)
         tracked = _spent(stages, "track", looked)
 
@@ -459,7 +213,7 @@ class Pipeline:
         self._deliver(decided.changes, frame)
         delivered = _spent(stages, "deliver", decided_at)
 
-        self._ask(self._questions(lane, frame, seen.detections, decided.asks), frame)
+        self._asking.ask(lane, frame, seen.detections, decided.asks)
         if self._auditor is not None:
             self._auditor.judged(frame, seen.detections, tracks, lane.masks.polygons)
         ended = _spent(stages, "ask", delivered)
@@ -490,11 +244,13 @@ class Pipeline:
         lane.looks += len(regions)
         if lane.movement is not None:
             lane.movement.looked(moving, seen.looked, frame.at)
-        return Seen(lane.masks.keep(only(seen.detections, self._rules.labels)), seen.looked)
+        return replace(seen, detections=lane.masks.keep(only(seen.detections, self._rules.labels)))
 
-    def _tell(self, frame: Frame, detections: Detections | None, tracks: Sequence[Track]) -> None:
+    def _tell(
+        self, frame: Frame, detections: Detections | None, tracks: Sequence[Track], close: Detections | None = None
+    ) -> None:
         if self._door is not None:
-            self._door.seen(frame, detections, tracks)
+            self._door.seen(frame, detections, tracks, close)
 
     def _show(self, lane: Lane, frame: Frame) -> None:
         if self._viewer is not None:
@@ -522,50 +278,6 @@ class Pipeline:
             ):
                 self._asker.submit_picture(change, frame)
 
-    def _questions(self, lane: Lane, frame: Frame, detections: Detections, by_rules: Sequence[Ask]) -> Sequence[Ask]:
-        """What to ask about the frame: what the rules want to know, and what else is worth its bytes."""
-        if self._objects is None:
-            return by_rules
-        height, width = frame.image.shape[:2]
-        weak = weak_signs(detections, lane.tracker.new_score)
-        scene = Scene(frame.camera, lane.tracks, weak, self._moving(lane, frame), (width, height), frame.at)
-        for ask in by_rules:
-            self._objects.asked(ask, scene)
-        about_objects = self._objects.ask(scene, partial(self._interest, lane, frame.camera))
-        return (*by_rules, *about_objects)
-
-    def _interest(self, lane: Lane, camera: str, label: str | None, box: Box) -> str | None:
-        """The label for which to ask about a place; None where nobody wants to know."""
-        return None if lane.masks.hides(box) else self._rules.interest(camera, label, box, self._clock.wall())
-
-    def _moving(self, lane: Lane, frame: Frame) -> Sequence[Box] | None:
-        """Where something moves; None where that was not looked for in this frame."""
-        if lane.movement is None or self._looks is not None:
-            moving, lane.moving = lane.moving, None
-            return moving
-        followed = [Target(track.box, 1.0) for track in lane.tracks]
-        found = lane.movement.targets(frame.image, followed, frame.at)
-        return [target.box for target in found] or None
-
-    def _hear(self, answer: Answer) -> bool:
-        """Tell the tracker what the cloud saw, apart from what is masked or of no interest; False if nobody asked."""
-        heard = None if self._objects is None else self._objects.heard(answer)
-        if heard is None:
-            return False
-        camera, report = heard
-        lane = self._lanes[camera]
-        shown = [one for one in report.found if one.label in self._rules.labels and not lane.masks.hides(one.box)]
-        lane.tracker.hear(replace(report, found=tuple(shown)))
-        return True
-
-    def _ask(self, asks: Sequence[Ask], frame: Frame) -> None:
-        for ask in asks:
-            self.tally.asks += 1
-            if self._asker is not None:
-                ids = {"alert_id": ask.alert_id, "question_id": ask.id}
-                log.info("asking about a %s %.2f on %s", ask.label, ask.score, ask.camera, extra=ids)
-                self._asker.submit(ask, frame)
-
     def _settle(self) -> None:
         """Do what waits between two frames: answers, new rules, deadlines."""
         now = self._clock.monotonic()
@@ -574,79 +286,47 @@ class Pipeline:
             # Whoever waited may have given up, which must not stop the judging.
             awaited = done.set_running_or_notify_cancel()
             match event:
-                case Answer() | Paid():
+                case Answer():
                     self._take_answer(event, now)
+                case Paid():
+                    self._asking.paid(event, now)
                 case NewRules():
                     self._follow(event, now)
-                case NewBands() | Mute():
-                    self._instruct(event, now)
+                case NewBands():
+                    self._rules.tune(event.bands)
+                case Mute():
+                    self._rules.mute(event.rule, event.camera, now + event.for_s)
                 case Aside():
-                    event.asked(self._ask_aside(event, now))
-                case NewModel() if awaited:
-                    self._adopt(event, now)
-                case SwapModel() if awaited:
-                    self._swap(event, done)
+                    event.asked(self._asking.ask_aside(event, now))
+                case NewModel() | SwapModel() if awaited:
+                    self._adopt(event if isinstance(event, NewModel) else _swapped(event, done))
             if awaited:
                 done.set_result(None)
         self._deliver(self._rules.tick(now), None)
-        if self._objects is not None:
-            self._keep(self._objects.budget.to_keep(now))
+        self._asking.keep(now)
 
     def _follow(self, new: NewRules, now: float) -> None:
         self._deliver(self._rules.replace_rules(new.rules, new.zones, new.asking, now), None)
-        if self._objects is not None and new.asking is not None:
-            self._objects.follow(new.objects, new.asking.deadline_s)
-            self._objects.budget.reconfigure(new.budget, now)
+        self._asking.follow(new, now)
         for camera in self._lanes.keys() & new.masks.keys():
             self._lanes[camera].masks = new.masks[camera]
 
-    def _take_answer(self, event: Answer | Paid, now: float) -> None:
-        """What came of a question: what it said, or what it cost."""
-        if isinstance(event, Answer):
-            ids = {"alert_id": event.alert_id, "question_id": event.question_id}
-            log.info("answered: %s (%s)", event.decision, event.reason, extra=ids)
-            heard = self._hear(event)
-            if event.alert_id is not None or not heard:
-                self._deliver(self._rules.answer(event, now), None)
-        elif self._objects is not None:
-            self._objects.paid(event.question_id, event.bytes, now)
+    def _take_answer(self, answer: Answer, now: float) -> None:
+        ids = {"alert_id": answer.alert_id, "question_id": answer.question_id}
+        log.info("answered: %s (%s)", answer.decision, answer.reason, extra=ids)
+        heard = self._asking.hear(answer)
+        if answer.alert_id is not None or not heard:
+            self._deliver(self._rules.answer(answer, now), None)
 
-    def _keep(self, balance: Balance | None) -> None:
-        if balance is not None and self._balances is not None:
-            self._balances.keep(balance)
-
-    def _instruct(self, event: NewBands | Mute, now: float) -> None:
-        if isinstance(event, NewBands):
-            self._rules.tune(event.bands)
-        else:
-            self._rules.mute(event.rule, event.camera, now + event.for_s)
-
-    def _adopt(self, model: NewModel, now: float) -> None:
+    def _adopt(self, model: NewModel) -> None:
         self._detector = model.detector
         if self._looks is not None:
             self._looks.follow_model(model.input_size)
         self._min_score = model.min_score
         self._rules.follow_model(model.uncertain)
         self._failures_in_a_row = 0
-        self._spared_until = now + TAKE_BACK_S
+        self._spared_until = self._clock.monotonic() + TAKE_BACK_S
         model.adopted()
-
-    def _swap(self, event: SwapModel, done: Future[None]) -> None:
-        try:
-            model = event.swap()
-        except NoModelOpens as lost:
-            done.set_exception(lost)
-            raise
-        self._adopt(model, self._clock.monotonic())
-
-    def _ask_aside(self, aside: Aside, now: float) -> bool:
-        ask, lane = aside.ask, self._lanes[aside.ask.camera]
-        if self._asker is None or lane.masks.hides(ask.box):
-            return False
-        if not self._rules.take_aside(ask.camera, ask.label, ask.box, now, self._clock.wall()):
-            return False
-        self.tally.asks += 1
-        return self._asker.submit(ask, aside.frame)
 
     def _sample_cost(self, lane: Lane, frame: Frame) -> None:
         if lane.stream_cost is not None:
@@ -659,6 +339,14 @@ class Pipeline:
             self._onlooker.failed(failed)
         if self._failures_in_a_row >= FAILURES_IN_A_ROW and self._clock.monotonic() > self._spared_until:
             raise failed
+
+
+def _swapped(event: SwapModel, done: Future[None]) -> NewModel:
+    try:
+        return event.swap()
+    except NoModelOpens as lost:
+        done.set_exception(lost)
+        raise
 
 
 def _spent(stages: Stages, stage: str, began: float) -> float:

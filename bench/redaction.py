@@ -32,7 +32,9 @@ from agent.detect.looks import SecondLooks
 from agent.detect.movement import Movement
 from agent.detect.settings import GOOD_LOOKS, LookSettings
 from agent.domain import Box, Frame
-from agent.pipeline import Inbox, Lane, Pipeline
+from agent.judging.inbox import Inbox
+from agent.judging.lane import Lane
+from agent.pipeline import Pipeline
 from agent.redact.door import PictureDoor
 from agent.redact.paint import HIDDEN, Polygon
 from agent.redact.settings import RedactionSettings

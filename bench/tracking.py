@@ -36,7 +36,9 @@ from agent.detect.looks import SecondLooks
 from agent.detect.movement import Movement
 from agent.detect.settings import GOOD_LOOKS, LookSettings
 from agent.domain import AlertChange, Ask, Frame, Track
-from agent.pipeline import Inbox, Lane, Pipeline, Stages
+from agent.judging.inbox import Inbox
+from agent.judging.lane import Lane, Stages
+from agent.pipeline import Pipeline
 from agent.track import Tracker, TrackSettings, standing
 from bench.labelled import FRAMES, labels_or_why_not
 from bench.recorded import RecordedDetector

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -31,15 +30,6 @@ RUNTIMES: Final[Mapping[str, Callable[..., Runtime]]] = MappingProxyType(
 """What runs `.tflite` files, by the name that settings use, preferred first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """How long the parts of one detection took, in seconds."""
-
-    preprocess_s: float
-    invoke_s: float
-    postprocess_s: float
-
-
 class ModelDetector:
     """A model behind the `Detector` port. Not safe for use from two threads at once."""
 
@@ -54,7 +44,6 @@ class ModelDetector:
         self._preprocess = Preprocessor(self._manifest.input, runtime.input)
         self._decoder = make_decoder(self._manifest, runtime.outputs, description.postprocess)
         self._suppressed_already = self._manifest.output.kind is OutputKind.DETECTION_POSTPROCESS
-        self._timings = Timings(0.0, 0.0, 0.0)
         self.notes: Final = notes
         """What was preferred and failed, one sentence each."""
 
@@ -78,18 +67,10 @@ class ModelDetector:
         """The delegate in use."""
         return self._runtime.delegate
 
-    @property
-    def timings(self) -> Timings:
-        """Of the latest detection."""
-        return self._timings
-
     def detect(self, image: Image, min_score: float) -> Detections:
         """See `Detector`."""
-        begun = time.perf_counter()
         tensor, placement = self._preprocess(image)
-        filled = time.perf_counter()
         outputs = self._runtime.run(tensor)
-        ran = time.perf_counter()
         with np.errstate(over="ignore", invalid="ignore"):
             found = self._decoder.decode(outputs, min_score)
         if not np.isfinite(found.boxes).all():
@@ -101,9 +82,7 @@ class ModelDetector:
         boxes = placement.to_picture(found.boxes[kept])
         inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         kept = kept[inside]
-        result = Detections(boxes[inside], found.scores[kept], found.classes[kept], self._manifest.labels)
-        self._timings = Timings(filled - begun, ran - filled, time.perf_counter() - ran)
-        return result
+        return Detections(boxes[inside], found.scores[kept], found.classes[kept], self._manifest.labels)
 
     def readings(self, image: Image) -> list[FloatArray]:
         """What the outputs mean for a picture, before anything is chosen; see `vision.outputs.reading.Decoder`.

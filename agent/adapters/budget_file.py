@@ -1,4 +1,4 @@
-"""What is left of the budget for questions, in a file. Implements `agent.pipeline.BalanceKeeper`."""
+"""What is left of the budget for questions, in a file. Implements `agent.judging.ports.BalanceKeeper`."""
 
 from __future__ import annotations
 

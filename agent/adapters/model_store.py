@@ -64,10 +64,6 @@ class ModelStore:
 
     # --- reading --------------------------------------------------------------------------------------------
 
-    def startup_model(self) -> Candidate:
-        """The best model that is whole; see `startup_models`."""
-        return next(self.startup_models())
-
     def startup_models(self) -> Iterator[Candidate]:
         """Current, previous, built-in, each once, and only such as are whole. Never raises."""
         seen: set[str] = set()

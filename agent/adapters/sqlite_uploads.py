@@ -83,10 +83,16 @@ class SqliteUploads:
 
     def waiting(self) -> list[tuple[Key, datetime]]:
         """What is kept, and when it was made; oldest first."""
+
+        def work(db: sqlite3.Connection) -> list[tuple[str, str, float]]:
+            rows = db.execute("SELECT kind, id, made_at FROM upload ORDER BY row").fetchall()
+            # An agent after this one may have left what this one can't send.
+            foreign = {(kind,) for kind, *_ in rows} - {(kind.value,) for kind in Kind}
+            db.executemany("DELETE FROM upload WHERE kind = ?", foreign)
+            return [row for row in rows if (row[0],) not in foreign]
+
         with self._lock:
-            rows = self._transact(
-                lambda db: db.execute("SELECT kind, id, made_at FROM upload ORDER BY row").fetchall()
-            )
+            rows = self._transact(work)
         return [(Key(Kind(kind), id_), datetime.fromtimestamp(at, UTC)) for kind, id_, at in rows or []]
 
     def _insert(self, db: sqlite3.Connection, upload: Upload) -> list[Key]:

@@ -32,10 +32,15 @@ class TrustStore:
         for file in (self._file, self._copy):
             try:
                 with named_errors(file):
-                    if file.exists():
-                        return Floors.model_validate_json(file.read_bytes())
+                    if not file.exists():
+                        continue
+                    found = Floors.model_validate_json(file.read_bytes())
             except ValidationError:
-                self._faults.note(ModelStoreBroken(f"{file} is damaged", "Check the disk or card."))
+                found = None
+            # What was saved says what it is: any other object would pass for floors, and be as low as can be.
+            if found is not None and "floors" in found.model_fields_set:
+                return found
+            self._faults.note(ModelStoreBroken(f"{file} is damaged", "Check the disk or card."))
         return Floors()
 
     def save(self, floors: Floors) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent.domain import Answer, Ask, Clock, Frame
-from agent.pipeline import Aside, Inbox
+from agent.judging.inbox import Aside, Inbox
 from agent.update.disputes import Dispute, Side
 from wire.messages import AskReason, Decision
 

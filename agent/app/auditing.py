@@ -1,4 +1,4 @@
-"""Draws frames for audit as the pipeline deals with them. Implements `agent.pipeline.Auditor`."""
+"""Draws frames for audit as the pipeline deals with them. Implements `agent.judging.ports.Auditor`."""
 
 from __future__ import annotations
 

@@ -38,7 +38,9 @@ from agent.deliver.stream_cost import StreamCost
 from agent.detect.detector import open_configured
 from agent.detect.settings import DetectSettings
 from agent.errors import SourceEmpty
-from agent.pipeline import Inbox, Lane, Pipeline
+from agent.judging.inbox import Inbox
+from agent.judging.lane import Lane
+from agent.pipeline import Pipeline
 from agent.track.settings import TrackSettings
 from agent.track.tracker import Tracker
 from vision.detections import Image

@@ -26,7 +26,7 @@ from agent.deliver.receipts import Receipts
 from agent.deliver.telemetry import Figures
 from agent.domain import Clock
 from agent.errors import AskRefused
-from agent.pipeline import Inbox, Mute
+from agent.judging.inbox import Inbox, Mute
 from wire.log_lines import without_secrets
 
 MAX_REPORT_BYTES: Final = 11_000

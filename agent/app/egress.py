@@ -130,9 +130,10 @@ class Egress:
         rows.append(("all", str(sum(one.uploads for one in self.sums.values())), f"{total:,}"))
         lines = _columns(rows)
         if self.dropped is not None:
-            size = sum(self.dropped.get("bytes", {}).values())
+            spent = self.dropped.get("bytes")
+            size = sum(map(_number, spent.values())) if isinstance(spent, dict) else 0
             lines.append(
-                f"and before record {self.dropped.get('last', 0) + 1}, dropped to make room:"
+                f"and before record {_number(self.dropped.get('last')) + 1}, dropped to make room:"
                 f" {self.dropped.get('uploads')} uploads, {size:,} bytes"
             )
         return lines
@@ -177,7 +178,7 @@ def moment(text: str, now: datetime) -> datetime:
 
 def _uploads(records: Iterable[Record]) -> Iterator[UploadLine]:
     records = tuple(records)
-    ends = {one.fields.get("of"): one for one in records if one.kind == RecordKind.DONE}
+    ends = {_number(one.fields.get("of")): one for one in records if one.kind == RecordKind.DONE}
     for one in records:
         if one.kind != RecordKind.SEND:
             continue

@@ -17,7 +17,8 @@ from agent.deliver.ledger import Ledger
 from agent.deliver.outbox import Outbox
 from agent.deliver.telemetry import Snapshot
 from agent.domain import Clock
-from agent.pipeline import Lane, Pipeline
+from agent.judging.lane import Lane
+from agent.pipeline import Pipeline
 from wire.messages import CameraTelemetry, EgressMark, TunedBand
 
 PAGE_MIB: Final = os.sysconf("SC_PAGE_SIZE") / 2**20

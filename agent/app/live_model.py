@@ -24,7 +24,7 @@ from agent.app.live_trial import LOOK_S, MEND, LiveTrial
 from agent.detect.settings import DetectSettings
 from agent.domain import Answer, Clock, Frame
 from agent.errors import CandidateRejected, JudgeStuck, NoModelOpens
-from agent.pipeline import Inbox, NewModel, SwapModel
+from agent.judging.inbox import Inbox, NewModel, SwapModel
 from agent.update.disputes import Side
 from agent.update.ports import Candidate, Handover
 from agent.update.probation import Spell, Standard, harm, is_over, standard_of
@@ -128,7 +128,7 @@ class PipelineLiveModel:
         """Of the model that judges."""
         return self._model.manifest
 
-    # --- the judging thread's side, see `agent.pipeline.Onlooker` ---------------------------------------------
+    # --- the judging thread's side, see `agent.judging.ports.Onlooker` ---------------------------------------------
 
     def judged(self, frame: Frame, detections: Detections, inference_s: float) -> None:
         """See `Onlooker`."""

@@ -15,7 +15,7 @@ from agent.capture.camera import CameraCounts
 from agent.deliver.faults import Faults
 from agent.deliver.messages import Boot
 from agent.domain import AlertChange, Clock
-from agent.pipeline import Lane
+from agent.judging.lane import Lane
 from agent.redact.door import PictureDoor
 from agent.status.doors import CSS, FRAME_PATH, HTML, JPEG, METRICS, TEXT, Reply
 from agent.status.exposition import Family, Sample, by_label, text_of

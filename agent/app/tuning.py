@@ -1,6 +1,6 @@
 """Tunes the bands to the objective: gathers what it takes, decides once a minute, and hands new bands to the judge.
 
-Implements `agent.pipeline.Auditor` for the objects that are drawn. What decides is `agent.tune.bands`.
+Implements `agent.judging.ports.Auditor` for the objects that are drawn. What decides is `agent.tune.bands`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Final, Protocol
 from agent.adapters.wakeup import Wakeup
 from agent.decide.zones import Polygon
 from agent.domain import Answer, Ask, Box, Clock, Frame, Track
-from agent.pipeline import Aside, Auditor, NewBands
+from agent.judging.inbox import Aside, NewBands
+from agent.judging.ports import Auditor
 from agent.tune.bands import Band, Held, Tuned, pinned, tune
 from agent.tune.evidence import DAY_S, Evidence, FrameAnswer, ObjectAnswer, Scene, hundredths
 from agent.tune.lives import Life, Lives, View
@@ -33,6 +34,8 @@ EVERY_S: Final = 60.0
 """Between two decisions, and before counts are written down."""
 PINNED_CONFIDENCE: Final = 0.9
 """Of the bounds that are shown beside a pinned band where no objective says another."""
+MOST_UNANSWERED: Final = 5_000
+"""Questions about drawn objects of which an answer is taken; beyond, the oldest is let go, as in a long outage."""
 LEAST_PAUSE_S: Final = 2.0
 """Between two decisions that news ask for: each takes up to a tenth of a second of a core for each camera."""
 
@@ -177,7 +180,7 @@ class BandTuner:
         self._lock = threading.Lock()
         # Where nothing is wanted, no file is made either.
         self._held = answers.held() if self._wanted else {}
-        self._unanswered = answers.unanswered() if self._wanted else set()
+        self._unanswered = dict.fromkeys(sorted(answers.unanswered())) if self._wanted else {}
         self._told: tuple[TunedBand, ...] = ()
         self._applied: Mapping[tuple[str, str], Band] = {}
 
@@ -216,7 +219,7 @@ class BandTuner:
         with self._lock:
             if answer.question_id not in self._unanswered:
                 return False
-            self._unanswered.discard(answer.question_id)
+            del self._unanswered[answer.question_id]
         self._answers.answer_object(answer.question_id, wrong=answer.decision is Decision.RETRACTED)
         self._news.set()
         return True
@@ -291,13 +294,15 @@ class BandTuner:
             model_digest=self._digest,
         )
         with self._lock:
-            self._unanswered.add(question)
+            self._unanswered[question] = None
+            if len(self._unanswered) > MOST_UNANSWERED:
+                del self._unanswered[next(iter(self._unanswered))]
         self._answers.add_object(question, scene, drawn)
 
         def asked(was: bool) -> None:  # noqa: FBT001 - `Aside` calls it so
             if not was:
                 with self._lock:
-                    self._unanswered.discard(question)
+                    self._unanswered.pop(question, None)
 
         self._put(Aside(ask, view.frame, asked))
 
@@ -412,7 +417,7 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Both:
-    """Two auditors, of which each is told of every frame. Implements `agent.pipeline.Auditor`."""
+    """Two auditors, of which each is told of every frame. Implements `agent.judging.ports.Auditor`."""
 
     frames: Auditor
     objects: Auditor

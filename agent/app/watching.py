@@ -28,7 +28,8 @@ from agent.detect.detector import model_status
 from agent.detect.looks import SecondLooks
 from agent.detect.motion import MotionGate
 from agent.detect.movement import Movement
-from agent.pipeline import Inbox, Lane, NewRules
+from agent.judging.inbox import Inbox, NewRules
+from agent.judging.lane import Lane
 from agent.redact.door import BY_PEOPLE, PictureDoor
 from agent.track.tracker import Tracker
 from wire.model import Manifest

@@ -40,7 +40,8 @@ from agent.config import Config
 from agent.deliver.faults import Faults
 from agent.detect.detector import model_status, open_configured
 from agent.domain import Answer, Clock
-from agent.pipeline import Inbox, Paid, Pipeline
+from agent.judging.inbox import Inbox, Paid
+from agent.pipeline import Pipeline
 from agent.status.views import Views
 from agent.update.record import ReportedFacts
 from agent.update.worker import UpdateWorker

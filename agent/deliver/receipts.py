@@ -177,8 +177,11 @@ def parsed(line: bytes) -> Record | None:
     try:
         values = json.loads(found[1] + b"}")
         n, at, kind, prev = values.pop("n"), values.pop("at"), values.pop("kind"), values.pop("prev")
-        return Record(int(n), datetime.fromisoformat(at), str(kind), str(prev), found[2].decode(), values)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        moment = datetime.fromisoformat(at)
+        if moment.tzinfo is None:
+            return None
+        return Record(int(n), moment, str(kind), str(prev), found[2].decode(), values)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
 
 

@@ -44,10 +44,12 @@ class Seen:
         detections: Of the whole frame and of the looks, each object once.
         looked: The places that were looked at closely, in shares of the frame; what lies inside was not cut off. One
             that ends at the frame's edge reaches beyond it.
+        close: All that the looks alone show, however weak or cut off.
     """
 
     detections: Detections
     looked: tuple[Box, ...] = ()
+    close: Detections | None = None
 
 
 def only(detections: Detections, labels: frozenset[str]) -> Detections:
@@ -162,16 +164,22 @@ def merged(
     counts = [len(found) for found in close]
     scale, offset = (np.repeat(values, counts, axis=0) for values in _placements(regions, frame))
     placed = np.concatenate([found.boxes for found in close]) * scale + offset
+    shown = Detections(
+        placed,
+        np.concatenate([found.scores for found in close]),
+        np.concatenate([found.classes for found in close]),
+        whole.labels,
+    )
     uncut = _inside(placed, np.repeat(places, counts, axis=0))
     together = Candidates(
         np.concatenate([whole.boxes, placed[uncut]]),
-        np.concatenate([scores, np.concatenate([found.scores for found in close])[uncut]]),
-        np.concatenate([whole.classes, np.concatenate([found.classes for found in close])[uncut]]),
+        np.concatenate([scores, shown.scores[uncut]]),
+        np.concatenate([whole.classes, shown.classes[uncut]]),
     )
     kept = suppress(together, MERGE_IOU)
     kept = kept[together.scores[kept] >= min_score]
     detections = Detections(together.boxes[kept], together.scores[kept], together.classes[kept], whole.labels)
-    return Seen(detections, tuple(map(_box, places.tolist())))
+    return Seen(detections, tuple(map(_box, places.tolist())), shown)
 
 
 def _placements(regions: Sequence[Region], frame: tuple[int, int]) -> tuple[FloatArray, FloatArray]:

@@ -78,7 +78,13 @@ class PictureDoor:
         }
         self._lock = threading.Lock()
 
-    def seen(self, frame: Frame, detections: Detections | None, tracks: Collection[Track]) -> None:
+    def seen(
+        self,
+        frame: Frame,
+        detections: Detections | None,
+        tracks: Collection[Track],
+        close: Detections | None = None,
+    ) -> None:
         """This is in the frame; by the judging thread, before any of it is cut out.
 
         Args:
@@ -86,13 +92,14 @@ class PictureDoor:
             detections: All that the model said, down to its lowest score; None where the frame was too still to be
                 judged, so that what was in the frame before it still is.
             tracks: What the tracker follows, where it is or should be.
+            close: What the model said at second looks, in shares of the frame; None where there were none.
         """
         remembered = self._people.get(frame.camera)
         if remembered is not None:
             names = self._settings[frame.camera].people
             with self._lock:
                 if detections is not None:
-                    remembered[frame.index] = _people(detections, tracks, names)
+                    remembered[frame.index] = _people(detections, close, tracks, names)
                 elif remembered:
                     remembered[frame.index] = remembered[next(reversed(remembered))]
                 while len(remembered) > REMEMBERED:
@@ -147,12 +154,15 @@ class PictureDoor:
         return map(head if settings.hide is Hide.HEADS else grown, people)
 
 
-def _people(detections: Detections, tracks: Collection[Track], names: Collection[str]) -> People:
+def _people(
+    detections: Detections, close: Detections | None, tracks: Collection[Track], names: Collection[str]
+) -> People:
     if not any(label in names for label in detections.labels):
         return None
     found: list[Box] = []
-    for row in range(len(detections)):
-        if detections.label(row) in names:
-            x1, y1, x2, y2 = detections.boxes[row].tolist()
-            found.append((x1, y1, x2, y2))
+    for said in (detections,) if close is None else (detections, close):
+        for row in range(len(said)):
+            if said.label(row) in names:
+                x1, y1, x2, y2 = said.boxes[row].tolist()
+                found.append((x1, y1, x2, y2))
     return (*found, *(track.box for track in tracks if track.label in names))

@@ -25,7 +25,7 @@ class Look:
 
 
 class Views:
-    """Implements `agent.pipeline.Viewer`. Keeps no frame: one is megabytes, and wanted only while somebody looks."""
+    """Implements `agent.judging.ports.Viewer`. Keeps no frame: it is megabytes, and wanted only while one looks."""
 
     def __init__(self) -> None:
         self._wanted: dict[str, list[Future[Look]]] = {}

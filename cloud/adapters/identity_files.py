@@ -16,6 +16,7 @@ interrupted beginning, which is begun again.
 from __future__ import annotations
 
 import fcntl
+import ipaddress
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -125,11 +126,11 @@ class IdentityFolder:
         Raises:
             AuthorityUnusable: One is under way already, or the disk refused.
         """
-        if self.replacement() is not None:
-            raise AuthorityUnusable(
-                "the authority is being replaced already", "`vedette authority show` says how far."
-            )
         with self._held():
+            if self.replacement() is not None:
+                raise AuthorityUnusable(
+                    "the authority is being replaced already", "`vedette authority show` says how far."
+                )
             self._keep(COMING, Authority.create(now))
             self._note(Replacement(phase="coming"))
 
@@ -155,7 +156,7 @@ class IdentityFolder:
         with self._held():
             self._remove(RETIRING)
             self._remove(COMING)  # left over where the switch broke off at its end
-            (self.root / "replacement.json").unlink(missing_ok=True)
+            _unlink(self.root / "replacement.json")
 
     def note_served(self, now: datetime) -> None:
         """The service has started with how it stands now: certificates given out from here on tell of it.
@@ -181,7 +182,7 @@ class IdentityFolder:
     def _remove(self, name: str) -> None:
         # The certificate first: a key alone is a beginning that broke off.
         for ending in ("pem", "key"):
-            (self.root / f"{name}.{ending}").unlink(missing_ok=True)
+            _unlink(self.root / f"{name}.{ending}")
 
     # --- the service's own ------------------------------------------------------------------------------------------
 
@@ -229,7 +230,7 @@ class IdentityFolder:
 
     def _pair(self, key_file: Path, cert_file: Path, key: PrivateKey, certificate: x509.Certificate) -> None:
         # The old certificate goes first: between the two writes it must not stand beside a key that is not its own.
-        cert_file.unlink(missing_ok=True)
+        _unlink(cert_file)
         self._write(key_file, private_pem(key).decode())
         self._write(cert_file, pem_of(certificate))
 
@@ -283,7 +284,7 @@ def _is_good(file: Path, authority: Authority, now: datetime, hosts: Sequence[st
         certificate.verify_directly_issued_by(authority.certificate)
     except (ValueError, TypeError, InvalidSignature):
         return False
-    return not is_due(certificate, now) and set(hosts) <= _hosts(certificate)
+    return not is_due(certificate, now) and set(map(_spelt, hosts)) <= _hosts(certificate)
 
 
 def _hosts(certificate: x509.Certificate) -> set[str]:
@@ -293,6 +294,23 @@ def _hosts(certificate: x509.Certificate) -> set[str]:
         return set()
     addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
     return addresses | set(names.get_values_for_type(x509.DNSName))
+
+
+def _spelt(host: str) -> str:
+    """As a certificate spells it: of an address there are several ways."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as refused:
+        raise AuthorityUnusable(
+            f"{path} can't be removed: {refused.strerror}", "Correct its folder's rights."
+        ) from None
 
 
 def _read(path: Path) -> bytes:

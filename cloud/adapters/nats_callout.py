@@ -207,7 +207,9 @@ class Callout:
             )
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise LinkLost(f"the broker did not close {device}'s connection ({type(error).__name__})") from error
-        del self._inside[device]
+        # Meanwhile the device may have come again, or somebody else have cut it off.
+        if self._inside.get(device) == inside:
+            del self._inside[device]
         log.info("connection closed", extra={"device": device})
 
     async def recall(self) -> None:

@@ -72,6 +72,7 @@ class AuditService:
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._look_for_ever(), name="audits")
+        self._task.add_done_callback(_tell_of_end)
         return self
 
     async def __aexit__(
@@ -214,6 +215,12 @@ class AuditService:
         if awaited is not None and not awaited.done():
             awaited.set_result(outcome)
         return True
+
+
+def _tell_of_end(task: asyncio.Task[None]) -> None:
+    """It ends by being cancelled; anything else is a fault of ours, and nobody would see that audits stand still."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s failed: nothing is audited until the service is started again", task.get_name(), exc_info=error)
 
 
 def _stopping() -> AuditsStopped:

@@ -24,6 +24,8 @@ OFF: Final = "OFF"
 PRESS: Final = "PRESS"
 LONGEST_STATE: Final = 255
 """Home Assistant refuses a longer state."""
+LONGEST_NAME: Final = 128
+"""Of a label's entity: a camera's name of 63, a blank, and a label of 64 characters."""
 LONGEST_PICTURE: Final = 1 << 20
 """Larger ones are left out: a home's broker on a small machine keeps what is retained in memory."""
 
@@ -336,6 +338,8 @@ def _labelled(payload: bytes) -> tuple[str, str, str] | None:
         return None
     if not (isinstance(name, str) and isinstance(state_topic, str) and isinstance(device, str)):
         return None
+    if len(name) > LONGEST_NAME:
+        return None  # Each blank in it costs a digest, and anybody on that broker may have written it.
     at = [place for place, character in enumerate(name) if character == " "]
     for place in at:
         camera, label = name[:place], name[place + 1 :]

@@ -196,7 +196,7 @@ class HomeService:
             except StoreError as failed:
                 log.warning("not shown in Home Assistant yet: %s", failed)
                 # The next look tries it again.
-                self._all_due, self._afresh = True, again
+                self._all_due, self._afresh = True, again or self._afresh
             await self._clock.sleep(GATHER_S)
 
     def _learn(self, found: Mapping[str, Mapping[str, tuple[str, ...]]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -43,7 +44,7 @@ class ServiceCertificates:
     async def look(self) -> None:
         """Renew what is due."""
         try:
-            made = self._certify()
+            made = await asyncio.to_thread(self._certify)
         except (AuthorityUnusable, StartRefused) as refused:
             self._working = False
             log.error("the service's certificate is not renewed: %s", refused)  # noqa: TRY400 - an error of ours

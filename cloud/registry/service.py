@@ -270,14 +270,6 @@ class Registry:
                 self._prune(View(self.folder), now)
             return Renewal(tuple(renewed), _expiring_offline(view, now))
 
-    def timestamp_expires(self) -> datetime:
-        """When devices stop to trust the repository, unless it is renewed.
-
-        Raises:
-            RegistryMissing, RegistryBroken: There is none, or it can't be read.
-        """
-        return View(self.folder).timestamp.signed.expires
-
     def expiries(self) -> dict[str, datetime]:
         """When the metadata expires by kind of role, the soonest of each: `root`, `timestamp`, `groups` and so on.
 

@@ -61,11 +61,12 @@ class PushStore:
     async def place(self, name: str) -> int:
         """Up to which message a receiver is done. A new one begins with what comes from now on."""
         place = await self._place(name)
-        if place is not None:
-            return place
         async with self._database.reading() as connection:
-            newest = await connection.scalar(select(func.max(alert_events.c.number)))
-        row = {"name": name, "place": newest or 0, "delivered": 0, "dropped": 0, "failing": ""}
+            newest = await connection.scalar(select(func.max(alert_events.c.number))) or 0
+        if place is not None:
+            # SQLite counts from 1 again once everything was forgotten, after a year without an alert.
+            return place if place <= newest else 0
+        row = {"name": name, "place": newest, "delivered": 0, "dropped": 0, "failing": ""}
         try:
             async with self._database.writing() as connection:
                 await connection.execute(insert(pushes), [row])

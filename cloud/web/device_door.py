@@ -77,7 +77,10 @@ class DeviceDoor:
     async def _device_of(self, shown: bytes | None) -> str:
         if shown is None:
             raise CertificateRefused("no certificate was shown", "Enrol the device: `vedette device enroll NAME`.")
-        device, _ = await self._bearers.bearer(x509.load_der_x509_certificate(shown))
+        try:
+            device, _ = await self._bearers.bearer(x509.load_der_x509_certificate(shown))
+        except ValueError:  # TLS verifies more than it reads: an external authority's may be odd elsewhere
+            raise CertificateRefused("the certificate can't be read", "Have the device certified anew.") from None
         return device
 
 

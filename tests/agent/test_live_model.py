@@ -24,7 +24,9 @@ from agent.deliver.faults import Faults
 from agent.detect.settings import DetectSettings
 from agent.domain import Answer, Ask, Frame, Track
 from agent.errors import CandidateRejected, JudgeStuck, NoModelOpens
-from agent.pipeline import FAILURES_IN_A_ROW, TAKE_BACK_S, Inbox, Lane, Pipeline
+from agent.judging.inbox import Inbox
+from agent.judging.lane import Lane
+from agent.pipeline import FAILURES_IN_A_ROW, TAKE_BACK_S, Pipeline
 from agent.track.settings import TrackSettings
 from agent.track.tracker import Tracker
 from agent.update.ports import Candidate

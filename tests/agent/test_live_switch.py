@@ -38,7 +38,9 @@ from agent.detect.detector import open_configured
 from agent.detect.settings import DetectSettings
 from agent.domain import Frame
 from agent.errors import CandidateRejected
-from agent.pipeline import Inbox, Lane, Pipeline
+from agent.judging.inbox import Inbox
+from agent.judging.lane import Lane
+from agent.pipeline import Pipeline
 from agent.track.settings import TrackSettings
 from agent.track.tracker import Tracker
 from agent.update.ports import Candidate

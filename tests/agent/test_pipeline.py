@@ -22,8 +22,11 @@ from agent.detect.motion import MotionGate, MotionSettings
 from agent.detect.movement import Movement
 from agent.detect.settings import LookSettings
 from agent.domain import AlertChange, Answer, Ask, Found, Frame, Track
-from agent.pipeline import FAILURES_IN_A_ROW, Inbox, Lane, NewModel, NewRules, Paid, Pipeline, Tally
+from agent.judging.inbox import Inbox, NewModel, NewRules, Paid
+from agent.judging.lane import Lane, Tally
+from agent.pipeline import FAILURES_IN_A_ROW, Pipeline
 from agent.redact.door import PictureDoor
+from agent.redact.paint import HIDDEN
 from agent.redact.settings import RedactionSettings
 from agent.track.settings import TrackSettings
 from agent.track.tracker import Tracker
@@ -554,6 +557,19 @@ def test_what_is_uncertain_is_looked_at_again_and_the_closer_look_counts() -> No
     assert scene.told()[0] == (AlertEvent.NEW, AlertState.CONFIRMED)
     assert scene.asker.asks == []
     assert scene.lanes["front"].looks == 2
+
+
+def test_whom_only_a_closer_look_shows_is_hidden_too_however_weak_and_cut_off() -> None:
+    scene = Scene(looks=1.0)
+    small(scene)
+    # The first lies inside of the region, which cuts the second off; neither begins an object.
+    scene.detector.closer = [(0.2, (0.05, 0.1, 0.2, 0.4)), (0.2, (0.75, 0.6, 1.0, 1.0))]
+    frame = large(scene, 1)[0]
+    scene.run(frame)
+    assert scene.audience.heard[-1] == (0, [], 1)
+    shown = scene.door.cut(frame).image
+    for x, y in ((0.12, 0.25), (0.9, 0.8)):
+        assert tuple(shown[74 + round(43 * y), 115 + round(43 * x)]) == HIDDEN
 
 
 def test_a_false_box_does_not_survive_a_closer_look() -> None:

@@ -196,13 +196,6 @@ def test_what_lies_in_the_padding_is_dropped(tmp_path: Path) -> None:
     assert len(detector.detect(np.zeros((100, 100, 3), np.uint8), 0.3)) == 1
 
 
-def test_timings_are_of_the_latest_detection(tiny: Path) -> None:
-    detector = open_detector(tiny)
-    detector.detect(GREY, 0.3)
-    timings = detector.timings
-    assert min(timings.preprocess_s, timings.invoke_s, timings.postprocess_s) > 0
-
-
 def test_litert_reports_the_tensors(tiny: Path) -> None:
     runtime = open_litert(tiny, threads=2, delegate=Delegate("xnnpack"))
     assert runtime.input.shape == (1, 64, 64, 3)

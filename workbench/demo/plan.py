@@ -28,11 +28,6 @@ class Device:
     part: tuple[float, float, float, float] | None
     pictures: str
 
-    @property
-    def zoned(self) -> bool:
-        """Whether it watches a part only."""
-        return self.part is not None
-
 
 DEVICES: Final = (
     Device("gate-1", "gate", "anyone", None, "always"),

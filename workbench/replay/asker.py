@@ -15,7 +15,7 @@ from agent.ask.settings import AskSettings
 from agent.deliver.messages import answer_of
 from agent.domain import AlertChange, Ask, Box, Frame
 from agent.errors import PictureWithheld
-from agent.pipeline import Paid
+from agent.judging.inbox import Paid
 from agent.redact.door import PictureDoor, Redacted
 from wire.codec import encode
 from workbench.replay.cloud import DEVICE, ReplayCloud
@@ -39,7 +39,7 @@ class Uplink:
 
 
 class ReplayAsker:
-    """Implements `agent.pipeline.Asker`."""
+    """Implements `agent.judging.ports.Asker`."""
 
     def __init__(self, uplink: Uplink, cloud: ReplayCloud, walk: Walk, door: PictureDoor, model_digest: str) -> None:
         self._uplink = uplink

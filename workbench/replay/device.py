@@ -26,7 +26,8 @@ from agent.detect.looks import SecondLooks
 from agent.detect.motion import MotionGate, MotionSettings
 from agent.detect.movement import Movement
 from agent.detect.settings import GOOD_LOOKS, DetectSettings, LookSettings
-from agent.pipeline import Lane, Pipeline
+from agent.judging.lane import Lane
+from agent.pipeline import Pipeline
 from agent.redact.door import PictureDoor
 from agent.redact.settings import RedactionSettings
 from agent.track.settings import TrackSettings

@@ -134,11 +134,11 @@ def identity_switches(truths: Mapping[int, People], followed: Followed, frames: 
 
 
 def _events(truths: Mapping[int, People], frames: Sequence[int], fps: float) -> dict[int, int]:
-    """The people who are labelled for long enough, and their first frame."""
+    """The people who count for long enough, and their first frame in which they do."""
     seen: dict[int, list[int]] = defaultdict(list)
     for frame in frames:
         if frame in truths:
-            for who in truths[frame].ids.tolist():
+            for who in truths[frame].ids[truths[frame].counts].tolist():
                 seen[who].append(frame)
     return {who: found[0] for who, found in seen.items() if len(found) >= EVENT_S * fps}
 

@@ -16,7 +16,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from agent.domain import AlertChange, Answer, Frame, Track
-from agent.pipeline import Inbox, Pipeline
+from agent.judging.inbox import Inbox
+from agent.pipeline import Pipeline
 from agent.track import standing
 from wire.messages import AlertState
 

@@ -10,9 +10,9 @@ import pytest
 
 from agent.__main__ import EX_TAMPERED, main
 from agent.adapters.receipt_log import FOLDER
-from agent.app.egress import moment
+from agent.app.egress import egress, moment
 from agent.deliver.ledger import Ledger, Why
-from agent.deliver.receipts import Sending
+from agent.deliver.receipts import BEGINNING, RecordKind, Sending, mark_text, written
 from tests.agent.adapters.test_receipt_log import log
 
 Capture = pytest.CaptureFixture[str]
@@ -110,3 +110,21 @@ def test_a_time_is_read_as_people_say_it(text: str, at: datetime) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         moment(text, datetime(2026, 11, 26, 12, tzinfo=UTC) + timedelta())
+
+
+def test_a_forged_log_is_read_as_far_as_it_makes_sense(tmp_path: Path) -> None:
+    folder, mark, lines = tmp_path / FOLDER, BEGINNING, []
+    for kind, fields in (
+        (RecordKind.FILE, {"dropped": {"last": [7], "uploads": None, "bytes": 3}}),
+        (RecordKind.DONE, {"of": [1], "sent": "much"}),
+        (RecordKind.SEND, {"why": ["questions"], "size": {}}),
+    ):
+        line, mark = written(mark.n + 1, datetime(2026, 11, 26, tzinfo=UTC), kind, fields, mark.hash)
+        lines.append(line)
+    folder.mkdir()
+    (folder / "egress-000000000001.jsonl").write_bytes(b"".join(lines))
+    (folder / "mark").write_bytes(mark_text(mark))
+    read = egress(tmp_path)
+    assert read.whole
+    assert "1 uploads" not in read.for_people()
+    assert read.uploads[0].sent == 0

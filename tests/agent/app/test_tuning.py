@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from agent.adapters.sqlite_answers import SqliteAnswers
+from agent.app import tuning
 from agent.app.tuning import BandTuner, Wanted
 from agent.deliver.faults import Faults
 from agent.domain import Answer, Frame, Track
-from agent.pipeline import Aside, NewBands
+from agent.judging.inbox import Aside, NewBands
 from agent.tune.settings import Objective, PinnedBand
 from tests.agent.ask.test_audit import AT, MODEL, detections
 from tests.agent.deliver.samples import ManualClock
@@ -230,6 +231,21 @@ def test_what_was_not_asked_is_not_waited_for(devices: list[Device], tmp_path: P
     aside.asked(False)
     answer = Answer(aside.ask.id, None, Decision.CONFIRMED, None, None, None, DecidedBy.CLOUD, "big", "")
     assert not one.tuner.heard(answer)
+
+
+def test_of_a_long_outage_s_questions_the_oldest_are_let_go(
+    devices: list[Device], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "MOST_UNANSWERED", 2)
+    one = device(devices, tmp_path, Wanted(FALSE, ()))
+    for number in range(3):
+        one.sees(track(number, score=0.8), begin=10.0 * number)
+    one.sees(begin=30.0)
+    answers = [
+        Answer(aside.ask.id, None, Decision.CONFIRMED, None, None, None, DecidedBy.CLOUD, "big", "")
+        for aside in one.asides
+    ]
+    assert [one.tuner.heard(answer) for answer in answers] == [False, True, True]
 
 
 def test_other_answers_are_not_taken(devices: list[Device], tmp_path: Path) -> None:

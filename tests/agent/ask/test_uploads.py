@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -90,3 +92,15 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path):
     assert uploads.get(key(1)) == upload(1)
     assert faults.counts() == {"OutboxCorrupt": 1}
     assert (tmp_path / "uploads.db.corrupt-1").exists()
+
+
+def test_what_a_later_agent_left_is_dropped(tmp_path: Path):
+    uploads = store(tmp_path / "uploads.db")
+    uploads.put(upload(1))
+    uploads.close()
+    with closing(sqlite3.connect(tmp_path / "uploads.db")) as file, file:
+        file.execute("INSERT INTO upload (kind, id, question, jpeg, made_at) VALUES ('hologram', 'x', '', '', 1.0)")
+    again = store(tmp_path / "uploads.db", max_stored=2)
+    assert [kept for kept, _ in again.waiting()] == [key(1)]
+    assert again.put(upload(2)) == []
+    assert again.put(upload(3)) == [key(1)]

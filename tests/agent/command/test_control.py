@@ -23,7 +23,7 @@ from agent.deliver.messages import Boot
 from agent.deliver.telemetry import Snapshot
 from agent.domain import Frame
 from agent.errors import ConfigInvalid
-from agent.pipeline import Inbox, Mute
+from agent.judging.inbox import Inbox, Mute
 from tests.agent.decide.scene import Scene, person, rule
 from tests.agent.redact.doors import plain_door
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,6 +134,20 @@ def test_a_mark_reads_as_it_was_written(number: int, digest: str) -> None:
     assert mark_of(text) == Mark(number, digest)
     assert len(text) == 86
     assert mark_of(text[:-1]) is None
+
+
+def forged(body: bytes) -> bytes:
+    """A line with a hash of its own, as somebody with the rights to the folder can write it."""
+    return body[:-1] + b',"hash":"' + hashlib.sha256(body).hexdigest().encode() + b'"}'
+
+
+@pytest.mark.parametrize(
+    ("number", "at"),
+    [("1e999", AT.isoformat()), ("NaN", AT.isoformat()), ("1", AT.replace(tzinfo=None).isoformat()), ("1", "never")],
+)
+def test_a_forged_line_that_makes_no_sense_is_refused(number: str, at: str) -> None:
+    body = f'{{"n":{number},"at":"{at}","kind":"send","prev":"{BEGINNING.hash}"}}'.encode()
+    assert parsed(forged(body)) is None
 
 
 @given(st.binary(max_size=300))

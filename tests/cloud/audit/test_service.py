@@ -186,6 +186,17 @@ async def test_a_model_with_too_much_to_do_is_no_failure_of_the_frame(world: Wor
     assert len(world.judge.shown) == 4
 
 
+async def test_a_fault_of_ours_that_ends_the_audits_is_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.judge.failures = [RuntimeError("a fault")]
+    async with world.service() as service:
+        asked = asyncio.create_task(take(service, world, deadline_ms=500))
+        await world.begun()
+        await world.clock.asleep(0.5)
+        world.clock.advance(0.5)
+        assert await asyncio.wait_for(asked, BOUND_S) is None
+    assert "audits failed: nothing is audited until the service is started again" in caplog.text
+
+
 async def test_a_store_that_refuses_is_tried_again(world: World) -> None:
     world.keeper.refuses = True
     async with world.service(resume_every_s=7.0) as service:

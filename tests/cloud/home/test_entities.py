@@ -113,6 +113,13 @@ def test_foreign_documents_teach_nothing_and_break_nothing(payload):
     assert entities().learn({topic: payload}) == {}
 
 
+@pytest.mark.parametrize(("label", "learnt"), [("x" * 64, True), ("x" * 65, False)])
+def test_names_longer_than_there_can_be_teach_nothing(label, learnt):
+    camera = "y" * 63
+    documents = entities().discovery(shown(cameras=(camera,), labels=(label,)))
+    assert entities().learn(documents) == ({"gate-1": {camera: (label,)}} if learnt else {})
+
+
 def test_a_document_under_another_s_topic_teaches_nothing():
     documents = entities().discovery(shown(labels=("person",)))
     (text,) = [text for topic, text in documents.items() if topic.endswith("label_person_on/config")]

@@ -14,7 +14,7 @@ import pytest
 from cloud.adapters.clock import SystemClock
 from cloud.bus import Bus, Change, Kind
 from cloud.domain import Arrival
-from cloud.errors import BlobMissing, HomeLost, HomeRefused
+from cloud.errors import BlobMissing, HomeLost, HomeRefused, StoreFailed
 from cloud.fleet.enrolment import Enrolment
 from cloud.home.facts import ISSUER
 from cloud.home.ports import Heard
@@ -113,6 +113,8 @@ class Watched:
         async def call(*arguments: object) -> object:
             self._home.under_way += 1
             try:
+                if (first := self._home.before.pop(name, None)) is not None:
+                    await first()
                 return await getattr(self._inner, name)(*arguments)
             finally:
                 self._home.under_way -= 1
@@ -129,6 +131,8 @@ class Home:
         self.commands = CommandStore(database)
         self.counters = Counters()
         self.under_way = 0
+        self.before: dict[str, Callable[[], Awaitable[object]]] = {}
+        """What happens before a store's method does its work, once."""
 
     def service(self, wanted: HomeAssistantSettings) -> HomeService:
         return HomeService(
@@ -264,6 +268,26 @@ async def test_all_is_said_again_once_after_a_while_when_home_assistant_is_born(
         await home.becomes(lambda: home.clock.passed - born > 30)
         assert sorted(topic for topic, _ in home.broker.said) == sorted(set(first) - {"vedette/bridge"})
         assert home.broker.kept == first
+
+
+async def test_a_birth_while_the_store_can_t_be_read_is_remembered(home: Home) -> None:
+    async with home.running(birth_jitter_s=0):
+        first = dict(home.broker.kept)
+        home.broker.said.clear()
+
+        async def fails() -> None:
+            home.broker.tell("homeassistant/status", b"online")
+            for _ in range(2):
+                for _ in range(SETTLED):
+                    await asyncio.sleep(0)
+                home.clock.turn(0.0)
+            for _ in range(SETTLED):
+                await asyncio.sleep(0)
+            raise StoreFailed("the disk is full")
+
+        home.before["fleet"] = fails
+        await home.becomes(lambda: len(home.broker.said) >= len(first) - 1)
+        assert {topic for topic, _ in home.broker.said} >= set(first) - {"vedette/bridge"}
 
 
 async def test_nothing_is_said_twice_for_nothing(home: Home) -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
 from cloud.bus import Bus, Change, Kind
 from cloud.domain import Arrival
@@ -22,6 +23,7 @@ from cloud.store.batches import BatchStore
 from cloud.store.database import Database, open_database, sqlite_url
 from cloud.store.devices import DeviceStore
 from cloud.store.push import PushStore
+from cloud.store.schema import alert_events
 from tests.cloud.push.made import push
 from tests.cloud.samples import BOUND_S, NOW, ManualClock, alert
 from wire.messages import Alert, AlertState
@@ -138,6 +140,19 @@ async def test_a_new_receiver_is_not_told_of_the_past(pushing: Pushing) -> None:
         (new,) = await pushing.raise_alerts()
         await pushing.receiver.until(1)
     assert pushing.ids == [new]
+
+
+async def test_a_history_that_begins_anew_is_pushed_from_its_beginning(pushing: Pushing) -> None:
+    """SQLite gives numbers again once all rows are gone, as after a year without alerts."""
+    async with pushing.running(push()):
+        await pushing.raise_alerts(3)
+        await pushing.stands(delivered=3)
+    async with pushing.database.writing() as connection:
+        await connection.execute(delete(alert_events))
+    async with pushing.running(push()):
+        (new,) = await pushing.raise_alerts()
+        await pushing.stands(delivered=4, waiting=0)
+    assert pushing.ids[-1] == new
 
 
 async def test_what_came_while_nothing_ran_is_pushed_at_the_next_start(pushing: Pushing) -> None:

@@ -43,7 +43,7 @@ def test_the_agents_understand_what_they_are_told(device, source, recorded, tmp_
     assert config.cameras[0].loop is recorded
     assert (config.cameras[0].kind is SourceKind.RECORDED) is recorded
     assert config.rules[0].labels == ("person", "hot dog")
-    assert bool(config.zones) is device.zoned
+    assert bool(config.zones) is (device.part is not None)
     assert config.ask is not None
     assert (config.link.url, config.ask.url) == ("mqtts://127.0.0.1:8883", "https://127.0.0.1:8443")
     assert config.link.cert_file == config.ask.cert_file == tmp_path / "identity" / "device.pem"

@@ -46,6 +46,11 @@ def test_who_is_there_for_less_than_a_second_is_no_event():
     assert judged(truths((0, 0, 8), (50, 0, 9)), followed()).events == 1
 
 
+def test_who_does_not_count_is_no_event():
+    found = judged(truths((0, 0, 29), counts=False), followed((0, 0, 29)), (2, 1))
+    assert (found.events, found.in_time, found.precision) == (0, 0.0, 1.0)
+
+
 def test_an_alert_about_nobody_costs_precision():
     found = judged(truths((0, 0, 29)), followed((0, 0, 29), (200, 0, 29)), (2, 1), (3, 2))
     assert (found.in_time, found.precision) == (1.0, 0.5)

@@ -9,7 +9,8 @@ from agent.decide.rulebook import RuleBook
 from agent.decide.settings import AskPolicySettings, RuleSettings
 from agent.deliver.faults import Faults
 from agent.domain import Answer
-from agent.pipeline import Lane, Pipeline
+from agent.judging.lane import Lane
+from agent.pipeline import Pipeline
 from agent.track import Tracker, TrackSettings
 from tests.workbench.replay.scripted import ScriptedDetector, detections, frames
 from wire.messages import AlertEvent, AlertState, DecidedBy, Decision
@@ -19,7 +20,7 @@ THERE = (0.2, 0.2, 0.4, 0.8)
 
 
 class DelayedCloud:
-    """Implements `agent.pipeline.Asker`: every answer is the same, and comes a time after the frame."""
+    """Implements `agent.judging.ports.Asker`: every answer is the same, and comes a time after the frame."""
 
     def __init__(self, walk, latency_s, decision):
         self._walk, self._latency_s, self._decision = walk, latency_s, decision

@@ -41,12 +41,12 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_broken_model_gives_way_to_the_one_before_and_that_to_the_built_in(device, damage):
-    assert device.store.startup_model().ref == NEW
+    assert next(device.store.startup_models()).ref == NEW
     damage(stored(device, NEW))
-    assert device.store.startup_model().ref == OLD
+    assert next(device.store.startup_models()).ref == OLD
     assert [error.name for error in device.errors] == ["ModelStoreBroken"]
     damage(stored(device, OLD))
-    assert device.store.startup_model().ref == BORN
+    assert next(device.store.startup_models()).ref == BORN
     device.restart()
     assert device.live.running.ref == BORN
 
@@ -56,18 +56,18 @@ def test_a_broken_model_is_fetched_again(device, damage):
     damage(stored(device, NEW))
     device.restart()
     assert device.update(wanted(version=3)).state is UpdateState.COMMITTED
-    assert device.store.startup_model().ref == NEW
+    assert next(device.store.startup_models()).ref == NEW
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "x"}', "\x00" * 64, "[" * 4000])
 def test_a_broken_pointer_gives_way_to_the_other(device, text):
     (device.folder / "data/models/current.json").write_text(text)
-    assert device.store.startup_model().ref == OLD
+    assert next(device.store.startup_models()).ref == OLD
     with pytest.raises(ModelStoreBroken):
         device.store.collect()
     assert stored(device, NEW).exists(), "what a pointer names that can't be read is not removed"
     (device.folder / "data/models/previous.json").write_text(text)
-    assert device.store.startup_model().ref == BORN
+    assert next(device.store.startup_models()).ref == BORN
     assert device.store.current() == BORN
     assert device.store.previous() is None
 

@@ -86,6 +86,16 @@ def test_floors_that_cannot_be_read_stop_updates(tmp_path):
         TrustStore(tmp_path / "floors.json", Faults()).load()
 
 
+@pytest.mark.parametrize("other", [b"{}", b'{"":""}', b'{"roles":{}}'])
+def test_another_object_is_not_taken_for_floors(tmp_path, other):
+    faults = Faults()
+    store = TrustStore(tmp_path / "floors.json", faults)
+    store.save(FLOORS)
+    (tmp_path / "floors.json").write_bytes(other)
+    assert store.load() == FLOORS
+    assert faults.counts() == {"ModelStoreBroken": 1}
+
+
 @given(st.binary(max_size=200))
 def test_floors_that_are_noise_begin_anew(data):
     class Noise(type(Path())):

@@ -15,7 +15,8 @@ from agent.decide.rulebook import RuleBook
 from agent.deliver.faults import Faults
 from agent.detect.settings import DetectSettings
 from agent.errors import CandidateRejected
-from agent.pipeline import Inbox, Pipeline
+from agent.judging.inbox import Inbox
+from agent.pipeline import Pipeline
 from agent.update.ports import Candidate
 from agent.update.swap import Swap
 from tests.agent.update.worker.bench import ManualClock, content

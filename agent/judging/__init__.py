@@ -1,0 +1,1 @@
+"""What stands around the judging thread: its ports, what others want of it, what it keeps from frame to frame."""

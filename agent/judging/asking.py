@@ -1,0 +1,133 @@
+"""What of a frame is asked about, and what comes of it for the objects that are followed.
+
+The rules' own questions and those about objects leave together, within one budget.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from agent.ask.objects import ObjectQuestions, Scene
+from agent.ask.suspects import weak_signs
+from agent.decide.rulebook import RuleBook
+from agent.detect.regions import Target
+from agent.domain import Answer, Ask, Box, Clock, Frame
+from agent.judging.inbox import Aside, NewRules, Paid
+from agent.judging.lane import Lane, Tally
+from agent.judging.ports import Asker, BalanceKeeper
+from vision.detections import Detections
+
+log = logging.getLogger(__name__)
+
+
+class Asking:
+    """Used by the judging thread alone.
+
+    Args:
+        asker: Where questions go; None where no cloud is configured.
+        objects: Asks about objects, and holds what is asked to the budget; None where nothing is asked beside rules.
+        balances: Where what is left of the budget is kept; None where nothing outlives the run.
+        lanes: By camera.
+        rules: Say what matters where.
+        clock: The agent's.
+        tally: Counts what is asked.
+        looks_closer: Second looks say in passing where something moves.
+    """
+
+    def __init__(
+        self,
+        *,
+        asker: Asker | None,
+        objects: ObjectQuestions | None,
+        balances: BalanceKeeper | None,
+        lanes: Mapping[str, Lane],
+        rules: RuleBook,
+        clock: Clock,
+        tally: Tally,
+        looks_closer: bool,
+    ) -> None:
+        self._asker = asker
+        self._objects = objects
+        self._balances = balances
+        self._lanes = lanes
+        self._rules = rules
+        self._clock = clock
+        self._tally = tally
+        self._looks_closer = looks_closer
+
+    def ask(self, lane: Lane, frame: Frame, detections: Detections, by_rules: Sequence[Ask]) -> None:
+        """Ask what the rules want to know of the frame, and what else is worth its bytes."""
+        for ask in self._questions(lane, frame, detections, by_rules):
+            self._tally.asks += 1
+            if self._asker is not None:
+                ids = {"alert_id": ask.alert_id, "question_id": ask.id}
+                log.info("asking about a %s %.2f on %s", ask.label, ask.score, ask.camera, extra=ids)
+                self._asker.submit(ask, frame)
+
+    def ask_aside(self, aside: Aside, now: float) -> bool:
+        """Ask a question that decides no alert, where the rules' limits allow it; whether it was asked."""
+        ask, lane = aside.ask, self._lanes[aside.ask.camera]
+        if self._asker is None or lane.masks.hides(ask.box):
+            return False
+        if not self._rules.take_aside(ask.camera, ask.label, ask.box, now, self._clock.wall()):
+            return False
+        self._tally.asks += 1
+        return self._asker.submit(ask, aside.frame)
+
+    def hear(self, answer: Answer) -> bool:
+        """Tell the tracker what the cloud saw, apart from what is masked or of no interest; False if nobody asked."""
+        heard = None if self._objects is None else self._objects.heard(answer)
+        if heard is None:
+            return False
+        camera, report = heard
+        lane = self._lanes[camera]
+        shown = [one for one in report.found if one.label in self._rules.labels and not lane.masks.hides(one.box)]
+        lane.tracker.hear(replace(report, found=tuple(shown)))
+        return True
+
+    def paid(self, paid: Paid, now: float) -> None:
+        """A question was sent: its bytes are off the budget."""
+        if self._objects is not None:
+            self._objects.paid(paid.question_id, paid.bytes, now)
+
+    def follow(self, new: NewRules, now: float) -> None:
+        """Go on under other settings."""
+        if self._objects is not None and new.asking is not None:
+            self._objects.follow(new.objects, new.asking.deadline_s)
+            self._objects.budget.reconfigure(new.budget, now)
+
+    def keep(self, now: float | None = None) -> None:
+        """Have what is left of the budget written down, where that is due; without a time in any case."""
+        if self._objects is None or self._balances is None:
+            return
+        budget = self._objects.budget
+        balance = budget.balance() if now is None else budget.to_keep(now)
+        if balance is not None:
+            self._balances.keep(balance)
+
+    def _questions(self, lane: Lane, frame: Frame, detections: Detections, by_rules: Sequence[Ask]) -> Sequence[Ask]:
+        if self._objects is None:
+            return by_rules
+        height, width = frame.image.shape[:2]
+        weak = weak_signs(detections, lane.tracker.new_score)
+        scene = Scene(frame.camera, lane.tracks, weak, self._moving(lane, frame), (width, height), frame.at)
+        for ask in by_rules:
+            self._objects.asked(ask, scene)
+        about_objects = self._objects.ask(scene, partial(self._interest, lane, frame.camera))
+        return (*by_rules, *about_objects)
+
+    def _interest(self, lane: Lane, camera: str, label: str | None, box: Box) -> str | None:
+        """The label for which to ask about a place; None where nobody wants to know."""
+        return None if lane.masks.hides(box) else self._rules.interest(camera, label, box, self._clock.wall())
+
+    def _moving(self, lane: Lane, frame: Frame) -> Sequence[Box] | None:
+        """Where something moves; None where that was not looked for in this frame."""
+        if lane.movement is None or self._looks_closer:
+            moving, lane.moving = lane.moving, None
+            return moving
+        followed = [Target(track.box, 1.0) for track in lane.tracks]
+        found = lane.movement.targets(frame.image, followed, frame.at)
+        return [target.box for target in found] or None

@@ -1,0 +1,79 @@
+"""What the judging thread keeps: of each camera from frame to frame, and of the run for whoever asks how it goes."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agent.decide.masks import MaskFilter
+from agent.deliver.stream_cost import StreamCost
+from agent.detect.motion import MotionGate
+from agent.detect.movement import Movement
+from agent.domain import AlertChange, Box, Track
+from agent.track.tracker import Tracker
+from wire.messages import AlertEvent, AlertState
+
+
+@dataclass(slots=True)
+class Lane:
+    """What one camera keeps from frame to frame."""
+
+    tracker: Tracker
+    masks: MaskFilter
+    gate: MotionGate | None = None
+    movement: Movement | None = None
+    """Where second looks and questions go beside what the detector shows."""
+    stream_cost: StreamCost | None = None
+    tracks: Sequence[Track] = ()
+    """Of the last frame that was judged."""
+    judged: int = 0
+    still: int = 0
+    looks: int = 0
+    """Second looks at all judged frames."""
+    inference_s: float = 0.0
+    """Sum over all judged frames."""
+    moving: Sequence[Box] | None = None
+    """Where something moved in the frame at hand; None where that was not looked for."""
+
+
+@dataclass(slots=True)
+class Stages:
+    """Seconds spent in each stage since the start, for `bench` and `diagnose`."""
+
+    gate: float = 0.0
+    detect: float = 0.0
+    look: float = 0.0
+    track: float = 0.0
+    decide: float = 0.0
+    deliver: float = 0.0
+    ask: float = 0.0
+
+
+class Tally:
+    """What became of the alerts since the start; written by the judging thread, read by any."""
+
+    REMEMBERED: Final = 10_000
+    """An alert that changes after so many newer ones stays counted where it was."""
+
+    def __init__(self) -> None:
+        self._now: OrderedDict[str, AlertState] = OrderedDict()
+        self._counts: Counter[AlertState] = Counter()
+        self.asks = 0
+
+    def note(self, change: AlertChange) -> None:
+        """Count an alert where it stands by now."""
+        before = self._now.pop(change.id, None)
+        if before is None and change.event is not AlertEvent.NEW:
+            return
+        if before is not None:
+            self._counts[before] -= 1
+        self._counts[change.state] += 1
+        self._now[change.id] = change.state
+        if len(self._now) > self.REMEMBERED:
+            self._now.popitem(last=False)
+
+    def alerts(self) -> dict[AlertState, int]:
+        """How many alerts stand in each state."""
+        return {state: self._counts[state] for state in AlertState}
