@@ -38,7 +38,7 @@ from agent.errors import NoModelOpens
 from agent.track.tracker import Tracker
 from vision.detections import Detections, Detector
 from vision.errors import InferenceFailed
-from wire.messages import AlertEvent, AlertState
+from wire.messages import AlertEvent, AlertState, BudgetLeft
 
 log: Final = logging.getLogger(__name__)
 
@@ -46,6 +46,8 @@ IDLE_S: Final = 0.25
 """How long to wait for a frame before deadlines are looked at; a deadline below a second makes little sense."""
 FAILURES_IN_A_ROW: Final = 50
 """Five seconds at ten frames a second: a passing fault is over by then, a broken model is not."""
+TELL_EVERY_S: Final = 1.0
+"""How often what is left of the budget is told: it is read every few seconds."""
 TAKE_BACK_S: Final = 60.0
 """For so long after a switch, failures don't end the run: the model's probation takes it back, and needs a judge to
 hand the frames to again."""
@@ -371,8 +373,11 @@ class Pipeline:
         self._balances = balances
         self._failures_in_a_row = 0
         self._spared_until = -math.inf
+        self._told_at = -math.inf
         self.stages = Stages()
         self.tally = Tally()
+        self.budgets: tuple[BudgetLeft, ...] = ()
+        """What is left for questions, as of a second ago; read by any thread."""
         self.turns = 0
         """How often the judging thread came round, with a frame or without; read by any thread."""
         self.looked = 0
@@ -589,8 +594,7 @@ class Pipeline:
             if awaited:
                 done.set_result(None)
         self._deliver(self._rules.tick(now), None)
-        if self._objects is not None:
-            self._keep(self._objects.budget.to_keep(now))
+        self._account(now)
 
     def _follow(self, new: NewRules, now: float) -> None:
         self._deliver(self._rules.replace_rules(new.rules, new.zones, new.asking, now), None)
@@ -610,6 +614,15 @@ class Pipeline:
                 self._deliver(self._rules.answer(event, now), None)
         elif self._objects is not None:
             self._objects.paid(event.question_id, event.bytes, now)
+
+    def _account(self, now: float) -> None:
+        """Have what is left of the budget written down and told, where it is time for that."""
+        if self._objects is None:
+            return
+        budget = self._objects.budget
+        self._keep(budget.to_keep(now))
+        if now - self._told_at >= TELL_EVERY_S:
+            self._told_at, self.budgets = now, budget.told(now)
 
     def _keep(self, balance: Balance | None) -> None:
         if balance is not None and self._balances is not None:
