@@ -35,7 +35,7 @@ from vision.detections import Detector
 from vision.detector import ModelDetector
 from wire.messages import AskReason
 from workbench.errors import ReplayRefused
-from workbench.replay.asker import ReplayAsker, Uplink
+from workbench.replay.asker import ReplayAsker, Uplink, said_of_frame
 from workbench.replay.budget import Budget, Purse
 from workbench.replay.clip import CAMERA, Clip
 from workbench.replay.cloud import ReplayCloud
@@ -53,7 +53,7 @@ from workbench.replay.policies import (
     Uncertain,
     drawn_places,
 )
-from workbench.replay.walk import Walk
+from workbench.replay.walk import Sent, Walk
 
 OF_OBJECTS: Final = (AskReason.NEW, AskReason.REFRESH, AskReason.LOST, AskReason.WEAK, AskReason.MOTION)
 """Each is a key of `asking.objects`, by which it is switched on and off."""
@@ -202,11 +202,16 @@ class Workbench:
             purse=Purse(None if policy is Policy.ALWAYS else budget),
             reason=policy.value,
             labels=frozenset(setup.labels),
+            message_bytes=self._said_of_frame,
             mixed=policy is not Policy.ALWAYS,
         )
         walk.watch(detector)
         unless_sent = self._looks(lambda: walk.seen[-1].whole)
         return self._put_together(walk, detector, unless_sent)
+
+    @property
+    def _said_of_frame(self) -> int:
+        return said_of_frame(self.setup.camera, self.setup.labels[0], self._model.manifest.digest)
 
     def _frame_policy(self, policy: Policy, budget: Budget | None) -> FramePolicy:
         clip = self.clip
@@ -215,7 +220,8 @@ class Workbench:
             case Policy.RANDOM:
                 order = list(range(len(clip.whole_bytes)))
                 random.Random(self._seed).shuffle(order)  # noqa: S311 - no secret: a clip's frames in any order
-                return Drawn(drawn_places(order, clip.whole_bytes, share * clip.streamed_bytes))
+                each = [Sent(size, policy.value, self._said_of_frame).bytes for size in clip.whole_bytes]
+                return Drawn(drawn_places(order, each, share * clip.streamed_bytes))
             case Policy.THRESHOLD:
                 return Uncertain(self.setup.asking.uncertain or self._model.manifest.uncertain)
             case Policy.SEDNA_IBT:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
+from agent.adapters.http_asker import HTTP_BYTES
 from agent.domain import AlertChange, Answer, Frame, Track
 from agent.pipeline import Inbox, Pipeline
 from agent.track import standing
@@ -31,15 +32,20 @@ class Sent:
     """A picture that left the device.
 
     Attributes:
-        bytes: Of the JPEG.
-        message_bytes: Of what is said beside it.
+        picture_bytes: Of the JPEG.
+        message_bytes: Of the message beside it.
         is_question: The cloud was asked something, rather than shown an alert's picture.
     """
 
-    bytes: int
+    picture_bytes: int
     reason: str
     message_bytes: int = 0
     is_question: bool = True
+
+    @property
+    def bytes(self) -> int:
+        """What budgets pay for, here as on a device: the whole request."""
+        return self.picture_bytes + self.message_bytes + HTTP_BYTES
 
 
 @dataclass(slots=True)
@@ -185,7 +191,7 @@ class Outcome:
 
     @property
     def sent_bytes(self) -> int:
-        """Of all pictures."""
+        """Of all requests."""
         return sum(sent.bytes for sent in self.sent)
 
     @property
