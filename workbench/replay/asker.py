@@ -92,7 +92,9 @@ class ReplayAsker:
         self._walk.inbox.put(Paid(ask.id, sent.bytes))
         due = frame.at + self._uplink.latency_s
         answered_at = now + timedelta(seconds=self._uplink.latency_s)
-        self._walk.answer_at(due, answer_of(self._cloud.answer(question, jpeg, answered_at)))
+        answer = answer_of(self._cloud.answer(question, jpeg, answered_at))
+        self._walk.recorder.answered(answer, sent.bytes)
+        self._walk.answer_at(due, answer)
         return True
 
     def submit_picture(self, change: AlertChange, frame: Frame) -> bool:

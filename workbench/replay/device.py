@@ -12,6 +12,7 @@ from typing import Final, Self
 
 from agent.app.live_model import judging_floor
 from agent.ask.budget import AskBudget, Balance, BudgetSettings
+from agent.ask.gain import gains_of
 from agent.ask.object_settings import Shown
 from agent.ask.objects import ObjectQuestions
 from agent.ask.settings import AskSettings
@@ -34,6 +35,7 @@ from agent.track.tracker import Tracker
 from vision.detections import Detector
 from vision.detector import ModelDetector
 from wire.messages import AskReason
+from wire.model import Gain
 from workbench.errors import ReplayRefused
 from workbench.replay.asker import ReplayAsker, Uplink, said_of_frame
 from workbench.replay.budget import Budget, Purse
@@ -70,6 +72,7 @@ class Setup:
 
     Attributes:
         camera: The name of the camera that the clip plays.
+        gain: Weights instead of those that the model brings.
     """
 
     model: DetectSettings
@@ -83,6 +86,7 @@ class Setup:
     redaction: RedactionSettings = field(default_factory=RedactionSettings)
     asking: AskingConfig = field(default_factory=AskingConfig)
     ask: AskSettings = field(default_factory=lambda: AskSettings(url=NOWHERE))
+    gain: Gain | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -261,6 +265,8 @@ class Workbench:
                 AskBudget(self._budget(budget), Balance({"": 0.0}), self.clip.times_s[0]),
                 deadline_s=setup.asking.deadline_s,
                 new_id=new_id,
+                gains=gains_of(setup.gain or self._model.manifest.gain),
+                on_asked=walk.recorder.asked,
             )
         lane = Lane(
             tracker=Tracker(setup.tracking),

@@ -20,6 +20,7 @@ from agent.domain import AlertChange, Answer, Frame, Track
 from agent.pipeline import Inbox, Pipeline
 from agent.track import standing
 from wire.messages import AlertState
+from workbench.replay.recorded import Recorded, Recorder
 
 BEGAN: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 """The time of day at the clip's beginning: noon, so that what one clip comes to never depends on the hour."""
@@ -97,6 +98,7 @@ class Walk:
         self._order = itertools.count()
         self.inbox: Final = Inbox(self.wake)
         self.seen: list[Seen] = []
+        self.recorder: Final = Recorder()
 
     def watch(self, watcher: Watcher) -> None:
         """Have each frame shown to it first."""
@@ -177,12 +179,14 @@ class Outcome:
     Attributes:
         alerts: How many stand in each state at the end.
         wall_s, cpu_s: What the run took here, with detections that were remembered.
+        answers: To the policy's own questions.
     """
 
     seen: tuple[Seen, ...]
     alerts: dict[AlertState, int]
     wall_s: float
     cpu_s: float
+    answers: tuple[Recorded, ...] = ()
 
     @property
     def sent(self) -> list[Sent]:
@@ -213,4 +217,5 @@ def run(walk: Walk, pipeline: Pipeline) -> Outcome:
         pipeline.tally.alerts(),
         time.perf_counter() - wall,
         time.process_time() - cpu,
+        tuple(walk.recorder.answers),
     )

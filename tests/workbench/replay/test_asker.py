@@ -8,6 +8,7 @@ import pytest
 from agent.adapters.crops import encode_jpeg
 from agent.adapters.http_asker import HTTP_BYTES
 from agent.ask.crop import crop_around
+from agent.ask.gain import Case, by_hand, features, was_wrong
 from agent.ask.settings import AskSettings
 from agent.domain import AlertChange, Answer, Ask, Frame
 from agent.pipeline import Paid
@@ -109,6 +110,21 @@ def test_a_question_is_encoded_counted_and_answered_when_it_is_due(memory, frame
     assert (answer.decision, answer.label, answer.decided_by) == (Decision.CONFIRMED, "person", DecidedBy.CLOUD)
     assert answer.model == "scripted 1.0"
     assert walk.over()
+    cloud.close()
+
+
+def test_what_was_known_is_noted_with_what_the_cloud_said_of_it(memory, frame):
+    walk, asker, cloud, _ = asked(memory, frame, [detections((0.41, 0.3, 0.59, 0.7, 0.8))])
+    known = Case(AskReason.UNCERTAIN, BOX, 0.5, belief=0.5, stands=True)
+    walk.recorder.asked(ask(), known)
+    asker.submit(ask(), frame)
+    (noted,) = walk.recorder.answers
+    assert noted.features == pytest.approx(features(known), abs=1e-5)
+    assert (noted.by_hand, noted.reason) == (by_hand(known), "uncertain")
+    assert noted.bytes == walk.seen[-1].sent[0].bytes
+    assert noted.wrong == was_wrong(known, "person", answered(walk).found)
+    asker.submit(ask(), frame)
+    assert len(walk.recorder.answers) == 1, "nothing is noted of what others ask"
     cloud.close()
 
 
