@@ -347,6 +347,7 @@ def _details(release: Release, evaluations: list[Evaluation]) -> Table:
         "licence": release.licence,
         "source": manifest.provenance.source,
         "golden answers": _golden(manifest.golden),
+        "questions": "ranked by hand" if manifest.gain is None else f"ranked by {manifest.gain.answers} answers",
     }
     for name, value in [*rows.items(), *(line for each in evaluations for line in lines(each))]:
         table.add_row(name, value)
