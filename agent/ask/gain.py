@@ -145,8 +145,18 @@ def features(case: Case) -> tuple[float, ...]:
         float(cut_off(case.box)),
         min((y2 - y1) / TALL, 1.0),
         min((x2 - x1) / TALL, 1.0),
-        max((covered(case.box, other) for other in case.others if other is not case.box), default=0.0),
+        _crowd(case.box, case.others),
     )
+
+
+def _crowd(box: Box, others: Sequence[Box]) -> float:
+    x1, y1, x2, y2 = box
+    most = 0.0
+    for other in others:
+        # Most of them lie elsewhere, and a call costs more than these comparisons.
+        if other is not box and other[0] < x2 and other[2] > x1 and other[1] < y2 and other[3] > y1:
+            most = max(most, covered(box, other))
+    return most
 
 
 NAMES: Final = GAIN_FEATURES[FORM]
