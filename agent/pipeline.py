@@ -38,7 +38,7 @@ from agent.judging.ports import (
 )
 from vision.detections import Detections, Detector
 from vision.errors import InferenceFailed
-from wire.messages import AlertEvent
+from wire.messages import AlertEvent, BudgetLeft
 
 log: Final = logging.getLogger(__name__)
 
@@ -133,6 +133,11 @@ class Pipeline:
         self.looked = 0
         """Frames that it was done with, in whichever way."""
 
+    @property
+    def budgets(self) -> tuple[BudgetLeft, ...]:
+        """What is left for questions, as of a second ago; from any thread."""
+        return self._asking.budgets
+
     def run(self, should_end: Callable[[], bool] = lambda: False) -> None:
         """Judge until `stop`, or until no frame waits and `should_end` says that none will come.
 
@@ -158,7 +163,7 @@ class Pipeline:
     def _end(self, reason: str) -> None:
         self._settle()
         self._deliver(self._rules.finish(self._clock.monotonic(), reason), None)
-        self._asking.keep()
+        self._asking.close()
 
     def stop(self) -> None:
         """Finish the frame at hand, end the open alerts and return from `run`; from any thread."""
@@ -303,7 +308,7 @@ class Pipeline:
             if awaited:
                 done.set_result(None)
         self._deliver(self._rules.tick(now), None)
-        self._asking.keep(now)
+        self._asking.account(now)
 
     def _follow(self, new: NewRules, now: float) -> None:
         self._deliver(self._rules.replace_rules(new.rules, new.zones, new.asking, now), None)

@@ -14,6 +14,7 @@ import itertools
 import json
 import statistics
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ import cv2
 import numpy as np
 
 from agent.ask.budget import AskBudget, BudgetSettings
+from agent.ask.gain import FORM, NAMES, Case, Gains, by_hand, gains_of
 from agent.ask.object_settings import ObjectSettings, Shown
 from agent.ask.objects import ObjectQuestions
 from agent.ask.settings import AskSettings
@@ -47,6 +49,7 @@ from vision.detections import Image
 from vision.detector import open_detector
 from wire.errors import VedetteError
 from wire.messages import AlertEvent
+from wire.model import Gain
 from workbench.clip import demo_clip
 from workbench.replay.events import AlertFigures, People, alert_figures, identity_switches, read_people
 
@@ -59,6 +62,8 @@ HALVES: Final = {
 }
 NOWHERE: Final = np.zeros((0, 4))
 SHOWN: Final = AskSettings(url="http://127.0.0.1")
+REPEATS: Final = 10
+"""Of weighing a candidate, which takes a microsecond or two."""
 TIMED: Final = 10
 """At every so many frames, an inference is timed."""
 CACHE: Final = Path("~/.cache/vedette/bench/recorded.npz")
@@ -76,6 +81,7 @@ class Figures:
         policy_ms: The median of all that is neither inference nor the first look's: choosing and putting together
             second looks, tracking, deciding.
         asking_ms: The median of choosing questions about objects, none of which is sent or answered.
+        gain_us: Of that, weighing one candidate, by hand and by weights that a model brings.
         inference_ms: The median of some inferences between the frames, to hold the policy against.
         switches: How often a person goes on under another number.
     """
@@ -89,6 +95,7 @@ class Figures:
     invokes: float
     policy_ms: float
     asking_ms: float
+    gain_us: tuple[float, float]
     inference_ms: float
     switches: int
     alerts: AlertFigures
@@ -179,7 +186,7 @@ def run(
 ) -> Figures:
     """Judge the frames as a device does that was started at the first of them, and hold it against the labels."""
     walk = Walk()
-    ids = itertools.count()
+    ids, cases = itertools.count(), list[Case]()
     pipeline = Pipeline(
         frames=walk,
         inbox=Inbox(walk.wake),
@@ -201,6 +208,7 @@ def run(
             AskBudget(BudgetSettings(bytes="unlimited", questions_per_minute=6000), None, 0.0),
             deadline_s=AskPolicySettings().deadline_s,
             new_id=lambda: f"{next(ids):032x}",
+            on_asked=lambda _, case: cases.append(case),
         ),
     )
     policy_s, asking_s, inference_s = [], [], []
@@ -215,14 +223,30 @@ def run(
         if index % TIMED == 0:
             inference_s.append(detector.timed(image))
     costs = [1000 * statistics.median(one) for one in (policy_s, asking_s, inference_s)]
-    return _figures(clip, frames, walk, detector.asked - asked, costs)
+    learnt = gains_of(Gain(features=FORM, weights=(0.5,) * len(NAMES)))
+    return _figures(
+        clip, frames, walk, detector.asked - asked, costs, (_gain_us(by_hand, cases), _gain_us(learnt, cases))
+    )
+
+
+def _gain_us(gains: Gains, cases: Sequence[Case]) -> float:
+    """The median time of weighing one of them, in µs."""
+    times = []
+    for case in cases:
+        began = time.perf_counter()
+        for _ in range(REPEATS):
+            gains(case)
+        times.append((time.perf_counter() - began) / REPEATS)
+    return 1e6 * statistics.median(times) if times else 0.0
 
 
 def _policy_s(stages: Stages) -> float:
     return stages.detect + stages.look + stages.track + stages.decide
 
 
-def _figures(clip: Clip, frames: range, walk: Walk, invokes: int, costs: Sequence[float]) -> Figures:
+def _figures(
+    clip: Clip, frames: range, walk: Walk, invokes: int, costs: Sequence[float], gain_us: tuple[float, float]
+) -> Figures:
     followed = {frame: _people(walk.tracks[frame], clip) for frame in frames}
     stood = {frame: _people(standing(walk.tracks[frame]), clip) for frame in frames}
     accuracy = _tally(clip, followed).accuracy()
@@ -240,6 +264,7 @@ def _figures(clip: Clip, frames: range, walk: Walk, invokes: int, costs: Sequenc
         invokes=invokes / len(frames),
         policy_ms=costs[0],
         asking_ms=costs[1],
+        gain_us=gain_us,
         inference_ms=costs[2],
         switches=identity_switches(clip.people, stood_places, frames),
         alerts=alert_figures(clip.people, places, walk.raised, frames, clip.fps),
@@ -302,9 +327,11 @@ def _for_people(figures: Figures) -> str:
     costs = (
         f"choosing questions {figures.asking_ms:.2f} ms; one inference {figures.inference_ms:.2f} ms in the same run"
     )
+    by_hand_us, learnt_us = figures.gain_us
     lines = (
         f"{figures.frames} frames, {figures.invokes:.2f} inferences a frame",
         f"policy     {figures.policy_ms:.2f} ms a frame, {costs}",
+        f"gain       {by_hand_us:.1f} µs a candidate by hand, {learnt_us:.1f} µs by learnt weights",
         f"objects    F1 {figures.f1:.3f}, precision {figures.precision:.3f}, recall {figures.recall:.3f}",
         f"scores     AP50 {figures.ap50:.3f}, best F1 {figures.best_f1:.3f}",
         f"identities {figures.switches} switches",

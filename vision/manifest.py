@@ -9,11 +9,12 @@ from typing import Final
 from pydantic import ValidationError
 
 from vision.errors import ManifestInvalid, ModelMissing, ModelUnreadable
-from wire.model import Manifest
+from wire.model import Gain, Manifest
 
 MANIFEST_NAME: Final = "manifest.json"
 MAX_MANIFEST_BYTES: Final = 2 << 20
 """The most labels there can be, each as long as can be, and room for the rest."""
+MAX_GAIN_BYTES: Final = 16 << 10
 
 
 def parse_manifest(data: bytes, source: str = "the manifest") -> Manifest:
@@ -44,6 +45,23 @@ def load_manifest(path: Path) -> Manifest:
     except OSError as failed:
         raise ManifestInvalid(f"{path} can't be read: {failed.strerror}", "Correct the path or its rights.") from None
     return parse_manifest(data, str(path))
+
+
+def load_gain(path: Path) -> Gain:
+    """Read weights that `vedette gain train` wrote.
+
+    Raises:
+        ManifestInvalid: The file can't be read, or a field breaks the contract.
+    """
+    try:
+        with path.open("rb") as file:
+            return Gain.model_validate_json(file.read(MAX_GAIN_BYTES))
+    except OSError as failed:
+        raise ManifestInvalid(f"{path} can't be read: {failed.strerror}", "Correct the path or its rights.") from None
+    except ValidationError as refused:
+        first = refused.errors(include_url=False, include_input=False)[0]
+        where = ".".join(["gain", *map(str, first["loc"])])
+        raise ManifestInvalid(f"{path}: {where}: {first['msg']}", "Make it anew: vedette gain train.") from None
 
 
 def digest_of(path: Path) -> str:

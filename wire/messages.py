@@ -272,6 +272,30 @@ class TunedBand(Part):
     asked_share: Unit | None = None
 
 
+class BudgetLeft(Part):
+    """What questions may still cost, of the whole device or of one camera.
+
+    Attributes:
+        camera: None: of the whole device.
+        allowance: As it is set, such as `200MB/month`, or `unlimited`.
+        left: Bytes that may be spent at once; None where there is no limit.
+        most: Bytes that can be saved up; None where there is no limit.
+        borrowed: Bytes that urgent rules took in advance, and that are paid back first.
+        spent: Bytes since the agent started.
+        questions_left: In the minute that ends now; None where there is no limit.
+        bar: The gain for each kB from which a question is worth its price. It rises with what is spent.
+    """
+
+    camera: Name | None = None
+    allowance: Text
+    left: Count | None = None
+    most: Count | None = None
+    borrowed: Count = 0
+    spent: Count = 0
+    questions_left: Count | None = None
+    bar: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+
 class Telemetry(UpMessage):
     """Small figures, every half minute or so; may be lost.
 
@@ -281,6 +305,7 @@ class Telemetry(UpMessage):
         errors: Named errors since the agent started, and how often each.
         egress: Kept by the cloud, it shows whether a device's log was written anew.
         bands: Those that are tuned or pinned; as many as fit.
+        budgets: Of questions: the whole device's first, then those of cameras; none where nothing is asked.
     """
 
     uptime_s: Seconds
@@ -300,6 +325,7 @@ class Telemetry(UpMessage):
     errors: Annotated[dict[Name, Count], Field(max_length=64)] = Field(default_factory=dict)
     egress: EgressMark | None = None
     bands: Annotated[tuple[TunedBand, ...], Field(max_length=64)] = ()
+    budgets: Annotated[tuple[BudgetLeft, ...], Field(max_length=65)] = ()
 
 
 # --- asking ----------------------------------------------------------------------------------------------------

@@ -6,11 +6,11 @@ It travels beside the model, and is what gets signed, so its exact bytes are kep
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from wire.fields import Digest, Label, Text, Unit
+from wire.fields import Count, Digest, Label, Text, Unit
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,31}$")]
@@ -171,6 +171,40 @@ class Golden(ManifestPart):
     ]
 
 
+GAIN_FEATURES: Final[dict[int, tuple[str, ...]]] = {
+    1: (
+        "new", "refresh", "lost", "weak", "motion",
+        "doubt", "score", "doubt_of_score", "stands", "age", "unseen_age", "changed", "hits", "edge", "height",
+        "width", "crowd",
+    ),
+}  # fmt: skip
+"""What the weights of `Gain` are of, in their order, by the set's number; `agent.ask.gain` says what each means."""
+Weight = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+"""Of a feature between 0 and 1: a hundred makes anything certain."""
+
+
+class Gain(ManifestPart):
+    """What an answer is likely to be worth to a device with this model: learnt from recorded answers.
+
+    Attributes:
+        features: The number of the set of features. A device that does not know it goes by its own figures.
+        weights: One for each of them, of a logistic regression.
+        answers: How many recorded answers they were learnt from.
+    """
+
+    features: Annotated[int, Field(ge=1, le=2**31)]
+    weights: Annotated[tuple[Weight, ...], Field(min_length=1, max_length=64)]
+    answers: Count = 0
+
+    @model_validator(mode="after")
+    def _a_weight_for_each_feature(self) -> Self:
+        known = GAIN_FEATURES.get(self.features)
+        if known is not None and len(known) != len(self.weights):
+            msg = f"the set {self.features} has {len(known)} features, and there are {len(self.weights)} weights"
+            raise ValueError(msg)
+        return self
+
+
 class Manifest(ManifestPart):
     """Everything about a model file but its weights.
 
@@ -183,6 +217,7 @@ class Manifest(ManifestPart):
         uncertain: Scores between these two are worth a question, unless the configuration says otherwise.
         licence: Under which the model may be used.
         golden: By which a device's proof knows the model again; added by `vedette model import`.
+        gain: By which a device ranks what to ask; without it, it goes by figures of its own.
     """
 
     manifest: Literal[1] = 1
@@ -198,3 +233,4 @@ class Manifest(ManifestPart):
     licence: Text
     provenance: Provenance
     golden: Golden | None = None
+    gain: Gain | None = None

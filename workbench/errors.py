@@ -42,6 +42,10 @@ class SimFailed(WorkbenchError):
     """A simulation could not begin, or not come to its end."""
 
 
+class AnswersUnusable(WorkbenchError):
+    """Recorded answers can't be read, or can't be learnt from."""
+
+
 class ReplayRefused(WorkbenchError):
     """A replay can't be made of what was given."""
 

@@ -12,7 +12,7 @@ from agent.capture.camera import CameraCounts
 from agent.deliver.messages import Boot
 from agent.deliver.telemetry import Snapshot
 from cloud.adapters.metrics import every_family
-from wire.messages import ModelStatus
+from wire.messages import BudgetLeft, ModelStatus
 from wire.updates import UpdateState
 
 Row = tuple[str, str, list[str], str]
@@ -47,7 +47,8 @@ def agent_metrics() -> str:
 def _idle_agent() -> Sources:
     """One that has seen nothing yet; what it would be looked at for is all that it has."""
     model = ModelStatus(name="x", version="1", digest="sha256:" + "0" * 64, runtime="x", delegate="x")
-    snapshot = Snapshot(uptime_s=0, rss_mib=0, cpu_s=0, bytes_by_reason={"x": 0}, errors={"x": 0})
+    budget = BudgetLeft(allowance="", left=0, questions_left=0)
+    snapshot = Snapshot(uptime_s=0, rss_mib=0, cpu_s=0, bytes_by_reason={"x": 0}, errors={"x": 0}, budgets=(budget,))
     parts: dict[str, Any] = {
         "boot": Boot("x", "0" * 32, "0", datetime.fromtimestamp(0, UTC), model.digest),
         "clock": None,

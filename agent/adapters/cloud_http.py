@@ -140,15 +140,17 @@ class CloudHttp:
         """
         headers = {AUDIT_HEADER: header_value(audit)}
         shown = Shown(audit.message_id, audit.camera, audit.redaction)
-        status, body = await self._send("POST", AUDITS_PATH, jpeg, headers, timeout_s, Why.AUDITS, shown)
-        if status == httpx.codes.OK:
-            outcome = _read(AuditOutcome, body)
-            _check(outcome.audit_id == audit.message_id)
-            return outcome
-        if status == httpx.codes.ACCEPTED:
-            _check(_read(Pending, body).question_id == audit.message_id)
-            return None
-        raise TryAgain(AnswerInvalid(f"the cloud answered an audit with status {status}"))
+        answer = await self._send("POST", AUDITS_PATH, jpeg, headers, timeout_s, Why.AUDITS, shown)
+        return _outcome(audit, *answer)
+
+    async def audit_outcome(self, audit: Audit, *, timeout_s: float) -> AuditOutcome | None:
+        """What came of a frame that the cloud has; None where it has not looked yet.
+
+        Raises:
+            AskRefused, TryAgain: as `ask`.
+        """
+        path, shown = f"{AUDITS_PATH}/{audit.message_id}", Shown(audit.message_id, audit.camera)
+        return _outcome(audit, *await self._send("GET", path, b"", {}, timeout_s, Why.AUDITS, shown))
 
     async def put_picture(
         self, alert_id: str, jpeg: bytes, note: PictureNote | None = None, *, timeout_s: float
@@ -193,7 +195,8 @@ class CloudHttp:
         shown: Shown,
     ) -> tuple[int, bytes]:
         """One exchange, with its receipt; the status, 2xx, and the body."""
-        headers = {"Content-Type": "image/jpeg"} | headers | await self._authorisation()
+        kind = {"Content-Type": "image/jpeg"} if content else {}
+        headers = kind | headers | await self._authorisation()
         request = self._client.build_request(method, self._url + path, content=content, headers=headers)
 
         head = http_request_size(method, request.url.raw_path.decode("ascii"), request.headers.raw, b"")
@@ -319,6 +322,17 @@ def _read(kind: type[M], body: bytes) -> M:
         return decode(kind, body)
     except WireError as refused:
         raise TryAgain(AnswerInvalid(f"the cloud's answer can't be read ({refused.name}: {refused.what})")) from None
+
+
+def _outcome(audit: Audit, status: int, body: bytes) -> AuditOutcome | None:
+    if status == httpx.codes.OK:
+        outcome = _read(AuditOutcome, body)
+        _check(outcome.audit_id == audit.message_id)
+        return outcome
+    if status == httpx.codes.ACCEPTED:
+        _check(_read(Pending, body).question_id == audit.message_id)
+        return None
+    raise TryAgain(AnswerInvalid(f"the cloud answered an audit with status {status}"))
 
 
 def _check(fits: bool) -> None:  # noqa: FBT001 - an assertion by another name

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from pydantic import ValidationError
@@ -91,6 +91,10 @@ class _Stopped(Exception):
     """The agent stops; nothing went wrong."""
 
 
+class _NotYet(Exception):
+    """The cloud has not looked at an audit yet."""
+
+
 class HttpAsker:
     """`run` is its one task; all else may be called from any thread."""
 
@@ -134,6 +138,7 @@ class HttpAsker:
             give_up_after_s=settings.give_up_after_s,
             retry_min_s=settings.retry_min_s,
             retry_max_s=settings.retry_max_s,
+            outcomes_for_s=self._audit.ask_again_for_s,
         )
         # Written by the judging thread alone …
         self._asks = 0
@@ -302,10 +307,13 @@ class HttpAsker:
         while (cutting := self._cuttings.take()) is not None:
             dropped = await asyncio.to_thread(self._keep, cutting)
             self._schedule.add(Waiting(cutting.key, cutting.made_at, cutting.deadline_at))
-            for key in dropped:
-                self._schedule.drop(key)
-                self._failed[key.kind] += 1
+            self._drop(dropped)
             self._changed.set()
+
+    def _drop(self, dropped: list[Key]) -> None:
+        for key in dropped:
+            self._schedule.drop(key)
+            self._failed[key.kind] += 1
 
     def _keep(self, cutting: Cutting) -> list[Key]:
         quality, max_px = self._settings.jpeg_quality, self._settings.max_crop_px
@@ -323,7 +331,7 @@ class HttpAsker:
         while True:
             now = self._clock.monotonic()
             for key in self._schedule.give_up(now):
-                if key.kind is not Kind.OBJECT:
+                if key.kind not in {Kind.OBJECT, Kind.OUTCOME}:
                     ids = {"question_id" if key.kind is Kind.QUESTION else "alert_id": key.id}
                     log.warning("gave up a %s: it is too old", key.kind, extra=ids)
                 self._failed[key.kind] += 1
@@ -348,6 +356,11 @@ class HttpAsker:
             )
             self._changed.set()
             return
+        except _NotYet:
+            pause_s = self._audit.ask_again_after_s
+            self._schedule.not_yet(waiting, self._clock.monotonic(), pause_s=pause_s)
+            self._changed.set()
+            return
         await asyncio.to_thread(self._uploads.remove, waiting.key)
         self._schedule.done(waiting)
         self._changed.set()
@@ -360,7 +373,10 @@ class HttpAsker:
             await cloud.put_picture(waiting.key.id, upload.jpeg, note, timeout_s=later_s)
             return
         if waiting.key.kind is Kind.AUDIT:
-            await self._exchange_audit(cloud, upload)
+            await self._exchange_audit(cloud, waiting, upload)
+            return
+        if waiting.key.kind is Kind.OUTCOME:
+            await self._ask_for_outcome(cloud, upload)
             return
         question = _read(Question, upload)
         timeout_s = later_s
@@ -373,12 +389,25 @@ class HttpAsker:
         if verdict is not None:
             await self._hand_over(verdict, waiting)
 
-    async def _exchange_audit(self, cloud: CloudHttp, upload: Upload) -> None:
+    async def _exchange_audit(self, cloud: CloudHttp, waiting: Waiting, upload: Upload) -> None:
         audit = _read(Audit, upload)
         timeout_s = self._settings.retry_timeout_s + audit.deadline_ms / 1000
         outcome = await cloud.audit(audit, upload.jpeg, timeout_s=timeout_s)
         if outcome is not None:
             self._on_outcome(audit, outcome)
+        elif self._audit.ask_again_for_s:
+            # Beside the audit, which goes afterwards: a crash in between has it sent again, and nothing is lost.
+            key = Key(Kind.OUTCOME, upload.key.id)
+            self._drop(await asyncio.to_thread(self._uploads.put, replace(upload, key=key, jpeg=b"")))
+            not_before = self._clock.monotonic() + self._audit.ask_again_after_s
+            self._schedule.add(Waiting(key, waiting.made_at, not_before=not_before))
+
+    async def _ask_for_outcome(self, cloud: CloudHttp, upload: Upload) -> None:
+        audit = _read(Audit, upload)
+        outcome = await cloud.audit_outcome(audit, timeout_s=self._settings.retry_timeout_s)
+        if outcome is None:
+            raise _NotYet
+        self._on_outcome(audit, outcome)
 
     async def _hand_over(self, verdict: Verdict, waiting: Waiting) -> None:
         if waiting.deadline_at is not None and self._clock.monotonic() <= waiting.deadline_at:
@@ -395,8 +424,11 @@ class HttpAsker:
 
 
 def _kind(ask: Ask) -> Kind:
-    """What nobody waits for once its deadline is over is a kind of its own."""
-    decides = ask.alert_id is not None or ask.reason is AskReason.DISAGREEMENT
+    """What nobody waits for once its deadline is over is a kind of its own.
+
+    A drawn object has gone before it is asked about, and its answer counts whenever it comes.
+    """
+    decides = ask.alert_id is not None or ask.reason in {AskReason.DISAGREEMENT, AskReason.DRAWN}
     return Kind.QUESTION if decides else Kind.OBJECT
 
 

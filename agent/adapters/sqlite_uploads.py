@@ -101,7 +101,8 @@ class SqliteUploads:
             (*upload.key, upload.question, upload.jpeg, upload.made_at.timestamp()),
         )
         sizes = db.execute(
-            "SELECT row, kind, id, LENGTH(jpeg) FROM upload ORDER BY kind <> ?, row", (Kind.AUDIT,)
+            "SELECT row, kind, id, LENGTH(jpeg) FROM upload ORDER BY kind <> ?, kind <> ?, row",
+            (Kind.OUTCOME, Kind.AUDIT),
         ).fetchall()
         count, total = len(sizes), sum(size for *_, size in sizes)
         dropped = []

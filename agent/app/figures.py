@@ -92,6 +92,7 @@ class AgentFigures:
             errors=self._faults.counts(),
             egress=EgressMark(records=mark.n, sha256=mark.hash),
             bands=self._bands(),
+            budgets=self._pipeline.budgets,
         )
 
     def _camera(self, name: str, lane: Lane, counts: CameraCounts, now: float) -> CameraTelemetry:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 from urllib.parse import unquote
 
 from agent.adapters.annotated import AnnotatedFrames
@@ -19,14 +19,15 @@ from agent.judging.lane import Lane
 from agent.redact.door import PictureDoor
 from agent.status.doors import CSS, FRAME_PATH, HTML, JPEG, METRICS, TEXT, Reply
 from agent.status.exposition import Family, Sample, by_label, text_of
-from agent.status.page import STYLE, AlertLine, BandLine, CameraLine, Shown, page_of
+from agent.status.page import STYLE, AlertLine, BandLine, BudgetLine, CameraLine, Shown, page_of
 from agent.status.settings import StatusSettings
 from agent.status.views import Views
 from agent.update.record import ReportedFacts
-from wire.messages import AlertState, CameraState, CameraStatus, ModelStatus, TunedBand
+from wire.messages import AlertState, BudgetLeft, CameraState, CameraStatus, ModelStatus, TunedBand
 from wire.updates import UpdateState
 
 MIB: Final = 2**20
+KB: Final = 1000.0
 
 
 class Board(Protocol):
@@ -128,7 +129,24 @@ def shown(sources: Sources) -> Shown:
         alerts=[_alert(change, now) for change in sources.views.alerts()],
         errors=sorted(snapshot.errors.items(), key=lambda item: -item[1]),
         bands=[_band(one) for one in snapshot.bands],
+        budgets=[_budget(one) for one in snapshot.budgets],
     )
+
+
+def _budget(one: BudgetLeft) -> BudgetLine:
+    return BudgetLine(
+        of=one.camera or "the whole device",
+        allowance=one.allowance,
+        left="no limit" if one.left is None or one.most is None else f"{_kb(one.left)} of {_kb(one.most)}",
+        borrowed=_kb(one.borrowed),
+        spent=_kb(one.spent),
+        questions_left="no limit" if one.questions_left is None else f"{one.questions_left} this minute",
+        bar=f"a gain of {one.bar:.3g} for each kB",
+    )
+
+
+def _kb(size: int) -> str:
+    return f"{size / 1e3:,.1f} kB"
 
 
 def _band(one: TunedBand) -> BandLine:
@@ -268,6 +286,21 @@ def _delivery(sources: Sources) -> Iterable[Family]:
         "Errors by their names.",
         by_label("error", sorted(snapshot.errors.items())),
     )
+    yield from _budgets(snapshot.budgets)
+
+
+def _budgets(budgets: Sequence[BudgetLeft]) -> Iterable[Family]:
+    each: tuple[tuple[str, Literal["counter", "gauge"], str, Callable[[BudgetLeft], float | None]], ...] = (
+        ("left_bytes", "gauge", "Bytes that questions may cost at once.", lambda one: one.left),
+        ("borrowed_bytes", "gauge", "Bytes that urgent rules took in advance.", lambda one: one.borrowed),
+        ("spent_bytes_total", "counter", "Bytes that questions cost.", lambda one: one.spent),
+        ("questions_left", "gauge", "Questions that may be asked in this minute.", lambda one: one.questions_left),
+        ("bar_gain_per_byte", "gauge", "From which gain a question is worth its price.", lambda one: one.bar / KB),
+    )
+    for name, kind, meaning, value in each:
+        found = ((one.camera or "", value(one)) for one in budgets)
+        samples = by_label("camera", ((camera, amount) for camera, amount in found if amount is not None))
+        yield Family(f"vedette_agent_budget_{name}", kind, f"{meaning} An empty camera: the whole device.", samples)
 
 
 def _model(sources: Sources) -> Iterable[Family]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from agent.adapters.opencv_source import open_source
 from agent.app.board import StatusBoard
 from agent.app.ground import Ground, new_id
 from agent.ask.budget import AskBudget
+from agent.ask.gain import FORM, Gains, gains_of
 from agent.ask.object_settings import Shown
 from agent.ask.objects import ObjectQuestions
 from agent.capture.camera import Camera, CameraCounts
@@ -33,6 +35,8 @@ from agent.judging.lane import Lane
 from agent.redact.door import BY_PEOPLE, PictureDoor
 from agent.track.tracker import Tracker
 from wire.model import Manifest
+
+log: Final = logging.getLogger(__name__)
 
 BUDGET_FILE: Final = "budget.json"
 
@@ -72,7 +76,7 @@ def watching(ground: Ground) -> Watching:
     lanes = {camera.name: _lane(camera, config) for camera in config.cameras}
     frames = WatchedFrames(slots, tuple(lanes), _late(config))
     balances = BudgetFile(ground.data_dir / BUDGET_FILE, ground.faults)
-    objects = _objects(config, balances, clock.monotonic())
+    objects = _objects(config, manifest, balances, clock.monotonic())
     rules = RuleBook(config.rules, config.zones, policy(config), manifest.uncertain, new_id, objects)
     ground.outbox.record(rules.restore(ground.outbox.records(), clock.monotonic()))
     return Watching(
@@ -124,7 +128,14 @@ def _lane(camera: CameraConfig, config: Config) -> Lane:
     )
 
 
-def _objects(config: Config, balances: BudgetFile, now: float) -> ObjectQuestions | None:
+def gains(manifest: Manifest) -> Gains:
+    """By what questions are ranked with this model."""
+    if manifest.gain is not None and manifest.gain.features != FORM:
+        log.warning("questions are ranked by hand: the model's weights are of features that this agent does not know")
+    return gains_of(manifest.gain)
+
+
+def _objects(config: Config, manifest: Manifest, balances: BudgetFile, now: float) -> ObjectQuestions | None:
     if config.ask is None:
         return None
     return ObjectQuestions(
@@ -133,6 +144,7 @@ def _objects(config: Config, balances: BudgetFile, now: float) -> ObjectQuestion
         AskBudget(config.asking.budget, balances.load(), now),
         deadline_s=config.asking.deadline_s,
         new_id=new_id,
+        gains=gains(manifest),
     )
 
 

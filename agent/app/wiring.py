@@ -32,7 +32,7 @@ from agent.app.model_commands import WorkerCommands
 from agent.app.status import Sources, status_server
 from agent.app.tuning import BandTuner, Both, Wanted
 from agent.app.updating import update_worker
-from agent.app.watching import Watching, watching
+from agent.app.watching import Watching, gains, watching
 from agent.capture.cameras import Cameras
 from agent.capture.slots import FrameSlots
 from agent.command.log_tail import LogTail
@@ -98,6 +98,8 @@ def assemble(config: Config, version: str) -> Agent:
         if isinstance(model, ModelDetector):
             scene.board.model(model_status(model))
         rules.tune(tuner.adopted(model.manifest))
+        if scene.objects is not None:
+            scene.objects.weigh_by(gains(model.manifest))
 
     live = PipelineLiveModel(
         inbox=inbox,

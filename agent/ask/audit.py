@@ -54,11 +54,15 @@ class AuditSettings(AuditRate):
         scale: Size at which a frame is sent, against the camera's own.
         jpeg_quality: Of these pictures, 1 to 100.
         answer_within_s: How long the cloud's outcome is waited for; the estimate has it in any case.
+        ask_again_after_s: An outcome that was not there by then is asked for after such a pause, which doubles.
+        ask_again_for_s: For so long, counted from the frame; 0: never.
     """
 
     scale: Annotated[float, Field(gt=0, le=1)] = 0.5
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 60
     answer_within_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+    ask_again_after_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    ask_again_for_s: Annotated[float, Field(ge=0, le=30 * 86_400)] = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)

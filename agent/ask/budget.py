@@ -21,6 +21,7 @@ from pydantic import AfterValidator, Field
 
 from agent.settings import Settings
 from wire.fields import Name
+from wire.messages import BudgetLeft
 
 SPAN: Final = 1 / 20
 """Of an amount, what a bucket holds, borrowing included: of a month, what a day and a half brings."""
@@ -33,6 +34,9 @@ PACE_S: Final = 10.0
 LOWEST_BAR: Final = 1e-6
 HIGHEST_BAR: Final = 1e-1
 """In gain for each byte; see `agent.ask.gain`. A question of 3 kB passes the lowest from a gain of .003 on."""
+KB: Final = 1000.0
+MOST_TOLD: Final = 2.0**53
+"""Bytes, in telemetry: beyond, readers in JavaScript would misread them."""
 MINUTE_S: Final = 60.0
 KEEP_EVERY_S: Final = 600.0
 """A card wears out by writing, and a crash may cost what ten minutes gave."""
@@ -149,6 +153,11 @@ class Bucket:
         """Whether there is a limit at all."""
         return self._rate < math.inf
 
+    @property
+    def most(self) -> float:
+        """What it can hold, in bytes."""
+        return self._capacity
+
     def affords(self, cost: float, *, urgent: bool) -> bool:
         """Whether so many bytes may be spent."""
         return self.left + (self._debt if urgent else 0.0) >= cost
@@ -196,11 +205,17 @@ class _Minute:
         if self._most is not None:
             self._asked.append(now)
 
+    def left(self, now: float) -> int | None:
+        """How many more there may be now; None where there is no limit."""
+        self.allows(now)
+        return None if self._most is None else max(0, self._most - len(self._asked))
+
 
 @dataclass(slots=True)
 class _Purse:
     bucket: Bucket
     minute: _Minute
+    spent: float = 0.0
 
 
 class AskBudget:
@@ -254,17 +269,41 @@ class AskBudget:
         for purse in self._of(camera, now):
             purse.minute.note(now)
             purse.bucket.spend(cost)
+            purse.spent += cost
 
     def settle(self, camera: str, difference: float, now: float) -> None:
         """A question came to so many bytes more (or less) than was thought; so does one that is sent again."""
         self._advance(now)
         for purse in self._of(camera, now):
             purse.bucket.spend(difference)
+            purse.spent += difference
 
     def bar(self, camera: str, now: float) -> float:
         """The gain for each byte from which a question is worth its price."""
         self._advance(now)
         return max(purse.bucket.bar for purse in self._of(camera, now))
+
+    def told(self, now: float) -> tuple[BudgetLeft, ...]:
+        """How things stand, as telemetry says it: the whole device, then each camera that asked or has limits."""
+        self._advance(now)
+        return tuple(
+            self._told(name, purse, now)
+            for name, purse in sorted(self._purses.items())
+            if not name or purse.spent or self._limits(name) != Limits()
+        )
+
+    def _told(self, name: str, purse: _Purse, now: float) -> BudgetLeft:
+        bucket, left = purse.bucket, purse.bucket.left
+        return BudgetLeft(
+            camera=name or None,
+            allowance=self._limits(name).bytes or UNLIMITED,
+            left=_told(left) if bucket.limited else None,
+            most=_told(bucket.most) if bucket.limited else None,
+            borrowed=_told(-left) if bucket.limited else 0,
+            spent=_told(purse.spent),
+            questions_left=purse.minute.left(now),
+            bar=round(bucket.bar * KB, 6),
+        )
 
     def balance(self) -> Balance:
         """What is left, for the next run."""
@@ -312,6 +351,10 @@ class AskBudget:
         if not name:
             return Limits(bytes=self._settings.bytes, questions_per_minute=self._settings.questions_per_minute)
         return self._settings.cameras.get(name, self._settings.each_camera)
+
+
+def _told(size: float) -> int:
+    return round(min(max(size, 0.0), MOST_TOLD))
 
 
 def _limit(text: str | None) -> Allowance | None:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agent.ask import gain
 from agent.ask.budget import AskBudget
 from agent.ask.crop import crop_around
+from agent.ask.gain import OTHERS, Case, Gains, by_hand, changed
 from agent.ask.object_settings import ObjectSettings, Shown
 from agent.ask.suspects import Places, Sign, Suspect
 from agent.boxes import cut_off, inside
@@ -105,9 +105,8 @@ class _Open:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    reason: AskReason
+    case: Case
     label: str | None
-    score: float
     box: Box
     track: int | None
     gain: float
@@ -124,6 +123,8 @@ class ObjectQuestions:
         budget: Of all questions, those of rules included.
         deadline_s: For how long an answer is awaited.
         new_id: Gives ids, 32 hex digits, never the same twice.
+        gains: What an answer is likely to be worth.
+        on_asked: Told of each question of the policy's own what was known of its object.
     """
 
     def __init__(
@@ -134,12 +135,16 @@ class ObjectQuestions:
         *,
         deadline_s: float,
         new_id: Callable[[], str],
+        gains: Gains = by_hand,
+        on_asked: Callable[[Ask, Case], object] | None = None,
     ) -> None:
         self._settings = settings
         self._shown = shown
         self.budget: Final = budget
         self._deadline_s = deadline_s
         self._new_id = new_id
+        self._gains = gains
+        self._on_asked = on_asked
         self._about: dict[str, dict[int, _About]] = {}
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._weak: dict[str, Places] = {}
@@ -150,6 +155,10 @@ class ObjectQuestions:
         """Go on under other settings; what was asked stays asked."""
         self._settings = settings
         self._deadline_s = deadline_s
+
+    def weigh_by(self, gains: Gains) -> None:
+        """Go on by these: another model judges."""
+        self._gains = gains
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
@@ -182,14 +191,16 @@ class ObjectQuestions:
                 camera=scene.camera,
                 track=best.track,
                 label=label,
-                score=best.score,
+                score=best.case.score,
                 box=best.box,
-                reason=best.reason,
+                reason=best.case.reason,
                 asked_at=scene.now,
                 deadline_s=self._deadline_s,
             )
             asks.append(ask)
             self.asked(ask, scene)
+            if self._on_asked is not None:
+                self._on_asked(ask, best.case)
             weighed = [one for one in weighed if not _within(one.box, best.region)]
         return asks
 
@@ -259,7 +270,7 @@ class ObjectQuestions:
     def _worth(self, one: _Candidate, all_of_them: Sequence[_Candidate]) -> float:
         """The gain for each byte."""
         beside = sum(other.gain for other in all_of_them if other is not one and _within(other.box, one.region))
-        return (one.gain + gain.OTHERS * beside) / self._price(one.pixels)
+        return (one.gain + OTHERS * beside) / self._price(one.pixels)
 
     def _price(self, pixels: float) -> float:
         return REQUEST_BYTES + PICTURE_BYTES + self._bytes_per_px * pixels
@@ -274,7 +285,8 @@ class ObjectQuestions:
 
     def _candidates(self, scene: Scene) -> list[_Candidate]:
         about = self._about.setdefault(scene.camera, {})
-        found: list[tuple[float, AskReason, Track | Suspect]] = []
+        boxes = [track.box for track in scene.tracks]
+        found: list[tuple[float, Case, Track | Suspect]] = []
         for track in scene.tracks:
             known = about.get(track.id)
             if known is None and track.word is not None:
@@ -282,39 +294,40 @@ class ObjectQuestions:
                 known = about[track.id] = _About(
                     track.word.at, track.box, track.score, track.appearance, None, 0.0, scene.now
                 )
-            worth = self._of_track(track, known, scene.now)
-            if worth is not None:
-                found.append((*worth, track))
+            case = self._of_track(track, known, scene.now, boxes)
+            if case is not None:
+                found.append((self._gains(case), case, track))
         for number in [number for number, one in about.items() if scene.now - one.seen_at > FORGOTTEN_S]:
             del about[number]
-        found += [(gain.of_suspect(one), one.reason, one) for one in self._suspects(scene)]
+        for suspect in self._suspects(scene):
+            case = Case(suspect.reason, suspect.box, suspect.score, others=boxes)
+            found.append((self._gains(case), case, suspect))
         found.sort(key=_best_first)
         return [self._candidate(scene, *one) for one in found[:MOST_WEIGHED]]
 
-    def _candidate(self, scene: Scene, worth: float, reason: AskReason, what: Track | Suspect) -> _Candidate:
+    def _candidate(self, scene: Scene, worth: float, case: Case, what: Track | Suspect) -> _Candidate:
         region, pixels = self._picture(what.box, scene.size)
         number = what.id if isinstance(what, Track) else None
-        return _Candidate(reason, what.label, what.score, inside(what.box), number, worth, region, pixels)
+        return _Candidate(case, what.label, inside(what.box), number, worth, region, pixels)
 
-    def _of_track(self, track: Track, about: _About | None, now: float) -> tuple[float, AskReason] | None:
-        """Why to ask about an object, and what that is worth; None where there is no reason to."""
+    def _of_track(self, track: Track, about: _About | None, now: float, boxes: Sequence[Box]) -> Case | None:
+        """Why to ask about an object; None where there is no reason to."""
         settings = self._settings
         if about is None:
             if settings.new and track.seen_now and track.hits >= settings.min_hits:
-                return gain.of_new(track), AskReason.NEW
+                return _case(AskReason.NEW, track, boxes)
             return None
         about.seen_at = now
         if about.question is not None and now < about.deadline_at:
             return None
         age_s = now - about.at
-        if track.seen_now and gain.changed(about.box, about.score, about.looks, track):
-            age_s = max(age_s, gain.LONGEST_S)
-        elif age_s < settings.refresh_after_s:
+        is_other = track.seen_now and changed(about.box, about.score, about.looks, track)
+        if not is_other and age_s < settings.refresh_after_s:
             return None
         if track.seen_now:
-            return (gain.of_refresh(track, age_s), AskReason.REFRESH) if settings.refresh else None
+            return _case(AskReason.REFRESH, track, boxes, age_s, changed=is_other) if settings.refresh else None
         if settings.lost and track.stands and not cut_off(track.box):
-            return gain.of_refresh(track, age_s), AskReason.LOST
+            return _case(AskReason.LOST, track, boxes, age_s)
         return None
 
     def _suspects(self, scene: Scene) -> list[Suspect]:
@@ -352,9 +365,26 @@ class ObjectQuestions:
                 places.asked(one.box, scene.now)
 
 
+def _case(
+    reason: AskReason, track: Track, boxes: Sequence[Box], age_s: float = 0.0, *, changed: bool = False
+) -> Case:
+    return Case(
+        reason,
+        track.box,
+        track.score,
+        track.belief,
+        track.hits,
+        track.seen_now,
+        track.stands,
+        age_s,
+        changed,
+        boxes,
+    )
+
+
 def _within(box: Box, region: Box) -> bool:
     return box[0] >= region[0] and box[1] >= region[1] and box[2] <= region[2] and box[3] <= region[3]
 
 
-def _best_first(one: tuple[float, AskReason, Track | Suspect]) -> float:
+def _best_first(one: tuple[float, Case, Track | Suspect]) -> float:
     return -one[0]

@@ -2,13 +2,14 @@
 
 A fresh question is tried at once, whatever happened before: somebody waits for its answer, and it tells as well
 as any other request whether the cloud is there. All else waits out the pause that failures impose, oldest first, one
-at a time until the first success: questions, then pictures, then audits. A question about an object is dropped when
-its deadline is over: by then the object is somewhere else.
+at a time until the first success: questions, then pictures, then outcomes and audits. A question about an object is
+dropped when its deadline is over: by then the object is somewhere else. An outcome that is not there yet is asked for
+again later and later, whatever else happens.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.ask.uploads import Key, Kind
@@ -25,21 +26,30 @@ class Waiting:
     Attributes:
         made_at: Monotonic.
         deadline_at: Until when an answer is in time, monotonic; None for what nobody waits for.
+        not_before: When it may go at the earliest, monotonic.
     """
 
     key: Key
     made_at: float
     deadline_at: float | None = None
+    not_before: float = 0.0
 
 
 class Schedule:
     """Takes what is to be sent, gives out what may be sent now, and is told how it went."""
 
     def __init__(
-        self, *, max_concurrent: int, give_up_after_s: float, retry_min_s: float, retry_max_s: float
+        self,
+        *,
+        max_concurrent: int,
+        give_up_after_s: float,
+        retry_min_s: float,
+        retry_max_s: float,
+        outcomes_for_s: float = 0.0,
     ) -> None:
         self._max_concurrent = max_concurrent
         self._give_up_after_s = give_up_after_s
+        self._outcomes_for_s = outcomes_for_s
         self._retry_min_s = retry_min_s
         self._retry_max_s = retry_max_s
         self._waiting: dict[Key, Waiting] = {}
@@ -74,6 +84,18 @@ class Schedule:
         self._failures = 0
         self._pause_until = 0.0
 
+    def not_yet(self, upload: Waiting, now: float, *, pause_s: float) -> None:
+        """The cloud is there, and does not know the answer yet: ask again after a pause.
+
+        Args:
+            upload: As it was taken.
+            now: Monotonic.
+            pause_s: At least; as long as it has waited so far, where that is longer, so each pause is twice the last.
+        """
+        self.done(upload)
+        at = now + max(pause_s, now - upload.made_at)
+        self._waiting.setdefault(upload.key, replace(upload, not_before=at))
+
     def failed(self, upload: Waiting, now: float, *, jitter: float, at_least_s: float = 0.0) -> None:
         """It did not get through, and will be tried again, no longer as fresh.
 
@@ -101,11 +123,15 @@ class Schedule:
         if not self._waiting:
             return None
         at = min(self._gives_up_at(item) for item in self._waiting.values())
+        later = (item.not_before for item in self._waiting.values() if item.not_before > now)
+        at = min(at, min(later, default=at))
         return min(at, self._pause_until) if self._pause_until > now else at
 
     def _gives_up_at(self, item: Waiting) -> float:
         if item.key.kind is Kind.OBJECT:
             return item.made_at if item.deadline_at is None else item.deadline_at
+        if item.key.kind is Kind.OUTCOME:
+            return item.made_at + self._outcomes_for_s
         return item.made_at + self._give_up_after_s
 
     def _fresh(self, now: float) -> Waiting | None:
@@ -115,7 +141,8 @@ class Schedule:
     def _due(self, now: float) -> Waiting | None:
         if now < self._pause_until or (self._failures and self._under_way):
             return None
-        oldest_first = sorted(self._waiting.values(), key=lambda w: (_TURN[w.key.kind], w.made_at))
+        due = (item for item in self._waiting.values() if item.not_before <= now)
+        oldest_first = sorted(due, key=lambda w: (_TURN[w.key.kind], w.made_at))
         chosen = next(iter(oldest_first), None)
         if chosen is not None and chosen.key.kind not in _ASKING and not self._other_may_go():
             return None

@@ -15,6 +15,8 @@ class Kind(StrEnum):
     OBJECT = "object"
     """A question about an object, that decides no alert: worth nothing once its deadline is over."""
     PICTURE = "picture"
+    OUTCOME = "outcome"
+    """Asks what came of an audit that the cloud has, and had not looked at in time; without a picture."""
     AUDIT = "audit"
 
 
@@ -31,6 +33,7 @@ class Upload:
 
     Attributes:
         question: The exact bytes of the `wire` message that goes with it: a question, an audit or a picture's note.
+        jpeg: Empty where only an outcome is asked for.
         made_at: By the wall clock, since it may outlive the boot.
     """
 
@@ -44,7 +47,7 @@ class Uploads(Protocol):
     """Safe to use from any thread; each call may wait for the disk, none raises for the disk's sake."""
 
     def put(self, upload: Upload) -> list[Key]:
-        """Keep it until it is removed; returns what was dropped to make room: audits first, then the oldest."""
+        """Keep it until it is removed; returns what had to go: outcomes first, then audits, then the oldest."""
 
     def get(self, key: Key) -> Upload | None:
         """The upload, if it is still there."""

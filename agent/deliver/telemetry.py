@@ -13,12 +13,13 @@ from agent.deliver.messages import Boot
 from agent.settings import Settings
 from wire.codec import encode
 from wire.errors import MessageTooLarge
-from wire.messages import AlertState, CameraTelemetry, EgressMark, Telemetry, TunedBand
+from wire.messages import AlertState, BudgetLeft, CameraTelemetry, EgressMark, Telemetry, TunedBand
 
 MAX_CAMERAS: Final = 64
 MAX_REASONS: Final = 32
 MAX_ERRORS: Final = 64
 MAX_BANDS: Final = 64
+MAX_BUDGETS: Final = 65
 """The contract's bounds; beyond them the rarest are left out rather than the whole message refused."""
 
 
@@ -55,6 +56,7 @@ class Snapshot:
     errors: Mapping[str, int] = field(default_factory=dict)
     egress: EgressMark | None = None
     bands: tuple[TunedBand, ...] = ()
+    budgets: tuple[BudgetLeft, ...] = ()
 
 
 class Figures(Protocol):
@@ -65,10 +67,12 @@ class Figures(Protocol):
 
 
 def telemetry_message(snapshot: Snapshot, *, boot: Boot, made_at: datetime, message_id: str) -> Telemetry:
-    """The message that reports `snapshot`; of the bands, as many as fit."""
+    """The message that reports `snapshot`; of the bands, then of the cameras' budgets, as many as fit."""
     message = _message(snapshot, boot=boot, made_at=made_at, message_id=message_id)
     while message.bands and not _fits(message):
         message = message.model_copy(update={"bands": message.bands[: len(message.bands) // 2]})
+    while len(message.budgets) > 1 and not _fits(message):
+        message = message.model_copy(update={"budgets": message.budgets[: len(message.budgets) // 2]})
     return message
 
 
@@ -104,6 +108,7 @@ def _message(snapshot: Snapshot, *, boot: Boot, made_at: datetime, message_id: s
         errors=_largest(snapshot.errors, MAX_ERRORS),
         egress=snapshot.egress,
         bands=snapshot.bands[:MAX_BANDS],
+        budgets=snapshot.budgets[:MAX_BUDGETS],
     )
 
 

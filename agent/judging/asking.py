@@ -6,10 +6,13 @@ The rules' own questions and those about objects leave together, within one budg
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
+from agent.ask.budget import Balance
 from agent.ask.objects import ObjectQuestions, Scene
 from agent.ask.suspects import weak_signs
 from agent.decide.rulebook import RuleBook
@@ -19,8 +22,12 @@ from agent.judging.inbox import Aside, NewRules, Paid
 from agent.judging.lane import Lane, Tally
 from agent.judging.ports import Asker, BalanceKeeper
 from vision.detections import Detections
+from wire.messages import BudgetLeft
 
-log = logging.getLogger(__name__)
+log: Final = logging.getLogger(__name__)
+
+TELL_EVERY_S: Final = 1.0
+"""How often what is left of the budget is told: it is read every few seconds."""
 
 
 class Asking:
@@ -57,6 +64,9 @@ class Asking:
         self._clock = clock
         self._tally = tally
         self._looks_closer = looks_closer
+        self._told_at = -math.inf
+        self.budgets: tuple[BudgetLeft, ...] = ()
+        """What is left for questions, as of a second ago; read by any thread."""
 
     def ask(self, lane: Lane, frame: Frame, detections: Detections, by_rules: Sequence[Ask]) -> None:
         """Ask what the rules want to know of the frame, and what else is worth its bytes."""
@@ -99,13 +109,22 @@ class Asking:
             self._objects.follow(new.objects, new.asking.deadline_s)
             self._objects.budget.reconfigure(new.budget, now)
 
-    def keep(self, now: float | None = None) -> None:
-        """Have what is left of the budget written down, where that is due; without a time in any case."""
-        if self._objects is None or self._balances is None:
+    def account(self, now: float) -> None:
+        """Have what is left of the budget written down and told, where it is time for that."""
+        if self._objects is None:
             return
         budget = self._objects.budget
-        balance = budget.balance() if now is None else budget.to_keep(now)
-        if balance is not None:
+        self._keep(budget.to_keep(now))
+        if now - self._told_at >= TELL_EVERY_S:
+            self._told_at, self.budgets = now, budget.told(now)
+
+    def close(self) -> None:
+        """Have what is left of the budget written down."""
+        if self._objects is not None:
+            self._keep(self._objects.budget.balance())
+
+    def _keep(self, balance: Balance | None) -> None:
+        if balance is not None and self._balances is not None:
             self._balances.keep(balance)
 
     def _questions(self, lane: Lane, frame: Frame, detections: Detections, by_rules: Sequence[Ask]) -> Sequence[Ask]:

@@ -95,6 +95,19 @@ class BandLine:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetLine:
+    """What questions of one camera, or of all, may still cost; see `wire.messages.BudgetLeft`."""
+
+    of: str
+    allowance: str
+    left: str
+    borrowed: str
+    spent: str
+    questions_left: str
+    bar: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """All that the page says.
 
@@ -103,6 +116,7 @@ class Shown:
         update: State and reason; None where models are never updated.
         errors: By name, since the start.
         bands: Those that are tuned or pinned.
+        budgets: The whole device's first; none where nothing is asked.
     """
 
     device: str
@@ -119,6 +133,7 @@ class Shown:
     alerts: Sequence[AlertLine]
     errors: Sequence[tuple[str, int]]
     bands: Sequence[BandLine] = ()
+    budgets: Sequence[BudgetLine] = ()
 
 
 def page_of(shown: Shown) -> str:
@@ -137,6 +152,7 @@ def page_of(shown: Shown) -> str:
             "</div><h2>Alerts</h2>",
             *_alerts(shown.alerts),
             *_bands(shown.bands),
+            *_budgets(shown.budgets),
             *_errors(shown.errors),
             "</body></html>\n",
         ]
@@ -205,6 +221,20 @@ def _bands(bands: Sequence[BandLine]) -> Iterable[str]:
             f"<td>{_graded(band.state)}<td>{_text(band.misses)}<td>{_text(band.false_alerts)}"
             f"<td>{_text(band.reason)}</tr>"
         )
+    yield "</tbody></table>"
+
+
+def _budgets(budgets: Sequence[BudgetLine]) -> Iterable[str]:
+    if not budgets:
+        return
+    yield "<h2>Asking</h2>"
+    yield (
+        "<table><thead><tr><th>Budget<th>Allowed<th>Left<th>Borrowed<th>Spent since the start<th>Questions left"
+        "<th>Bar</tr></thead><tbody>"
+    )
+    for one in budgets:
+        cells = (one.of, one.allowance, one.left, one.borrowed, one.spent, one.questions_left, one.bar)
+        yield f"<tr>{''.join(f'<td>{_text(cell)}' for cell in cells)}</tr>"
     yield "</tbody></table>"
 
 

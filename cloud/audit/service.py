@@ -20,7 +20,7 @@ from cloud.audit.errors import AuditNotYours, AuditsBehind, AuditsStopped
 from cloud.audit.match import compare
 from cloud.audit.ports import AuditKeeper, PatientJudge
 from cloud.audit.settings import AuditSettings
-from cloud.errors import BlobMissing
+from cloud.errors import BlobMissing, NotFound
 from cloud.infer.errors import Overloaded
 from cloud.offload.pictures import Decoding
 from cloud.offload.ports import Blobs
@@ -120,6 +120,21 @@ class AuditService:
         finally:
             if self._awaited.get(audit.message_id) is awaited:
                 del self._awaited[audit.message_id]
+
+    async def outcome(self, audit_id: str, device: str) -> AuditOutcome | None:
+        """What came of an audit that the device brought; None where it was not looked at yet.
+
+        Raises:
+            NotFound: There is none, or not any more.
+            AuditNotYours: It is another device's.
+            StoreError: The store can't say.
+        """
+        kept = await self._store.find(audit_id)
+        if kept is None:
+            raise NotFound(f"there is no audit {audit_id}", "It was never sent, or is too old to be kept.")
+        if kept[0] != device:
+            raise AuditNotYours(f"audit {audit_id} is another device's", "Ask for this device's own audits.")
+        return kept[1]
 
     async def _keep(self, audit: Audit, picture: bytes) -> None:
         if self._waiting >= self._settings.max_waiting:

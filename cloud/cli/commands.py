@@ -36,9 +36,10 @@ from cloud.log import configure
 from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
 from cloud.web.views import DeviceView, device_view
-from wire.messages import TunedBand
+from wire.messages import BudgetLeft, TunedBand
 
 T = TypeVar("T")
+KB: Final = 1000.0
 
 app: Final = typer.Typer(
     name="vedette",
@@ -257,10 +258,26 @@ def _details(view: DeviceView) -> Table:
     if view.telemetry is not None:
         rows["memory"] = f"{view.telemetry.rss_mib:.0f} MiB"
         rows["waiting to be sent"] = str(view.telemetry.outbox_depth)
+        rows |= {_budget_of(budget): _budget(budget) for budget in view.telemetry.budgets}
         rows |= {f"{band.camera}, {band.label}": _band(band) for band in view.telemetry.bands}
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _budget_of(budget: BudgetLeft) -> str:
+    return "budget" if budget.camera is None else f"budget, {budget.camera}"
+
+
+def _budget(budget: BudgetLeft) -> str:
+    said = [f"{budget.allowance}, {budget.spent / KB:.1f} kB spent since the start"]
+    if budget.left is not None and budget.most is not None:
+        said.append(f"{budget.left / KB:.1f} of {budget.most / KB:.1f} kB left")
+    if budget.borrowed:
+        said.append(f"{budget.borrowed / KB:.1f} kB borrowed")
+    if budget.questions_left is not None:
+        said.append(f"{budget.questions_left} questions left this minute")
+    return ", ".join(said) + f"\nasks from a gain of {budget.bar:.3g} for each kB on"
 
 
 def _band(band: TunedBand) -> str:

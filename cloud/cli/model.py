@@ -32,6 +32,7 @@ from cloud.registry.service import Registry, Release
 from cloud.registry.signing import sign_release
 from cloud.registry.staging import Overrides, read_labels, stage
 from vision.errors import VisionError
+from vision.manifest import load_gain
 from wire.model import Golden, Manifest
 from wire.updates import ModelRef
 
@@ -69,6 +70,9 @@ def import_(
     licence: Annotated[str | None, typer.Option(help="Instead of the one in its manifest.")] = None,
     labels: Annotated[Path | None, typer.Option(help="A text file, one label a line.")] = None,
     *,
+    gain: Annotated[
+        Path | None, typer.Option(help="How devices rank what to ask: a file of `vedette gain train`.")
+    ] = None,
     evaluation: Annotated[
         bool, typer.Option("--evaluate/--no-evaluate", help="On the evaluation set `default`, where there is one.")
     ] = True,
@@ -79,7 +83,13 @@ def import_(
 ) -> None:
     """Take a model in: read it, run it in a process of its own, and stage it with its golden answers for signing."""
     with told():
-        overrides = Overrides(name, version, licence, None if labels is None else read_labels(labels))
+        overrides = Overrides(
+            name,
+            version,
+            licence,
+            None if labels is None else read_labels(labels),
+            None if gain is None else load_gain(gain),
+        )
         registry = _registry(config, data_dir)
         manifest = stage(registry.folder, source, overrides, untried=untried)
         found = _on_import(registry, manifest) if evaluation and not untried else None
@@ -337,6 +347,7 @@ def _details(release: Release, evaluations: list[Evaluation]) -> Table:
         "licence": release.licence,
         "source": manifest.provenance.source,
         "golden answers": _golden(manifest.golden),
+        "questions": "ranked by hand" if manifest.gain is None else f"ranked by {manifest.gain.answers} answers",
     }
     for name, value in [*rows.items(), *(line for each in evaluations for line in lines(each))]:
         table.add_row(name, value)

@@ -24,7 +24,7 @@ from cloud.registry.trial import try_model
 from vision.errors import ManifestInvalid
 from vision.manifest import MANIFEST_NAME, check_file, load_manifest, parse_manifest
 from vision.models import find_model, model_file
-from wire.model import Manifest
+from wire.model import Gain, Manifest
 
 MAX_MODEL_BYTES: Final = 512 << 20
 """Beyond what any device of ours can hold in memory."""
@@ -41,10 +41,17 @@ class Overrides:
     version: str | None = None
     licence: str | None = None
     labels: tuple[str, ...] | None = None
+    gain: Gain | None = None
 
     def given(self) -> dict[str, object]:
         """Those that are not None, as fields of the manifest."""
-        fields = {"name": self.name, "version": self.version, "licence": self.licence, "labels": self.labels}
+        fields = {
+            "name": self.name,
+            "version": self.version,
+            "licence": self.licence,
+            "labels": self.labels,
+            "gain": None if self.gain is None else self.gain.model_dump(mode="json"),
+        }
         return {field: value for field, value in fields.items() if value is not None}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -109,22 +110,36 @@ def audits_router(
     router = APIRouter(route_class=RefusingRoute, tags=["devices"])
     rate = RateLimit(per_s=settings.requests_per_s, burst=settings.burst)
 
+    async def admitted(request: Request) -> str:
+        device = await speaker(request, tokens)
+        if (wait_s := rate.wait_s(device, clock.monotonic())) > 0:
+            raise TooManyRequests(wait_s)
+        return device
+
+    def answer(device: str, audit_id: str, outcome: AuditOutcome | None) -> Response:
+        if outcome is not None:
+            return Response(codec.encode(outcome), 200, media_type="application/json")
+        pending = Pending(message_id=new_id(), device=device, made_at=clock.wall(), question_id=audit_id)
+        return Response(codec.encode(pending), 202, media_type="application/json")
+
     @router.post(AUDITS_PATH, responses=responses)
     async def take(request: Request) -> Response:
         """A whole frame, drawn at random, with what the device said of it; answered with what the cloud says."""
         received_at = clock.monotonic()
-        device = await speaker(request, tokens)
-        if (wait_s := rate.wait_s(device, clock.monotonic())) > 0:
-            raise TooManyRequests(wait_s)
+        device = await admitted(request)
         audit = _audit(request)
         if audit.device != device:
             raise DeviceMismatch(f"{device} asks, the audit is {audit.device}'s", "Use the device's own identity.")
         picture = await jpeg_body(request, settings.body_timeout_s)
-        outcome = await service.take(audit, picture, received_at)
-        if outcome is not None:
-            return Response(codec.encode(outcome), 200, media_type="application/json")
-        pending = Pending(message_id=new_id(), device=device, made_at=clock.wall(), question_id=audit.message_id)
-        return Response(codec.encode(pending), 202, media_type="application/json")
+        return answer(device, audit.message_id, await service.take(audit, picture, received_at))
+
+    @router.get(AUDITS_PATH + "/{audit_id}", responses=responses | {404: {"model": Refusal}})
+    async def later(audit_id: str, request: Request) -> Response:
+        """What came of a frame that the device brought earlier; 202 where the cloud has not looked at it yet."""
+        device = await admitted(request)
+        if re.fullmatch(ID_PATTERN, audit_id) is None:
+            raise MessageInvalid("the audit's id is not 32 lower-case hex digits")
+        return answer(device, audit_id, await service.outcome(audit_id, device))
 
     return router
 
@@ -145,7 +160,8 @@ def estimates_router(*, audits: AuditStore, clock: Clock) -> APIRouter:
         report = await read_report(audits, clock, days)
         return narrowed(report, device=device, camera=camera, label=label, model=model)
 
-    @router.get("/api/audits/{audit_id}")
+    # As it was told to the device: what an older cloud did not say is left out.
+    @router.get("/api/audits/{audit_id}", response_model_exclude_none=True)
     async def one(audit_id: HexId) -> AuditOutcome:
         """What the cloud made of one frame."""
         return await audits.outcome(audit_id)

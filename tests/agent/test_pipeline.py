@@ -704,3 +704,17 @@ def test_what_a_question_cost_is_taken_from_the_budget_and_new_settings_hold_at_
     scene.run(*scene.several(30))
     assert len(scene.asker.asks) == asked
     assert scene.objects.budget.balance().left[""] <= 50
+
+
+def test_what_is_left_of_the_budget_can_be_read_while_frames_are_judged() -> None:
+    scene = Scene(objects=True)
+    scene.detector.score = 0.36
+    scene.run(*scene.several(30))
+    device, camera = scene.pipeline.budgets
+    assert (device.camera, device.allowance, camera.camera) == (None, "200MB/month", "front")
+    assert device.spent == camera.spent > 0
+    assert device.left is not None
+    assert device.left < 7_500_000
+    nobody = Scene()
+    nobody.run(*nobody.several(1))
+    assert nobody.pipeline.budgets == ()

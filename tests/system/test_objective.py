@@ -1,4 +1,7 @@
-"""A real agent on the demo's clip is held to an objective: its audits move its bands, a restart does not."""
+"""A real agent on the demo's clip is held to an objective: its audits move its bands, a restart does not.
+
+No outcome is there in time, as with a cloud that is busy: all of them are asked for later.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,10 @@ model = "{model}"
 [[rules]]
 name = "anyone"
 labels = ["person"]
+
+[audit]
+answer_within_s = 0.01
+ask_again_after_s = 1
 
 [asking]
 max_per_minute = 1

@@ -118,6 +118,7 @@ def test_the_devices_page_shows_its_cameras_to_a_person(system: Watched, tmp_pat
         expect(page.get_by_text("online", exact=True)).to_be_visible()
         expect(page.locator("figure", has_text="side door")).to_contain_text("lost")
         expect(page.locator("tbody tr").first).to_contain_text("anyone")
+        expect(page.locator("tbody tr", has_text="the whole device")).to_contain_text("200MB/month")
         picture = page.get_by_alt_text("The latest frame of gate")
         expect(picture).to_be_visible()
         page.wait_for_load_state("load")
@@ -134,6 +135,8 @@ def test_both_sides_figures_agree(system: Watched) -> None:
     assert agent["vedette_agent_frames_judged_total", "gate"] > 0
     assert agent["vedette_agent_camera_live", "side door"] == 0
     assert agent["vedette_agent_sent_bytes_total", "questions"] > 0
+    assert agent["vedette_agent_budget_spent_bytes_total", ""] > 0
+    assert agent["vedette_agent_budget_left_bytes", ""] < 7_500_000
     assert (cloud["vedette_devices_enrolled"], cloud["vedette_devices_online"]) == (1, 1)
     assert cloud["vedette_infer_seconds_count"] >= 1
     assert cloud["vedette_verdict_seconds_count"] >= 1

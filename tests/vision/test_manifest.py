@@ -7,7 +7,8 @@ import pytest
 
 from tests.vision.tiny_models import PICTURE, Spec, build, manifest_json
 from vision.errors import ManifestInvalid, ModelMissing
-from vision.manifest import check_file, digest_of, load_manifest, parse_manifest
+from vision.manifest import check_file, digest_of, load_gain, load_manifest, parse_manifest
+from wire.model import GAIN_FEATURES
 
 
 @pytest.fixture
@@ -58,3 +59,45 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         load_manifest(tmp_path / "manifest.json")
     with pytest.raises(ModelMissing):
         digest_of(tmp_path / "model.tflite")
+
+
+def weights(text: str, features: int = 1) -> bytes:
+    return f'{{"features": {features}, "weights": {text}, "answers": 900}}'.encode()
+
+
+RIGHT = "[" + ", ".join(["0.5"] * len(GAIN_FEATURES[1])) + "]"
+HOSTILE = [
+    (RIGHT.replace("0.5", "NaN", 1), "weights.0"),
+    (RIGHT.replace("0.5", "-Infinity", 1), "weights.0"),
+    (RIGHT.replace("0.5", "1e999", 1), "weights.0"),
+    (RIGHT.replace("0.5", "100.1", 1), "weights.0"),
+    (RIGHT.replace("0.5", '"a"', 1), "weights.0"),
+    ("[0.5]", "gain"),
+    ("[]", "weights"),
+    (str([0.5] * 65), "weights"),
+    ("{}", "weights"),
+]
+
+
+@pytest.mark.parametrize(("text", "field"), HOSTILE)
+def test_weights_that_harm_are_refused_by_name(text: str, field: str, model: Path, tmp_path: Path) -> None:
+    sound = json.dumps(manifest_json(model)).encode()
+    with pytest.raises(ManifestInvalid, match=rf"the manifest: gain(\.{field})?:"):
+        parse_manifest(sound[:-1] + b', "gain": ' + weights(text) + b"}")
+    file = tmp_path / "gain.json"
+    file.write_bytes(weights(text))
+    with pytest.raises(ManifestInvalid, match=rf"gain.json: gain(\.{field})?:") as refused:
+        load_gain(file)
+    assert "vedette gain train" in refused.value.mend
+
+
+def test_weights_are_read_and_those_of_a_newer_set_do_not_keep_a_model_out(model: Path, tmp_path: Path) -> None:
+    sound = json.dumps(manifest_json(model)).encode()
+    newer = parse_manifest(sound[:-1] + b', "gain": ' + weights("[1.0, 2.0]", features=2) + b"}")
+    assert newer.gain is not None
+    assert newer.gain.weights == (1.0, 2.0)
+    file = tmp_path / "gain.json"
+    file.write_bytes(weights(RIGHT))
+    assert load_gain(file).weights == (0.5,) * 17
+    with pytest.raises(ManifestInvalid, match="can't be read"):
+        load_gain(tmp_path)

@@ -13,6 +13,7 @@ from wire.messages import (
     AlertState,
     AskReason,
     BandState,
+    BudgetLeft,
     CameraState,
     CameraStatus,
     CameraTelemetry,
@@ -109,6 +110,18 @@ SAMPLES: dict[str, Message] = {
                 false_per_day_at_most=1.75,
                 asked_share=0.25,
             ),
+        ),
+        budgets=(
+            BudgetLeft(
+                allowance="200MB/month",
+                left=0,
+                most=7_500_000,
+                borrowed=250,
+                spent=4096,
+                questions_left=55,
+                bar=0.125,
+            ),
+            BudgetLeft(camera="front door", allowance="unlimited", spent=4096, bar=0.125),
         ),
     ),
     "question": Question(

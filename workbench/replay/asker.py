@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Final
 
 from agent.adapters.crops import encode_jpeg
-from agent.adapters.http_asker import HTTP_BYTES
 from agent.ask.crop import Crop, crop_around
 from agent.ask.questions import question_message
 from agent.ask.settings import AskSettings
@@ -18,8 +17,9 @@ from agent.errors import PictureWithheld
 from agent.judging.inbox import Paid
 from agent.redact.door import PictureDoor, Redacted
 from wire.codec import encode
+from wire.messages import AskReason, PictureNote
 from workbench.replay.cloud import DEVICE, ReplayCloud
-from workbench.replay.walk import Sent, Walk
+from workbench.replay.walk import BEGAN, Sent, Walk
 
 BOOT: Final = f"{0:032x}"
 PICTURE: Final = "picture"
@@ -36,6 +36,24 @@ class Uplink:
 
     settings: AskSettings
     latency_s: float
+
+
+def said_of_frame(camera: str, label: str, model_digest: str) -> int:
+    """What is said beside a frame that is sent whole, in bytes: as much as beside a question about all of it."""
+    whole = (0.0, 0.0, 1.0, 1.0)
+    ask = Ask(BOOT, None, camera, None, label, 0.5, whole, AskReason.MOTION, 0.0, 1.0)
+    about = question_message(
+        ask,
+        region=whole,
+        device=DEVICE,
+        boot_id=BOOT,
+        boot_seq=1,
+        made_at=BEGAN,
+        seen_at=BEGAN,
+        model_digest=model_digest,
+        redaction=None,
+    )
+    return len(encode(about))
 
 
 class ReplayAsker:
@@ -69,22 +87,33 @@ class ReplayAsker:
             model_digest=ask.model_digest or self._model_digest,
             redaction=picture.said,
         )
-        message_bytes = len(encode(question))
-        self._walk.send(Sent(len(jpeg), ask.reason.value, message_bytes))
-        self._walk.inbox.put(Paid(ask.id, len(jpeg) + message_bytes + HTTP_BYTES))
+        sent = Sent(len(jpeg), ask.reason.value, len(encode(question)))
+        self._walk.send(sent)
+        self._walk.inbox.put(Paid(ask.id, sent.bytes))
         due = frame.at + self._uplink.latency_s
         answered_at = now + timedelta(seconds=self._uplink.latency_s)
-        self._walk.answer_at(due, answer_of(self._cloud.answer(question, jpeg, answered_at)))
+        answer = answer_of(self._cloud.answer(question, jpeg, answered_at))
+        self._walk.recorder.answered(answer, sent.bytes)
+        self._walk.answer_at(due, answer)
         return True
 
     def submit_picture(self, change: AlertChange, frame: Frame) -> bool:
         """Send the picture of an alert; False where it may not leave."""
         try:
-            _, picture = self._cut(change.box, frame, self._uplink.settings.min_crop_px)
+            crop, picture = self._cut(change.box, frame, self._uplink.settings.min_crop_px)
         except PictureWithheld:
             return False
         jpeg = self._encoded(picture, self._uplink.settings.jpeg_quality)
-        self._walk.send(Sent(len(jpeg), PICTURE, is_question=False))
+        height, width = frame.image.shape[:2]
+        note = PictureNote(
+            message_id=change.id,
+            device=DEVICE,
+            made_at=self._walk.wall(),
+            camera=change.camera,
+            region=crop.region(width, height),
+            redaction=picture.said,
+        )
+        self._walk.send(Sent(len(jpeg), PICTURE, len(encode(note)), is_question=False))
         return True
 
     def _cut(self, box: Box, frame: Frame, min_px: int) -> tuple[Crop, Redacted]:

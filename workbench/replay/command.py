@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, Protocol
@@ -21,6 +21,7 @@ from agent.detect.settings import GOOD_LOOKS, DetectSettings, LookSettings
 from agent.errors import OutputUnwritable
 from cloud.cli.telling import errors, exit_code, output
 from cloud.infer.default import DEFAULT_MODELS, InferSettings
+from vision.manifest import load_gain
 from wire.errors import VedetteError
 from workbench.clip import cache_folder
 from workbench.errors import BudgetUnclear, ReplayRefused
@@ -33,6 +34,7 @@ from workbench.replay.labels import Labels, read_labels
 from workbench.replay.memory import Memory
 from workbench.replay.page import page
 from workbench.replay.policies import Policy
+from workbench.replay.recorded import lines
 from workbench.replay.results import Run
 from workbench.replay.sweep import Measure, Planned, planned, reference, sweep
 from workbench.replay.telling import (
@@ -106,6 +108,12 @@ def replay(
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Ours again and again, each time without one of its reasons for asking.")
     ] = False,
+    gain: Annotated[
+        Path | None, typer.Option(help="Rank questions by these weights, of `vedette gain train`, not the model's.")
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="Write what was known at each question, and its answer: to learn from.")
+    ] = None,
     jsonl: Annotated[
         Path | None, typer.Option(help="Write a line for each frame; with several runs a file for each.")
     ] = None,
@@ -125,9 +133,13 @@ def replay(
     with _told(), _progress() as show:
         policies = [Policy.OURS] if ablate else chosen_policies(policy)
         budgets = chosen_budgets(budget or (ONE_BUDGET if len(policies) == 1 else BUDGETS))
-        outputs = Outputs(jsonl, plot, table, as_json=as_json, ablating=ablate)
+        outputs = Outputs(jsonl, plot, table, answers, as_json=as_json, ablating=ablate)
         outputs.demand_folders()
+        if answers is not None and (policies != [Policy.OURS] or len(budgets) > 1):
+            raise ReplayRefused("--answers is of one run of ours", "Name one --budget, and no other --policy.")
         setup = _setup(config, camera, model, label, looks)
+        if gain is not None:
+            setup = replace(setup, gain=load_gain(gain))
         clip = survey(source, half=half, fps=fps, camera=setup.camera, show=partial(show, "reading the clip"))
         truth = None
         if labels is not None:
@@ -189,6 +201,7 @@ class Outputs:
     jsonl: Path | None
     plot: Path | None
     table: Path | None
+    answers: Path | None
     as_json: bool
     ablating: bool
 
@@ -199,25 +212,19 @@ class Outputs:
             OutputUnwritable: A file has no folder, or is one.
             ReplayRefused: A file would stay empty.
         """
-        if self.ablating and (self.jsonl or self.plot):
+        if self.ablating and (self.jsonl or self.plot or self.answers):
             raise ReplayRefused(
-                "--ablate makes a table, and neither lines nor a page", "Leave --jsonl and --plot out; take --table."
+                "--ablate makes a table, and neither lines nor a page",
+                "Leave --jsonl, --answers and --plot out; take --table.",
             )
-        for out in (self.jsonl, self.plot, self.table):
+        for out in (self.jsonl, self.plot, self.table, self.answers):
             if out is not None and (out.is_dir() or not os.access(out.parent, os.W_OK)):
                 raise OutputUnwritable(f"{out} can't be written", "Name a file in a folder that is there.")
 
     def runs(self, runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> None:
         """Write and print what policies came to."""
         rows = [cells(run) for run in runs]
-        if self.jsonl is not None:
-            for run in runs:
-                out = self.jsonl if len(runs) == 1 else _beside(self.jsonl, run)
-                _write(out, (f"{line}\n" for line in run.lines()))
-        if self.plot is not None:
-            _write(self.plot, [page(runs, budgets, told)])
-        if self.table is not None:
-            _write(self.table, [document(f"Policies on {told.source}", told, COLUMNS, rows, ABOUT_ALERTS)])
+        self._files(runs, budgets, told)
         if self.as_json:
             typer.echo(json.dumps(_document(runs, budgets, told)))
             return
@@ -233,6 +240,21 @@ class Outputs:
                 output.print(f"  within {heading}: {use}")
         if self.plot is not None:
             output.print(f"\nThe page is {self.plot}.")
+
+    def _files(self, runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> None:
+        if self.jsonl is not None:
+            for run in runs:
+                out = self.jsonl if len(runs) == 1 else _beside(self.jsonl, run)
+                _write(out, (f"{line}\n" for line in run.lines()))
+        if self.answers is not None:
+            _write(self.answers, lines(runs[0].outcome.answers))
+        if self.plot is not None:
+            _write(self.plot, [page(runs, budgets, told)])
+        if self.table is not None:
+            _write(
+                self.table,
+                [document(f"Policies on {told.source}", told, COLUMNS, [cells(run) for run in runs], ABOUT_ALERTS)],
+            )
 
     def ablations(self, rows: Ablations, told: Told) -> None:
         """Write and print what each reason for asking is worth."""

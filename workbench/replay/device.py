@@ -12,6 +12,7 @@ from typing import Final, Self
 
 from agent.app.live_model import judging_floor
 from agent.ask.budget import AskBudget, Balance, BudgetSettings
+from agent.ask.gain import gains_of
 from agent.ask.object_settings import Shown
 from agent.ask.objects import ObjectQuestions
 from agent.ask.settings import AskSettings
@@ -35,8 +36,9 @@ from agent.track.tracker import Tracker
 from vision.detections import Detector
 from vision.detector import ModelDetector
 from wire.messages import AskReason
+from wire.model import Gain
 from workbench.errors import ReplayRefused
-from workbench.replay.asker import ReplayAsker, Uplink
+from workbench.replay.asker import ReplayAsker, Uplink, said_of_frame
 from workbench.replay.budget import Budget, Purse
 from workbench.replay.clip import CAMERA, Clip
 from workbench.replay.cloud import ReplayCloud
@@ -54,7 +56,7 @@ from workbench.replay.policies import (
     Uncertain,
     drawn_places,
 )
-from workbench.replay.walk import Walk
+from workbench.replay.walk import Sent, Walk
 
 OF_OBJECTS: Final = (AskReason.NEW, AskReason.REFRESH, AskReason.LOST, AskReason.WEAK, AskReason.MOTION)
 """Each is a key of `asking.objects`, by which it is switched on and off."""
@@ -71,6 +73,7 @@ class Setup:
 
     Attributes:
         camera: The name of the camera that the clip plays.
+        gain: Weights instead of those that the model brings.
     """
 
     model: DetectSettings
@@ -84,6 +87,7 @@ class Setup:
     redaction: RedactionSettings = field(default_factory=RedactionSettings)
     asking: AskingConfig = field(default_factory=AskingConfig)
     ask: AskSettings = field(default_factory=lambda: AskSettings(url=NOWHERE))
+    gain: Gain | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -203,11 +207,16 @@ class Workbench:
             purse=Purse(None if policy is Policy.ALWAYS else budget),
             reason=policy.value,
             labels=frozenset(setup.labels),
+            message_bytes=self._said_of_frame,
             mixed=policy is not Policy.ALWAYS,
         )
         walk.watch(detector)
         unless_sent = self._looks(lambda: walk.seen[-1].whole)
         return self._put_together(walk, detector, unless_sent)
+
+    @property
+    def _said_of_frame(self) -> int:
+        return said_of_frame(self.setup.camera, self.setup.labels[0], self._model.manifest.digest)
 
     def _frame_policy(self, policy: Policy, budget: Budget | None) -> FramePolicy:
         clip = self.clip
@@ -216,7 +225,8 @@ class Workbench:
             case Policy.RANDOM:
                 order = list(range(len(clip.whole_bytes)))
                 random.Random(self._seed).shuffle(order)  # noqa: S311 - no secret: a clip's frames in any order
-                return Drawn(drawn_places(order, clip.whole_bytes, share * clip.streamed_bytes))
+                each = [Sent(size, policy.value, self._said_of_frame).bytes for size in clip.whole_bytes]
+                return Drawn(drawn_places(order, each, share * clip.streamed_bytes))
             case Policy.THRESHOLD:
                 return Uncertain(self.setup.asking.uncertain or self._model.manifest.uncertain)
             case Policy.SEDNA_IBT:
@@ -256,6 +266,8 @@ class Workbench:
                 AskBudget(self._budget(budget), Balance({"": 0.0}), self.clip.times_s[0]),
                 deadline_s=setup.asking.deadline_s,
                 new_id=new_id,
+                gains=gains_of(setup.gain or self._model.manifest.gain),
+                on_asked=walk.recorder.asked,
             )
         lane = Lane(
             tracker=Tracker(setup.tracking),

@@ -36,6 +36,7 @@ class FrameAsking:
         purse: As far as this pays.
         reason: Of what is sent.
         labels: What the rules look for; all else is no reason to send anything.
+        message_bytes: What is said beside each frame.
         mixed: Some frames are the device's, so that the cloud's scores are put on the device's scale.
     """
 
@@ -48,6 +49,7 @@ class FrameAsking:
         purse: Purse,
         reason: str,
         labels: frozenset[str],
+        message_bytes: int,
         mixed: bool,
     ) -> None:
         self._device = device
@@ -56,6 +58,7 @@ class FrameAsking:
         self._purse = purse
         self._reason = reason
         self._wanted = labels
+        self._message_bytes = message_bytes
         self._mixed = mixed
         self._frame: Frame | None = None
         self._seen = NOTHING
@@ -77,10 +80,11 @@ class FrameAsking:
         jpeg = encode_jpeg(image, STREAM_QUALITY)
         self._purse.earn(self._frame.at, len(jpeg))
         worth = self._policy.worth(only(found, self._wanted).scores.tolist())
-        if not worth or not self._purse.take(len(jpeg)):
+        sent = Sent(len(jpeg), self._reason, self._message_bytes)
+        if not worth or not self._purse.take(sent.bytes):
             return found
         self._seen.whole = True
-        self._seen.sent.append(Sent(len(jpeg), self._reason))
+        self._seen.sent.append(sent)
         if not self._mixed:
             return self._cloud.whole(jpeg, min_score)
         stands_from = self._cloud.rules.min_score

@@ -24,7 +24,7 @@ class Run:
 
     Attributes:
         budget: None where the policy heeds none.
-        streamed_bytes: What sending every frame whole would have taken.
+        streamed_bytes: What sending every frame whole would have taken, as bare JPEGs.
         catch: None where nothing could be held against anything.
         agreement: `catch` is measured against the cloud's own detections, for want of labels.
         alerting: By label; empty where the labels don't say who is who.
@@ -63,6 +63,7 @@ class Run:
             "asks": outcome.asks,
             "bytes": outcome.sent_bytes,
             "bytes_by_reason": dict(sorted(by_reason.items())),
+            "picture_bytes": sum(sent.picture_bytes for sent in outcome.sent),
             "message_bytes": sum(sent.message_bytes for sent in outcome.sent),
             "bytes_if_streamed": self.streamed_bytes,
             "share": round(self.share, DIGITS),

@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
+from agent.adapters.http_asker import HTTP_BYTES
 from agent.domain import AlertChange, Answer, Frame, Track
 from agent.judging.inbox import Inbox
 from agent.pipeline import Pipeline
 from agent.track import standing
 from wire.messages import AlertState
+from workbench.replay.recorded import Recorded, Recorder
 
 BEGAN: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 """The time of day at the clip's beginning: noon, so that what one clip comes to never depends on the hour."""
@@ -32,15 +34,20 @@ class Sent:
     """A picture that left the device.
 
     Attributes:
-        bytes: Of the JPEG.
-        message_bytes: Of what is said beside it.
+        picture_bytes: Of the JPEG.
+        message_bytes: Of the message beside it.
         is_question: The cloud was asked something, rather than shown an alert's picture.
     """
 
-    bytes: int
+    picture_bytes: int
     reason: str
     message_bytes: int = 0
     is_question: bool = True
+
+    @property
+    def bytes(self) -> int:
+        """What budgets pay for, here as on a device: the whole request."""
+        return self.picture_bytes + self.message_bytes + HTTP_BYTES
 
 
 @dataclass(slots=True)
@@ -92,6 +99,7 @@ class Walk:
         self._order = itertools.count()
         self.inbox: Final = Inbox(self.wake)
         self.seen: list[Seen] = []
+        self.recorder: Final = Recorder()
 
     def watch(self, watcher: Watcher) -> None:
         """Have each frame shown to it first."""
@@ -172,12 +180,14 @@ class Outcome:
     Attributes:
         alerts: How many stand in each state at the end.
         wall_s, cpu_s: What the run took here, with detections that were remembered.
+        answers: To the policy's own questions.
     """
 
     seen: tuple[Seen, ...]
     alerts: dict[AlertState, int]
     wall_s: float
     cpu_s: float
+    answers: tuple[Recorded, ...] = ()
 
     @property
     def sent(self) -> list[Sent]:
@@ -186,7 +196,7 @@ class Outcome:
 
     @property
     def sent_bytes(self) -> int:
-        """Of all pictures."""
+        """Of all requests."""
         return sum(sent.bytes for sent in self.sent)
 
     @property
@@ -208,4 +218,5 @@ def run(walk: Walk, pipeline: Pipeline) -> Outcome:
         pipeline.tally.alerts(),
         time.perf_counter() - wall,
         time.process_time() - cpu,
+        tuple(walk.recorder.answers),
     )

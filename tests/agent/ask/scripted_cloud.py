@@ -52,18 +52,23 @@ async def later(request: Request) -> bytes:
     return response(202, encode(pending))
 
 
+def audit_id(request: Request) -> str:
+    """Of the audit that is brought, or whose outcome is asked for."""
+    if request.method == "GET":
+        return request.path.removeprefix("/v1/audits/")
+    return Audit.model_validate_json(request.headers["vedette-audit"]).message_id
+
+
 async def audited(request: Request) -> bytes:
-    audit = Audit.model_validate_json(request.headers["vedette-audit"])
     outcome = AuditOutcome(
-        message_id="7" * 32, device=audit.device, made_at=WALL, audit_id=audit.message_id, model="big 1",
+        message_id="7" * 32, device="cam-1", made_at=WALL, audit_id=audit_id(request), model="big 1",
         counts=(LabelCounts(label="person", matched=0, shown=0, there=1),),
     )  # fmt: skip
     return response(200, encode(outcome))
 
 
 async def audited_later(request: Request) -> bytes:
-    audit = Audit.model_validate_json(request.headers["vedette-audit"])
-    pending = Pending(message_id="8" * 32, device="cam-1", made_at=WALL, question_id=audit.message_id)
+    pending = Pending(message_id="8" * 32, device="cam-1", made_at=WALL, question_id=audit_id(request))
     return response(202, encode(pending))
 
 
@@ -135,4 +140,4 @@ class ScriptedCloud:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, path, _ = head[0].split(" ")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
-        return Request(method, path, headers, await reader.readexactly(int(headers["content-length"])))
+        return Request(method, path, headers, await reader.readexactly(int(headers.get("content-length", "0"))))

@@ -90,6 +90,7 @@ class Rig:
     outcomes: list[tuple[Audit, AuditOutcome]] = field(default_factory=list)
     door: PictureDoor = field(default_factory=plain_door)
     paid: list[tuple[str, int]] = field(default_factory=list)
+    ask_again_for_s: float = 600.0
 
     def __post_init__(self) -> None:
         self.happened = Wakeup()
@@ -111,8 +112,10 @@ class Rig:
         self.asker = HttpAsker(
             settings, boot=boot(), uploads=self.uploads, token=lambda: self.token, on_answer=self._keep,
             clock=self.clock, faults=self.faults, ledger=self.ledger,
-            receipts=self.receipts, door=self.door, audit=AuditSettings(answer_within_s=3),
-            on_outcome=lambda audit, outcome: self.outcomes.append((audit, outcome)),
+            receipts=self.receipts, door=self.door, on_outcome=self._learn,
+            audit=AuditSettings(
+                answer_within_s=3, ask_again_after_s=0.02, ask_again_for_s=self.ask_again_for_s
+            ),
             on_paid=lambda question_id, size: self.paid.append((question_id, size)),
         )  # fmt: skip
         self.stop = asyncio.Event()
@@ -121,6 +124,10 @@ class Rig:
         self.answers.append(answer)
         self.happened.set()
         return self.hold
+
+    def _learn(self, audit: Audit, outcome: AuditOutcome) -> None:
+        self.outcomes.append((audit, outcome))
+        self.happened.set()
 
     def start(self) -> None:
         self.task = asyncio.create_task(self.asker.run(self.stop))
@@ -567,12 +574,78 @@ async def test_a_frame_for_audit_goes_whole_at_half_size_and_its_outcome_comes_b
     assert set(rig.ledger.bytes_by_reason()) == {"audits"}
 
 
-async def test_an_audit_that_the_cloud_looks_at_later_is_done(cloud, rig):
-    cloud.script = [audited_later]
+async def test_what_the_cloud_looks_at_later_is_asked_for_until_it_is_there(cloud, rig):
+    cloud.script = [audited_later, audited_later, hang_up, audited]
     rig.audit()
-    await rig.done()
-    assert rig.outcomes == []
+    await rig.until(lambda: rig.outcomes and not rig.uploads.waiting())
+    sent = [(request.method, request.path, bool(request.body)) for request in cloud.requests]
+    assert sent == [("POST", "/v1/audits", True)] + [("GET", f"/v1/audits/{1:032x}", False)] * 3
+    [(audit, outcome)] = rig.outcomes
+    assert (audit.probability, audit.number, outcome.audit_id) == (0.25, 1, audit.message_id)
     assert rig.asker.counts() == AskCounts(audits=1)
+    assert rig.faults.counts() == {"AskUnreachable": 1}
+    assert set(rig.ledger.bytes_by_reason()) == {"audits"}
+    assert [sending.body for sending in rig.receipts.begun][1:] == [0] * 3
+
+
+async def test_a_late_outcome_is_asked_for_after_a_restart_as_well(cloud, tmp_path):
+    before = Rig(cloud, tmp_path / "uploads.db")
+    before.start()
+    cloud.otherwise = audited_later
+    before.audit()
+    await before.until(lambda: len(cloud.requests) > 1)
+    await before.end()
+    after = Rig(cloud, tmp_path / "uploads.db")
+    cloud.otherwise = audited
+    after.start()
+    await after.until(lambda: after.outcomes and not after.uploads.waiting())
+    assert [audit.message_id for audit, _ in after.outcomes] == [f"{1:032x}"]
+    await after.end()
+
+
+async def test_a_question_does_not_wait_for_an_outcome(cloud, rig):
+    cloud.script = [audited_later]
+    cloud.otherwise = as_asked_or_later
+    rig.audit()
+    await rig.until(lambda: len(cloud.requests) > 1)
+    rig.ask(deadline_s=5.0)
+    await rig.until(lambda: rig.answers)
+    assert rig.asker.counts() == AskCounts(asks=1, answers=1, audits=1)
+
+
+async def as_asked_or_later(request):
+    return await (audited_later if "audits" in request.path else in_time)(request)
+
+
+@pytest.mark.parametrize(("ask_again_for_s", "requests"), [(0.0, 1), (0.2, 3)])
+async def test_an_outcome_is_asked_for_no_longer_than_was_said(cloud, tmp_path, ask_again_for_s, requests):
+    rig = Rig(cloud, tmp_path / "uploads.db", ask_again_for_s=ask_again_for_s)
+    rig.start()
+    cloud.otherwise = audited_later
+    rig.audit()
+    await rig.until(lambda: rig.uploads.removed and not rig.uploads.waiting())
+    assert (len(cloud.requests) > 1) == (requests > 1)
+    assert rig.outcomes == []
+    assert rig.asker.counts() == AskCounts(audits=1), "the frame itself was not lost"
+    await rig.end()
+
+
+async def test_an_outcome_that_the_cloud_does_not_know_is_given_up(cloud, rig):
+    cloud.script = [
+        audited_later,
+        always(response(404, Refusal(error="NotFound", message="?").model_dump_json().encode())),
+    ]
+    rig.audit()
+    await rig.until(lambda: rig.uploads.removed and not rig.uploads.waiting())
+    assert len(cloud.requests) == 2
+    assert rig.faults.counts() == {"AskRefused": 1}
+
+
+async def test_a_question_about_a_drawn_object_is_kept_until_it_is_answered(cloud, rig):
+    cloud.script = [hang_up, always(BUSY)]
+    rig.ask(alert_id=None, reason=AskReason.DRAWN, deadline_s=0.001)
+    await rig.done()
+    assert [answer.question_id for answer in rig.answers] == [f"{1:032x}"]
 
 
 async def test_an_audit_waits_for_the_link_and_keeps_its_number(cloud, rig):

@@ -197,3 +197,34 @@ def test_questions_about_objects_never_use_up_what_an_alert_waits_for():
         purse.spend("gate", 1000.0, 0.0)
     assert not purse.allows("gate", 1000.0, 0.0)
     assert purse.allows("gate", 1000.0, 0.0, alert=True)
+
+
+def test_it_tells_what_is_left_spent_and_borrowed_and_how_high_the_bar_is():
+    purse = budget("1MB/day", questions_per_minute=3, cameras={"gate": Limits(bytes="100kB/day")})
+    device = purse.told(0.0)
+    assert [(one.camera, one.allowance, one.left, one.most, one.spent) for one in device] == [
+        (None, "1MB/day", 37_500, 37_500, 0)
+    ]
+
+    purse.spend("gate", 4000.0, 0.0)
+    purse.settle("gate", 250.0, 0.0)
+    purse.spend("yard", 1000.0, 0.0)
+    whole, gate, yard = purse.told(0.0)
+    assert (whole.left, whole.spent, whole.questions_left, whole.borrowed) == (32_250, 5250, 1, 0)
+    assert (gate.camera, gate.left, gate.borrowed, gate.spent) == ("gate", 0, 500, 4250)
+    assert (yard.camera, yard.allowance, yard.left, yard.most, yard.spent) == ("yard", "unlimited", None, None, 1000)
+    assert gate.bar > whole.bar > device[0].bar
+    assert whole.bar == pytest.approx(1000 * purse.bar("yard", 0.0), rel=1e-3)
+
+    later = purse.told(MINUTE_S)
+    assert later[0].questions_left == 3
+    assert later[0].left is not None
+    assert later[0].left > 32_250
+    assert later[0].bar < whole.bar
+
+
+@given(st.floats(0, 1e15), st.sampled_from(("1B/hour", "999999999999TB/hour", "unlimited")), st.floats(0, 1e9))
+def test_whatever_was_spent_can_be_told(cost, amount, later):
+    purse = budget(amount)
+    purse.spend("gate", cost, 0.0)
+    assert all(one.left is None or one.left >= 0 for one in purse.told(later))

@@ -288,3 +288,34 @@ def test_settings_can_change_while_questions_are_open():
     desk.budget.reconfigure(BudgetSettings(bytes="1MB/hour"), desk.now)
     assert desk.frames(30, track(2, FAR)) == []
     assert desk.answer(ask) is not None
+
+
+def test_a_model_s_weights_change_what_is_asked_first():
+    sure, doubtful = track(1, NEAR, score=0.9), track(2, FAR, score=0.4)
+
+    def asked_first(gains):
+        desk = Desk()
+        if gains is not None:
+            desk.questions.weigh_by(gains)
+        return desk.frames(1, sure, doubtful)[0].track
+
+    assert asked_first(None) == 2
+    assert asked_first(lambda case: case.belief) == 1
+
+
+def test_what_was_known_of_each_question_is_told():
+    noted = []
+    desk = Desk()
+    desk.questions = ObjectQuestions(
+        ObjectSettings(),
+        Shown(margin=0.6, min_px=96),
+        desk.budget,
+        deadline_s=2.0,
+        new_id=lambda: "a" * 32,
+        on_asked=lambda ask, case: noted.append((ask.track, case)),
+    )
+    desk.frames(1, track(1, NEAR), track(2, FAR, score=0.9))
+    assert [number for number, _ in noted] == [1, 2]
+    (_, case), _ = noted
+    assert (case.reason, case.box, case.belief, case.hits, case.stands) == (AskReason.NEW, NEAR, 0.5, 5, True)
+    assert list(case.others) == [NEAR, FAR]

@@ -199,3 +199,42 @@ def test_a_question_about_an_object_is_given_up_at_its_deadline_or_its_first_fai
     plan.failed(taken, 2.5, jitter=0.0)
     assert plan.give_up(2.5) == [Key(Kind.OBJECT, "2")]
     assert len(plan) == 0
+
+
+def outcome(number: int, made_at: float = 0.0, not_before: float = 0.0) -> Waiting:
+    return Waiting(Key(Kind.OUTCOME, str(number)), made_at, not_before=not_before)
+
+
+def test_an_outcome_is_asked_for_again_later_and_later_and_holds_nothing_up():
+    plan = schedule(outcomes_for_s=1000.0)
+    plan.add(outcome(1, made_at=0.0, not_before=40.0))
+    assert plan.take(39.9) is None
+    assert plan.next_at(10.0) == 40.0
+    asked = []
+    now = 40.0
+    while now < 1000.0:
+        taken = plan.take(now)
+        assert taken is not None
+        asked.append(now)
+        plan.not_yet(taken, now, pause_s=30.0)
+        assert plan.take(now) is None
+        plan.add(picture(2, now))
+        assert plan.take(now) == picture(2, now)
+        plan.done(picture(2, now))
+        now = plan.next_at(now)
+    assert asked == [40.0, 80.0, 160.0, 320.0, 640.0]
+    assert plan.give_up(1000.0) == [Key(Kind.OUTCOME, "1")]
+
+
+def test_that_an_outcome_is_not_there_yet_ends_a_pause():
+    plan = schedule(outcomes_for_s=1000.0)
+    for upload in (audit(1), outcome(2)):
+        plan.add(upload)
+    first = plan.take(0.0)
+    assert first == outcome(2)
+    plan.failed(first, 0.0, jitter=1.0)
+    assert plan.take(0.5) is None
+    again = plan.take(1.0)
+    assert again == outcome(2)
+    plan.not_yet(again, 1.0, pause_s=30.0)
+    assert plan.take(1.0) == audit(1)

@@ -55,6 +55,14 @@ def test_audits_are_dropped_before_anything_that_somebody_waits_for(tmp_path: Pa
     assert uploads.put(upload(3, kind=Kind.AUDIT)) == [key(3, Kind.AUDIT)], "even where it is the newest"
 
 
+def test_what_only_asks_for_an_outcome_goes_before_an_audit(tmp_path: Path):
+    uploads = store(tmp_path / "uploads.db", max_stored=2)
+    uploads.put(upload(1, kind=Kind.AUDIT))
+    uploads.put(upload(2, size=0, kind=Kind.OUTCOME))
+    assert uploads.put(upload(3)) == [key(2, Kind.OUTCOME)]
+    assert uploads.put(upload(4)) == [key(1, Kind.AUDIT)]
+
+
 def test_over_the_size_the_oldest_are_dropped_and_named(tmp_path: Path):
     uploads = store(tmp_path / "uploads.db", max_stored_mib=1)
     uploads.put(upload(1, 400_000))

@@ -10,7 +10,7 @@ from agent.deliver.telemetry import Snapshot, telemetry_message
 from tests.agent.deliver.samples import WALL, ManualClock, boot, change
 from wire.codec import decode, encode
 from wire.errors import MessageInvalid
-from wire.messages import Alert, AlertEvent, BandState, Decision, Telemetry, TunedBand, Verdict
+from wire.messages import Alert, AlertEvent, BandState, BudgetLeft, Decision, Telemetry, TunedBand, Verdict
 
 MOMENT = Moment(1000.0, WALL)
 
@@ -103,3 +103,19 @@ def test_telemetry_with_more_bands_than_fit_keeps_the_first():
 def test_times_do_not_depend_on_which_clock_reading_came_first():
     assert MOMENT.monotonic_at(MOMENT.wall_at(123.25)) == pytest.approx(123.25)
     assert replace(MOMENT, monotonic=0.0).wall_at(0.0) == WALL
+
+
+def test_telemetry_with_more_budgets_than_fit_keeps_the_whole_devices():
+    budgets = (
+        BudgetLeft(allowance="200MB/month", left=1, most=2),
+        *(
+            BudgetLeft(camera=f"camera {n} {'x' * 50}", allowance=" " * 400 + "9MB/day", left=n, most=10**9)
+            for n in range(64)
+        ),
+    )
+    built = telemetry_message(
+        Snapshot(1.0, 2.0, 3.0, budgets=budgets), boot=boot(), made_at=WALL, message_id="0" * 32
+    )
+    told = decode(Telemetry, encode(built)).budgets
+    assert told == budgets[: len(told)]
+    assert len(told) == 16

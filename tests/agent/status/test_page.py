@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.status.page import AlertLine, BandLine, CameraLine, Shown, page_of
+from agent.status.page import AlertLine, BandLine, BudgetLine, CameraLine, Shown, page_of
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30) | st.sampled_from(
     ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "'><b>", "&lt;"]
@@ -44,6 +44,7 @@ def shown(text: str = "x", state: str = "live", **changes: object) -> Shown:
         "alerts": [AlertLine("ab" * 16, "provisional", "end", text, 0.5, text, text, text, 70.0)],
         "errors": [(text, 2)],
         "bands": [BandLine(text, text, 0.3, 0.7, "infeasible", text, text, text)],
+        "budgets": [BudgetLine(text, text, text, text, text, text, text)],
     }
     return Shown(**{**values, **changes})  # type: ignore[arg-type]
 

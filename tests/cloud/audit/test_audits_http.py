@@ -38,6 +38,9 @@ class Door:
         given = {name: value for name, value in headers.items() if value is not None}
         return await self.client.post("/v1/audits", content=content, headers=given)
 
+    async def ask(self, audit_id: str = hex_id(1), bearer: str = "token-1") -> httpx.Response:
+        return await self.client.get(f"/v1/audits/{audit_id}", headers={"Authorization": f"Bearer {bearer}"})
+
 
 @pytest.fixture
 async def door() -> AsyncIterator[Door]:
@@ -109,3 +112,40 @@ async def test_another_device_s_id_is_refused(door: Door) -> None:
 async def test_a_device_that_sends_too_many_is_told_to_wait(door: Door) -> None:
     answers = [(await door.send()).status_code for _ in range(9)]
     assert answers == [200] * 8 + [429]
+
+
+async def test_an_outcome_that_was_late_can_be_asked_for(door: Door) -> None:
+    door.world.judge.gate.clear()
+    sent = asyncio.create_task(door.send())
+    await door.world.begun()
+    door.world.clock.advance(1)
+    assert (await sent).status_code == 202
+    early = await door.ask()
+    assert (early.status_code, codec.decode(Pending, early.content).question_id) == (202, hex_id(1))
+    door.world.judge.gate.set()
+    again = await door.send()
+    late = await door.ask()
+    assert (late.status_code, codec.decode(AuditOutcome, late.content).audit_id) == (200, hex_id(1))
+    assert late.content == again.content
+
+
+@pytest.mark.parametrize(
+    ("audit_id", "bearer", "status", "error"),
+    [
+        (hex_id(1), "nobody", 401, "TokenRefused"),
+        (hex_id(1), "token-2", 409, "AuditNotYours"),
+        (hex_id(2), "token-1", 404, "NotFound"),
+        ("x" * 32, "token-1", 400, "MessageInvalid"),
+    ],
+)
+async def test_an_outcome_is_told_to_none_but_its_device(
+    door: Door, audit_id: str, bearer: str, status: int, error: str
+) -> None:
+    await door.send()
+    answer = await door.ask(audit_id, bearer)
+    assert (answer.status_code, Refusal.model_validate_json(answer.content).error) == (status, error)
+
+
+async def test_who_asks_for_outcomes_too_often_is_told_to_wait(door: Door) -> None:
+    await door.send()
+    assert [(await door.ask()).status_code for _ in range(8)] == [200] * 7 + [429]

@@ -17,6 +17,9 @@ from cloud.cli.telling import output
 from cloud.fleet.tokens import digest
 from cloud.store.database import open_database
 from cloud.store.devices import DeviceStore
+from tests.cloud.cli.test_cost_and_export import take
+from tests.cloud.samples import telemetry
+from wire.messages import BudgetLeft
 
 
 class Person:
@@ -49,6 +52,36 @@ def test_enrolled_device_is_listed_shown_and_revoked(person: Person) -> None:
     assert person.types("device", "revoke", "cam-1").exit_code == 0
     assert holder(person, enrolled["token"]) is None
     assert "revoked" in person.types("devices").stdout
+
+
+def test_what_a_device_may_still_ask_for_is_shown(person: Person) -> None:
+    person.types("device", "enroll", "cam-1")
+    told = telemetry(
+        budgets=(
+            BudgetLeft(
+                allowance="200MB/month",
+                left=0,
+                most=7_500_000,
+                borrowed=1500,
+                spent=4096,
+                questions_left=55,
+                bar=1.25,
+            ),
+            BudgetLeft(camera="yard", allowance="unlimited", spent=4096, bar=0.001),
+        )
+    )
+
+    async def tell() -> None:
+        async with open_database(DataDir(person.data_dir).database_url) as database:
+            await take(database, told)
+
+    asyncio.run(tell())
+    shown = " ".join(person.types("device", "show", "cam-1").stdout.split())
+    assert (
+        "budget 200MB/month, 4.1 kB spent since the start, 0.0 of 7500.0 kB left, 1.5 kB borrowed,"
+        " 55 questions left this minute asks from a gain of 1.25 for each kB on" in shown
+    )
+    assert "budget, yard unlimited, 4.1 kB spent since the start asks from a gain of 0.001" in shown
 
 
 def test_many_are_enrolled_at_once_or_none_of_them(person: Person, tmp_path: Path) -> None:

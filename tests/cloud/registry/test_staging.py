@@ -18,6 +18,7 @@ from tests.vision.tiny_models import CELLS, PICTURE, Spec, build, manifest_json,
 from vision.errors import ManifestInvalid, ModelMissing, ModelUnreadable, VisionError
 from vision.manifest import load_manifest
 from vision.tflite_file import LOGISTIC
+from wire.model import Gain
 
 pytestmark = pytest.mark.parts
 
@@ -76,6 +77,15 @@ def test_manifest_with_golden_answers_keeps_its_own_bytes(folder: RegistryFolder
     beside.write_bytes(staged)
     stage(folder, str(model), Overrides())
     assert (folder.staged("tiny", "1") / "manifest.json").read_bytes() == staged
+
+
+def test_weights_are_laid_over_and_signed_with_the_rest(folder: RegistryFolder, model: Path) -> None:
+    gain = Gain(features=1, weights=(0.5,) * 17, answers=900)
+    manifest = stage(folder, str(model), Overrides("pets", "2.0", gain=gain), untried=True)
+    assert manifest.gain == gain
+    assert load_manifest(folder.staged("pets", "2.0") / "manifest.json").gain == gain
+    with pytest.raises(ReleaseExists):
+        stage(folder, str(model), Overrides("pets", "2.0"), untried=True)
 
 
 def test_golden_answers_of_another_model_are_refused(folder: RegistryFolder, model: Path) -> None:

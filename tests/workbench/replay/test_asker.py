@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from agent.adapters.crops import encode_jpeg
+from agent.adapters.http_asker import HTTP_BYTES
 from agent.ask.crop import crop_around
+from agent.ask.gain import Case, by_hand, features, was_wrong
 from agent.ask.settings import AskSettings
 from agent.domain import AlertChange, Answer, Ask, Frame
+from agent.pipeline import Paid
 from agent.redact.door import PictureDoor
 from agent.redact.settings import RedactionSettings
 from cloud.offload.settings import OffloadSettings
@@ -94,8 +97,11 @@ def test_a_question_is_encoded_counted_and_answered_when_it_is_due(memory, frame
     crop = crop_around(BOX, width=160, height=120, margin=0.5, min_px=32)
     jpeg = encode_jpeg(DOOR.cut(frame, crop), quality=70, max_px=640)
     (sent,) = walk.seen[-1].sent
-    assert (sent.bytes, sent.reason, sent.is_question) == (len(jpeg), "uncertain", True)
+    assert (sent.picture_bytes, sent.reason, sent.is_question) == (len(jpeg), "uncertain", True)
     assert sent.message_bytes > 300
+    assert sent.bytes == sent.picture_bytes + sent.message_bytes + HTTP_BYTES
+    paid, _ = walk.inbox.take()
+    assert paid == Paid(f"{1:032x}", sent.bytes), "the agent's own budget pays for what is counted"
 
     answer = answered(walk)
     assert walk.monotonic() == pytest.approx(0.6)
@@ -104,6 +110,21 @@ def test_a_question_is_encoded_counted_and_answered_when_it_is_due(memory, frame
     assert (answer.decision, answer.label, answer.decided_by) == (Decision.CONFIRMED, "person", DecidedBy.CLOUD)
     assert answer.model == "scripted 1.0"
     assert walk.over()
+    cloud.close()
+
+
+def test_what_was_known_is_noted_with_what_the_cloud_said_of_it(memory, frame):
+    walk, asker, cloud, _ = asked(memory, frame, [detections((0.41, 0.3, 0.59, 0.7, 0.8))])
+    known = Case(AskReason.UNCERTAIN, BOX, 0.5, belief=0.5, stands=True)
+    walk.recorder.asked(ask(), known)
+    asker.submit(ask(), frame)
+    (noted,) = walk.recorder.answers
+    assert noted.features == pytest.approx(features(known), abs=1e-5)
+    assert (noted.by_hand, noted.reason) == (by_hand(known), "uncertain")
+    assert noted.bytes == walk.seen[-1].sent[0].bytes
+    assert noted.wrong == was_wrong(known, "person", answered(walk).found)
+    asker.submit(ask(), frame)
+    assert len(walk.recorder.answers) == 1, "nothing is noted of what others ask"
     cloud.close()
 
 
@@ -151,7 +172,8 @@ def test_an_alert_s_picture_is_counted_and_asks_nothing(memory, frame):
     )  # fmt: skip
     asker.submit_picture(change, frame)
     (sent,) = walk.seen[-1].sent
-    assert (sent.reason, sent.is_question, sent.bytes > 0) == ("picture", False, True)
+    assert (sent.reason, sent.is_question, sent.picture_bytes > 0) == ("picture", False, True)
+    assert sent.message_bytes > 150
     assert model.asked == 0
     cloud.close()
 

@@ -52,6 +52,9 @@ def test_what_heeds_no_budget_is_run_once():
         (("--source", "x.avi", "--budget", "lots"), "'lots' is no budget"),
         (("--source", "x.avi", "--plot", "nowhere/page.html"), "nowhere/page.html can't be written"),
         (("--source", "x.avi", "--ablate", "--jsonl", "lines"), "--ablate makes a table"),
+        (("--source", "x.avi", "--ablate", "--answers", "answers"), "--ablate makes a table"),
+        (("--source", "x.avi", "--policy", "all", "--answers", "answers"), "--answers is of one run of ours"),
+        (("--source", "x.avi", "--budget", "1%,2%", "--answers", "answers"), "--answers is of one run of ours"),
         (("--source", "x.avi", "--camera", "gate"), "--camera is of a --config"),
         (("--source", "x.avi", "--config", "nowhere.toml"), "nowhere.toml"),
     ],
@@ -78,3 +81,10 @@ def test_ctrl_c_ends_it_without_a_trace(capsys):
         raise KeyboardInterrupt
     assert ended.value.exit_code == 130
     assert "remembered" in capsys.readouterr().err
+
+
+def test_weights_that_are_no_good_are_refused_before_anything_runs(tmp_path):
+    weights = tmp_path / "gain.json"
+    weights.write_text('{"features": 1, "weights": [1e9]}')
+    done = typed("--source", "x.avi", "--gain", weights)
+    assert (done.exit_code, "gain.weights.0: Input should be less than or equal to 100" in done.output) == (3, True)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from agent.adapters.http_asker import HTTP_BYTES
 from agent.detect.budget import LookBudget, Pace
 from agent.detect.regions import Target
 from agent.detect.settings import LookSettings
@@ -13,6 +14,7 @@ from workbench.replay.framewise import FrameAsking, LooksUnlessSent, on_even_odd
 from workbench.replay.policies import Every, Uncertain
 from workbench.replay.walk import Seen
 
+MESSAGE_BYTES = 400
 BY_DEVICE, BY_CLOUD = (0.1, 0.1, 0.2, 0.4, 0.5), (0.6, 0.1, 0.7, 0.4, 0.4)
 
 
@@ -32,7 +34,7 @@ def asking(policy, budget=None, *, mixed=True, labels=("person",)):
     cloud, device = ScriptedCloud(), ScriptedDetector([detections(BY_DEVICE)])
     detector = FrameAsking(
         device=device, cloud=cloud, policy=policy, purse=Purse(budget), reason="always", labels=frozenset(labels),
-        mixed=mixed,
+        message_bytes=MESSAGE_BYTES, mixed=mixed,
     )  # fmt: skip
     return detector, cloud
 
@@ -52,7 +54,8 @@ def test_a_frame_that_is_sent_is_what_the_cloud_says():
     assert found.boxes == pytest.approx(np.array([BY_CLOUD[:4]]))
     assert cloud.pictures == [encode_jpeg(frame.image, 80)]
     assert seen.whole
-    assert [(sent.bytes, sent.reason) for sent in seen.sent] == [(len(cloud.pictures[0]), "always")]
+    whole = len(cloud.pictures[0]) + MESSAGE_BYTES + HTTP_BYTES
+    assert [(sent.bytes, sent.reason) for sent in seen.sent] == [(whole, "always")]
 
 
 def test_a_frame_that_is_not_worth_it_is_the_device_s():
@@ -69,10 +72,12 @@ def test_what_no_rule_looks_for_is_no_reason_to_send():
 
 
 def test_frames_are_sent_as_far_as_the_purse_goes():
-    detector, _ = asking(Every(), Share(0.25, "25%"))
-    sent = [seen.whole for _, seen, _ in judged(detector, 20)]
-    assert 4 <= sum(sent) <= 5
-    assert sent[:3] == [False] * 3
+    detector, cloud = asking(Every(), Share(0.25, "25%"))
+    sent = [seen.whole for _, seen, _ in judged(detector, 60)]
+    size = len(cloud.pictures[0])
+    every = 4 * (size + MESSAGE_BYTES + HTTP_BYTES) / size
+    assert sum(sent) == pytest.approx(60 / every, abs=1), "messages and headers are paid for as well"
+    assert not any(sent[: int(every) - 1])
 
 
 def test_a_part_of_a_frame_is_judged_by_the_device():

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from agent.adapters.http_asker import HTTP_BYTES
 from agent.domain import Track
 from wire.messages import AlertState
 from workbench.replay.budget import Rate, Share
@@ -27,7 +28,7 @@ def ran(policy, budget, sent_bytes, f1):
     track = Track(1, "person", 0.9, 0.9, (0.1, 0.1, 0.2, 0.4), 0.0, 0.0, 5, seen_now=True)
     seen = [Seen(i, i / 10, (track,)) for i in range(100)]
     if sent_bytes:
-        seen[50].sent.append(Sent(sent_bytes, "uncertain"))
+        seen[50].sent.append(Sent(sent_bytes - HTTP_BYTES, "uncertain"))
     outcome = Outcome(tuple(seen), dict.fromkeys(AlertState, 0), 0.0, 0.0)
     caught = None if f1 is None else Catch(100, f1, f1, f1, f1)
     return Run(policy, budget, outcome, STREAM, 10.0, caught, agreement=False, alerting={})

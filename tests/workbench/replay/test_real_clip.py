@@ -2,16 +2,21 @@
 
 import csv
 import json
+import statistics
 
 import cv2
 import jsonschema
 import pytest
 from typer.testing import CliRunner
 
+from agent.ask.gain import FORM, NAMES
 from bench.labelled import LABELLED, labels_file
 from tests.system.engines import need_clip, need_models
 from tests.workbench.replay.test_results import LINE, SUMMARY
+from wire.messages import AskReason
+from wire.model import Gain
 from workbench.__main__ import app
+from workbench.replay.recorded import read_answers
 
 FRAMES = range(430, 470)
 """People pass in front of each other, and the default model is unsure of some."""
@@ -99,3 +104,24 @@ def test_without_labels_the_cloud_is_what_it_is_held_against(clip):
     assert run["accuracy"]["frames"] == 4
     assert run["accuracy"]["f1"] > 0.7
     assert run["alerting"] == {}
+
+
+@pytest.mark.parts
+@pytest.mark.timeout(180)
+def test_what_was_known_is_written_and_weights_change_what_is_asked(clip, tmp_path):
+    def answered(*words):
+        found = replayed(clip, "--budget", "3%", "--answers", tmp_path / "answers", *words)
+        (run,) = found["runs"]
+        kept = read_answers(tmp_path / "answers")
+        by_rules = run["bytes_by_reason"].get("uncertain", 0)
+        assert sum(one.bytes for one in kept) == run["bytes"] - by_rules > 0
+        return kept
+
+    weights = tmp_path / "gain.json"
+    for_crowds = tuple(50.0 * (name == "crowd") - 25.0 * (name in set(AskReason)) for name in NAMES)
+    weights.write_text(Gain(features=FORM, weights=for_crowds).model_dump_json())
+    by_hand, by_crowd = answered(), answered("--gain", weights)
+    crowd = NAMES.index("crowd")
+    assert statistics.mean(one.features[crowd] for one in by_crowd) > statistics.mean(
+        one.features[crowd] for one in by_hand
+    )

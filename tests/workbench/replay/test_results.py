@@ -6,6 +6,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from agent.adapters.http_asker import HTTP_BYTES
 from agent.domain import AlertChange, Track
 from wire.messages import AlertEvent, AlertState, DecidedBy
 from workbench.replay.budget import Share
@@ -118,9 +119,11 @@ def test_the_cloud_decided_what_it_saw_in_a_frame_that_was_sent():
 
 def test_bytes_are_summed_by_reason_and_pictures_are_no_questions():
     _, summary = parsed(ran())
-    assert summary["bytes_by_reason"] == {"new": 100, "picture": 50, "uncertain": 900}
-    assert (summary["bytes"], summary["asks"], summary["message_bytes"]) == (1050, 2, 300)
-    assert summary["share"] == pytest.approx(0.105)
+    assert summary["bytes_by_reason"] == {
+        "new": 100 + HTTP_BYTES, "picture": 50 + HTTP_BYTES, "uncertain": 900 + 300 + HTTP_BYTES,
+    }  # fmt: skip
+    assert (summary["bytes"], summary["asks"], summary["picture_bytes"]) == (1350 + 3 * HTTP_BYTES, 2, 1050)
+    assert summary["share"] == pytest.approx((1350 + 3 * HTTP_BYTES) / 10_000)
     assert summary["budget"] == "5%"
 
 

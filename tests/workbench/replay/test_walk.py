@@ -4,6 +4,7 @@ from itertools import count
 
 import pytest
 
+from agent.adapters.http_asker import HTTP_BYTES
 from agent.decide.masks import MaskFilter
 from agent.decide.rulebook import RuleBook
 from agent.decide.settings import AskPolicySettings, RuleSettings
@@ -119,4 +120,4 @@ def test_open_alerts_end_with_the_clip():
 
 def test_bytes_are_counted_by_picture():
     outcome = walked(UNSURE)
-    assert (outcome.asks, outcome.sent_bytes) == (1, 100)
+    assert (outcome.asks, outcome.sent_bytes) == (1, 110 + HTTP_BYTES)

@@ -52,6 +52,19 @@ export interface TunedBand {
   asked_share?: number | null;
 }
 
+/** What questions may still cost, of the whole device where `camera` is null or left out; limits that are not set are, too. */
+export interface BudgetLeft {
+  camera?: string | null;
+  allowance: string;
+  left?: number | null;
+  most?: number | null;
+  borrowed: number;
+  spent: number;
+  questions_left?: number | null;
+  /** In gain for each kB. */
+  bar: number;
+}
+
 export interface Telemetry {
   message_id: string;
   made_at: string;
@@ -64,6 +77,8 @@ export interface Telemetry {
   errors: Record<string, number>;
   /** Left out by an older service. */
   bands?: TunedBand[];
+  /** Likewise; empty where nothing is asked. */
+  budgets?: BudgetLeft[];
 }
 
 export interface Camera {

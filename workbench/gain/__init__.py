@@ -1,0 +1,1 @@
+"""Learning from recorded answers what a question is likely to be worth."""
