@@ -18,6 +18,7 @@ demo: .venv/.ready-run ## the whole thing on real video, in a browser (ARGS="--d
 	@VEDETTE_MAKE_STARTED=$(STARTED) exec .venv/bin/vedette demo $(ARGS)
 
 fleet: ## ten agents, broker and cloud under docker compose (AGENTS=10)
+	@deploy/setup/fleet.sh $(or $(AGENTS),10) check
 	@$(MAKE) wheel clip
 	@deploy/setup/fleet.sh $(or $(AGENTS),10)
 

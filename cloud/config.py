@@ -93,7 +93,7 @@ class Settings(BaseSettings):
         mqtt_host, mqtt_port: Where devices connect; without a port 1883, or 8883 with `tls`.
         tls: Serve devices over TLS, and know them by certificates; else by tokens, in plain text.
         device_host, device_port: Where devices call over HTTPS, with `tls`; without it they use the HTTP port.
-        allow_plaintext: Listen beyond this machine where nothing is encrypted.
+        allow_plaintext: Listen beyond this machine where nothing is encrypted, and anyone may look at the dashboard.
         allowed_hosts: Names beside loopback's under which browsers may call the service.
         log_level: Below it nothing is logged.
         log_format: `auto` is text on a terminal and in systemd's journal, and JSON otherwise.
@@ -172,8 +172,8 @@ class Settings(BaseSettings):
             if not self.allow_plaintext and not is_loopback(host):
                 raise BindRefused(
                     f"{key} = {host!r} can be reached from other machines, and neither tokens nor pictures are"
-                    " encrypted on the way",
-                    "Set `tls = true` for devices; put a TLS proxy in front of the dashboard, or"
+                    " encrypted on the way" + (", nor are viewers asked who they are" if key == "http_host" else ""),
+                    "Set `tls = true` for devices; put a TLS proxy with a login in front of the dashboard, or"
                     " set `allow_plaintext = true`"
                     " where you trust the whole network.",
                 )

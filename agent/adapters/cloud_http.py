@@ -94,9 +94,16 @@ class CloudHttp:
         self._ledger = ledger
         self._receipts = receipts
         self._tls = _tls(settings)
-        self._client = httpx.AsyncClient(
-            # A context that is never used, and far cheaper than loading the system's roots.
-            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if self._tls is None else self._tls.context,
+        self._settings = settings
+        # A context that is never used, and far cheaper than loading the system's roots.
+        self._line = self._new_line(
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if self._tls is None else self._tls.context
+        )
+
+    def _new_line(self, context: ssl.SSLContext) -> _Line:
+        settings = self._settings
+        client = httpx.AsyncClient(
+            verify=context,
             # What the environment says about proxies is meant for programs of people, not for a service.
             trust_env=False,
             follow_redirects=False,
@@ -108,10 +115,19 @@ class CloudHttp:
                 keepalive_expiry=KEEP_ALIVE_S,
             ),
         )
+        return _Line(client)
+
+    async def _present_line(self) -> _Line:
+        """Connections under the certificate as it is now: one that is kept alive shows the one that it began with."""
+        context = None if self._tls is None else await asyncio.to_thread(self._tls.renewed)
+        if context is not None:
+            before, self._line = self._line, self._new_line(context)
+            await before.retire()
+        return self._line
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await self._line.retire()
 
     async def ask(self, question: Question, jpeg: bytes, *, timeout_s: float) -> Verdict | None:
         """Put the question; None where the verdict will come over MQTT.
@@ -197,7 +213,7 @@ class CloudHttp:
         """One exchange, with its receipt; the status, 2xx, and the body."""
         kind = {"Content-Type": "image/jpeg"} if content else {}
         headers = kind | headers | await self._authorisation()
-        request = self._client.build_request(method, self._url + path, content=content, headers=headers)
+        request = self._line.client.build_request(method, self._url + path, content=content, headers=headers)
 
         head = http_request_size(method, request.url.raw_path.decode("ascii"), request.headers.raw, b"")
         sending = Sending(
@@ -218,7 +234,8 @@ class CloudHttp:
         sent, outcome = True, "cut off by the agent's end"
         try:
             async with asyncio.timeout(timeout_s):
-                status, body, retry_after = await self._exchange(request)
+                line = await self._present_line()
+                status, body, retry_after = await line.exchange(request)
             outcome = f"status {status}"
         except (httpx.ConnectError, httpx.ConnectTimeout) as lost:  # nothing was sent
             sent, outcome = False, "not reached"
@@ -241,24 +258,53 @@ class CloudHttp:
             await asyncio.shield(asyncio.to_thread(self._receipts.end, ticket, outcome, size))
         return _judged(status, body, retry_after)
 
-    async def _exchange(self, request: httpx.Request) -> tuple[int, bytes, str | None]:
-        response = await self._client.send(request, stream=True)
-        try:
-            body = bytearray()
-            async for part in response.aiter_raw():
-                body += part
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise TryAgain(AnswerInvalid(f"the cloud's answer is over {MAX_ANSWER_BYTES} bytes"))
-            return response.status_code, bytes(body), response.headers.get("Retry-After")
-        finally:
-            await response.aclose()
-
     async def _authorisation(self) -> dict[str, str]:
         try:
             token = await asyncio.to_thread(self._token)
         except ConfigInvalid as missing:
             raise TryAgain(missing) from missing
         return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+class _Line:
+    """The connections under one certificate; once retired, they are closed when nothing is under way any more."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self._busy = 0
+        self._retired = False
+
+    async def exchange(self, request: httpx.Request) -> tuple[int, bytes, str | None]:
+        """Status, body and `Retry-After`.
+
+        Raises:
+            httpx.HTTPError: It did not come to an answer.
+            TryAgain: The answer is too large.
+        """
+        self._busy += 1
+        try:
+            response = await self.client.send(request, stream=True)
+            try:
+                body = bytearray()
+                async for part in response.aiter_raw():
+                    body += part
+                    if len(body) > MAX_ANSWER_BYTES:
+                        raise TryAgain(AnswerInvalid(f"the cloud's answer is over {MAX_ANSWER_BYTES} bytes"))
+                return response.status_code, bytes(body), response.headers.get("Retry-After")
+            finally:
+                await response.aclose()
+        finally:
+            self._busy -= 1
+            await self._close_if_done()
+
+    async def retire(self) -> None:
+        """No more requests come."""
+        self._retired = True
+        await self._close_if_done()
+
+    async def _close_if_done(self) -> None:
+        if self._retired and not self._busy:
+            await self.client.aclose()
 
 
 class _FileBody:

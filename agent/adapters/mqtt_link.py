@@ -53,6 +53,10 @@ class _Stopped(Exception):
     """The session ended because the agent stops."""
 
 
+class _Renewed(Exception):
+    """The session ended to begin again under another certificate."""
+
+
 class MqttLink:
     """Owns the connection to the broker; `run` is its one task, everything else may be called from any thread."""
 
@@ -92,6 +96,7 @@ class MqttLink:
         self._recorded = Wakeup()
         self._status_changed = Wakeup()
         self._acked = Wakeup()
+        self._renewed = Wakeup()
         self._condition = Condition()
         self._mqtt5 = settings.protocol != "3.1.1"
         self._version_proved = False
@@ -119,9 +124,13 @@ class MqttLink:
         self._reported = facts
         self._reported_changed.set()
 
+    def connect_anew(self) -> None:
+        """The certificate is another one: connect under it now, rather than be cut off when the one before ends."""
+        self._renewed.set()
+
     async def run(self, stop: asyncio.Event) -> None:
         """Connect, serve and connect again until `stop` is set; then deliver what the time allows and say goodbye."""
-        for wakeup in (self._recorded, self._status_changed, self._acked, self._reported_changed):
+        for wakeup in (self._recorded, self._status_changed, self._acked, self._reported_changed, self._renewed):
             wakeup.bind()
         flusher = asyncio.create_task(self._flush_held(), name="outbox-flush")
         try:
@@ -143,7 +152,15 @@ class MqttLink:
                 self._faults.note(ended)
                 failures = 0 if self._clock.monotonic() - began >= STEADY_S else failures + 1
                 pause = self._pause_s(failures, at_length=not isinstance(ended, LinkLost))
-            await _set_within(stop, pause)
+            await self._pause(stop, pause)
+
+    async def _pause(self, stop: asyncio.Event, pause_s: float) -> None:
+        """Ends early where there is a new certificate: what the broker refused may have been the old one."""
+        ends = [asyncio.create_task(stop.wait()), asyncio.create_task(self._renewed.wait())]
+        await asyncio.wait(ends, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
 
     def _pause_s(self, failures: int, *, at_length: bool) -> float:
         longest = self._settings.reconnect_max_s
@@ -208,8 +225,9 @@ class MqttLink:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_watch(connection), name="mqtt-watch")
+                tasks.create_task(self._end_when_renewed(), name="mqtt-renewed")
                 tasks.create_task(self._converse(voice, stop, tasks), name="mqtt-converse")
-        except* _Stopped:
+        except* (_Stopped, _Renewed):
             pass
         except* DeliveryError as group:
             ended = group
@@ -252,6 +270,11 @@ class MqttLink:
                 # The last figures, or whoever sums up over restarts would miss what came since the ones before.
                 await voice.say_telemetry(self._figures.snapshot())
                 await voice.say_stopped(self._condition)
+
+    async def _end_when_renewed(self) -> None:
+        await self._renewed.wait()
+        log.info("connecting anew, under the new certificate")
+        raise _Renewed
 
     async def _report_status(self, voice: Voice, last: Condition) -> None:
         while True:
@@ -352,12 +375,6 @@ def _first(group: BaseExceptionGroup[DeliveryError]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-async def _set_within(event: asyncio.Event, timeout_s: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
 
 
 def _tls_context(settings: LinkSettings) -> ssl.SSLContext:

@@ -35,7 +35,7 @@ def client_context(table: str, ca_file: Path | None, cert_file: Path | None, key
 
 
 class RenewedContext:
-    """A context that takes up the device's certificate anew whenever its file was replaced.
+    """A context, and another one whenever the files that it was made of were replaced.
 
     Args:
         As `client_context`.
@@ -46,26 +46,29 @@ class RenewedContext:
 
     def __init__(self, table: str, ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> None:
         self._table = table
-        self._files = (cert_file, key_file)
-        self._seen = self._stamp()
-        self.context = client_context(table, ca_file, cert_file, key_file)
+        self._files = (ca_file, cert_file, key_file)
+        self._seen = self._stamps()
+        self.context = client_context(table, *self._files)
 
-    def look(self) -> None:
-        """Connections from now on are under the certificate as it is now; one that can't be read leaves the old."""
-        stamp = self._stamp()
-        certificate, key = self._files
-        if stamp == self._seen or certificate is None:
-            return
-        try:
-            self.context.load_cert_chain(certificate, key)
-        except OSError:
-            return
-        self._seen = stamp
-
-    def _stamp(self) -> tuple[int, int] | None:
-        certificate, _ = self._files
-        try:
-            found = certificate.stat() if certificate is not None else None
-        except OSError:
+    def renewed(self) -> ssl.SSLContext | None:
+        """The context to use from now on, where that is another one; files that can't be used leave the old one."""
+        stamps = self._stamps()
+        if stamps == self._seen:
             return None
-        return None if found is None else (found.st_mtime_ns, found.st_ino)
+        try:
+            self.context = client_context(self._table, *self._files)
+        except ConfigInvalid:
+            return None
+        self._seen = stamps
+        return self.context
+
+    def _stamps(self) -> list[tuple[int, int] | None]:
+        return [_stamp(file) for file in self._files]
+
+
+def _stamp(file: Path | None) -> tuple[int, int] | None:
+    try:
+        found = None if file is None else file.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_mtime_ns, found.st_ino)

@@ -81,7 +81,7 @@ def enroll(word: str, folder: IdentityFolder, now: Callable[[], datetime]) -> En
     )
     context = ssl.create_default_context(cadata=authority)
     certified = _post(claim.http + ENROLMENTS_PATH, message, context)
-    return _keep(folder, key, certified, _Source(claim.device, claim.http, claim.mqtt, _digest(word)))
+    return _keep(folder, key, certified, _Source(claim.device, claim.http, claim.mqtt, _digest(word)), now)
 
 
 def enroll_once(
@@ -140,7 +140,8 @@ def renew(folder: IdentityFolder, now: Callable[[], datetime]) -> Enrolled:
     )
     context = client_context("identity", folder.authority_file, folder.device_file, None)
     certified = _post(enrolled.http + CERTIFICATES_PATH, message, context)
-    return _keep(folder, key, certified, _Source(enrolled.device, enrolled.http, enrolled.mqtt, enrolled.claim))
+    source = _Source(enrolled.device, enrolled.http, enrolled.mqtt, enrolled.claim)
+    return _keep(folder, key, certified, source, now)
 
 
 def _authority_of(claim: Claim) -> str:
@@ -209,7 +210,9 @@ def _refused(body: bytes, status: int) -> EnrolmentFailed:
     return EnrolmentFailed(f"the service refused: {said.error}, {said.message}", said.mend)
 
 
-def _keep(folder: IdentityFolder, key: Key, certified: Certified, source: _Source) -> Enrolled:
+def _keep(
+    folder: IdentityFolder, key: Key, certified: Certified, source: _Source, now: Callable[[], datetime]
+) -> Enrolled:
     not_ours = EnrolmentFailed("the service gave a certificate that is not this device's", "Ask the operator.")
     try:
         certificate = x509.load_pem_x509_certificate(certified.certificate.encode())
@@ -219,13 +222,15 @@ def _keep(folder: IdentityFolder, key: Key, certified: Certified, source: _Sourc
         raise not_ours from None
     if its_key != key.public_key() or [name.value for name in names] != [source.device]:
         raise not_ours
-    # By the service's clock; what the certificate itself calls its beginning is set back for clocks that differ.
-    issued_at, expires_at = certified.made_at, certificate.not_valid_after_utc
+    # How long it lives is by the service's clock: what the certificate itself calls its beginning is set back. When
+    # that is over is by the device's, which may be minutes off.
+    expires_at = certificate.not_valid_after_utc
+    life, here = expires_at - certified.made_at, now()
     enrolled = Enrolled(
         device=source.device,
         http=source.http,
         mqtt=source.mqtt,
-        renew_at=renewal_at(issued_at, expires_at),
+        renew_at=renewal_at(here, here + life),
         expires_at=expires_at,
         claim=source.claim,
     )

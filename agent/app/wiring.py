@@ -225,7 +225,9 @@ def assemble(config: Config, version: str) -> Agent:
         board=scene.board,
         worker=worker,
         tuner=tuner,
-        renewal=None if config.identity is None else CertificateRenewal(config.identity, clock=clock, faults=faults),
+        renewal=None
+        if config.identity is None
+        else CertificateRenewal(config.identity, clock=clock, faults=faults, renewed=link.connect_anew),
         status=status_server(config.status, sources, faults),
         receipts=ground.receipts,
     )

@@ -187,7 +187,8 @@ class Callout:
                 answer = await self._decide(who)
         except (TimeoutError, CloudError) as failed:
             self._counter.count("auth.failed")
-            log.error("a device was refused because it could not be checked: %s", failed)  # noqa: TRY400
+            why = str(failed) or f"the database took more than {_ANSWER_WITHIN_S:g} s"
+            log.error("a device was refused because it could not be checked: %s", why)  # noqa: TRY400
             answer = refuse(who, "try again", self._signer, self._now())
         await message.respond(answer)
 

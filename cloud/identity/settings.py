@@ -14,7 +14,8 @@ class IdentitySettings(BaseModel):
     Attributes:
         authority: `embedded` makes a certificate authority in the data directory; `external` believes `ca_file`.
         names: Host names and addresses under which devices reach the service, beside those that it listens on.
-        certificate_hours: How long a device's certificate lives; it is renewed after two thirds of it.
+        certificate_hours: How long a device's certificate lives; it is renewed after two thirds of it. Some minutes
+            (0.1) are enough for a device that is always connected; one that is away for longer is enrolled anew.
         claim_minutes: How long an enrolment's claim can be used, unless said otherwise.
         ca_file: With `external`: whose certificates of devices are believed, PEM.
         cert_file, key_file: With `external`: the service's own, fit for servers and clients; devices must believe it.

@@ -144,9 +144,10 @@ class Node:
         folder: Where what it writes lies; not on a filesystem that is an overlay itself.
         namespace: Its network.
         like: The folder of a node whose disk this one begins with.
+        debian: The root folder of what it boots, if not `base`.
     """
 
-    def __init__(self, folder: Path, namespace: str, like: Path | None = None) -> None:
+    def __init__(self, folder: Path, namespace: str, like: Path | None = None, *, debian: Path | None = None) -> None:
         self.root = folder / "root"
         self._name = namespace
         upper, work = folder / "upper", folder / "work"
@@ -158,7 +159,7 @@ class Node:
             system("cp", "-a", like / "upper", upper)
             for path in OWN:
                 system("rm", "-rf", upper / path)
-        layers = f"lowerdir={base()},upperdir={upper},workdir={work}"
+        layers = f"lowerdir={debian or base()},upperdir={upper},workdir={work}"
         system("mount", "-t", "overlay", "overlay", "-o", layers, self.root)
         self._log = (folder / "console.log").open("wb")
         self._namespace = namespace
@@ -264,9 +265,16 @@ class Node:
 
 
 @contextlib.contextmanager
-def booted(folder: Path, line: Line, prepare: Callable[[Path], object], like: Path | None = None) -> Iterator[Node]:
+def booted(
+    folder: Path,
+    line: Line,
+    prepare: Callable[[Path], object],
+    like: Path | None = None,
+    *,
+    debian: Path | None = None,
+) -> Iterator[Node]:
     """A node on that line, after `prepare` was given its root."""
-    node = Node(folder, line.namespace, like)
+    node = Node(folder, line.namespace, like, debian=debian)
     try:
         prepare(node.root)
         node.boot()

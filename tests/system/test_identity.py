@@ -92,11 +92,15 @@ def test_enrolled_speaking_renewed_and_revoked(tmp_path: Path) -> None:
         eventually(lambda: bool(kept.rows("SELECT id FROM questions")), "questions arrive over TLS")
         eventually(lambda: serial(identity) != first, "the certificate is renewed by itself")
 
-        # The broker lets nobody stay beyond the end of the certificate that they came with.
+        # Neither the broker nor HTTPS serves anybody beyond the end of the certificate that they came with.
         renewed = len(kept.rows("SELECT serial FROM certificates"))
         eventually(lambda: len(kept.rows("SELECT serial FROM certificates")) > renewed, "and again", 2 * BOUND_S)
         before = len(kept.rows("SELECT id FROM alerts"))
         eventually(lambda: len(kept.rows("SELECT id FROM alerts")) > before, "alerts go on arriving")
+        asked = len(kept.rows("SELECT id FROM questions"))
+        eventually(
+            lambda: len(kept.rows("SELECT id FROM questions")) > asked, "questions go on arriving", 2 * BOUND_S
+        )
 
         operator("device", "revoke", "gate-1")
         eventually(

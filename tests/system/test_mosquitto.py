@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ from tests.cloud.broker.mosquitto import program
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import BOUND_S, Kept, eventually
 from tests.system.test_identity import TOLD, agent
-from tests.system.test_rollout import vedette
+from tests.system.test_rollout import GATES, SETTLED_S, release, vedette
+from vision.models import UPGRADE_MODEL
 from workbench.demo.parts import cloud_folder, start_agent, start_service
 from workbench.demo.processes import Children
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(4 * BOUND_S)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(6 * BOUND_S)]
 
 SERVED = """
 tls = true
@@ -33,7 +35,7 @@ pid_file = "{folder}/sessions/mosquitto.pid"
 """
 
 
-def test_an_agent_is_heard_answered_commanded_and_turned_away_over_mosquitto(tmp_path: Path) -> None:
+def test_an_agent_is_heard_answered_commanded_updated_and_turned_away_over_mosquitto(tmp_path: Path) -> None:
     need_models()
     clip, broker, port = need_clip(), program(), free_port()
     root, config = cloud_folder(tmp_path).root, tmp_path / "serve.toml"
@@ -57,6 +59,10 @@ def test_an_agent_is_heard_answered_commanded_and_turned_away_over_mosquitto(tmp
         own.mkdir()
         agent("enroll", "--identity", str(own / "identity"), given=claim + "\n")
         told = TOLD.format(identity=own / "identity", data=own / "data", clip=clip)
+        keys = str(tmp_path / "keys")
+        operator("model", "keys", "create", "--keys", keys, "--demo")
+        (own / "root.json").write_text(operator("model", "keys", "show-root"))
+        told += f'[trust]\nroot_file = "{own / "root.json"}"\n'
         start_agent(children, tmp_path, "gate-1", told)
         kept = Kept(root / "vedette.db")
         eventually(lambda: len(kept.rows("SELECT id FROM alerts")) > 3, "alerts are stored")
@@ -68,6 +74,10 @@ def test_an_agent_is_heard_answered_commanded_and_turned_away_over_mosquitto(tmp
             lambda: bool(outbox.rows("SELECT name FROM camera")) and len(waiting(outbox)) < 4, "alerts are acked"
         )
 
+        release(root, Path(keys), UPGRADE_MODEL)
+        operator("rollout", "start", UPGRADE_MODEL, "--canary", "gate-1", *GATES)
+        eventually(lambda: updated(operator) == "committed", "the release is rolled out", SETTLED_S)
+
         operator("device", "revoke", "gate-1")
         shows = lambda: json.loads(operator("device", "show", "gate-1", "--json"))["presence"]  # noqa: E731
         eventually(lambda: shows() == "offline", "its connection is closed, and its last will said")
@@ -77,6 +87,12 @@ def test_an_agent_is_heard_answered_commanded_and_turned_away_over_mosquitto(tmp
         children.check()
     finally:
         children.stop_all()
+
+
+def updated(operator: Callable[..., str]) -> str:
+    """How the device says that its update stands."""
+    reported = json.loads(operator("device", "show", "gate-1", "--json"))["reported"]
+    return str(reported and reported["state"])
 
 
 def waiting(outbox: Kept) -> list[tuple[object, ...]]:

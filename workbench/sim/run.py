@@ -168,7 +168,7 @@ class _Simulation:
 
     def _found(self, there: Elsewhere) -> _Cloud:
         identities = self._folder / "identities"
-        credentials, named = read_credentials(there.credentials, self._options.devices, identities)
+        credentials, named = read_credentials(there.credentials, self._options.devices, identities, self._screen.say)
         broker = there.broker or named
         if broker is None:
             raise SimOptionsInvalid(

@@ -96,7 +96,10 @@ def summary(figures: Figures) -> str:
         lines.append(f"Commands: {said}, in {figures.commands_s} s.")
     if figures.rollout_states:
         said = ", ".join(f"{count} {state}" for state, count in figures.rollout_states.items())
-        lines.append(f"Rollout {figures.rollout}: {figures.updated} updated ({said}), in {figures.rollout_s} s.")
+        if not figures.rollout:  # a service elsewhere has its own operator
+            lines.append(f"Updates: {said}.")
+        else:
+            lines.append(f"Rollout {figures.rollout}: {figures.updated} updated ({said}), in {figures.rollout_s} s.")
     if figures.lies_told:
         lines.append(f"{sum(figures.lies_told.values())} lies told, {figures.lies_stored} of them stored.")
     lines.append(f"{figures.kb_per_device:.1f} kB a device here; {figures.wall_s:.0f} s in all.")

@@ -11,8 +11,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +47,9 @@ COMMANDS_WITHIN_S: Final = 300
 READ_ATTEMPTS: Final = 3
 REDEEM_ATTEMPTS: Final = 30
 REDEEM_PAUSE_S: Final = 1.0
+REDEEMED_AT_ONCE: Final = 8
+"""One after the other, a thousand took five minutes, in which both sides waited for the disk and for each other."""
+TOLD_EVERY: Final = 100
 POLICY: Final = Policy(
     stages=(5.0, 25.0, 100.0),
     soak_s=1.0,
@@ -84,13 +89,16 @@ async def enrol(data: DataDir, folder: Path, count: int) -> list[Credential]:
     return [Credential(name, tokens[name]) for name in wanted]
 
 
-def read_credentials(file: Path, count: int, identities: Path) -> tuple[list[Credential], str | None]:
+def read_credentials(
+    file: Path, count: int, identities: Path, tell: Callable[[str], object] = lambda _: None
+) -> tuple[list[Credential], str | None]:
     """Devices that are enrolled elsewhere, and the broker that their claims name; claims are redeemed here.
 
     Args:
         file: JSON lines with `device` and `token`, or with `device` and `claim`.
         count: How many are wanted; the first ones are taken.
         identities: Where certificates are kept, a folder each: a claim works once.
+        tell: Told in words how far it is, now and then: a thousand claims take a minute or two.
 
     Raises:
         SimOptionsInvalid: It can't be read, or holds fewer.
@@ -104,16 +112,26 @@ def read_credentials(file: Path, count: int, identities: Path) -> tuple[list[Cre
         )
     credentials: list[Credential] = []
     broker: str | None = None
-    for one in found[:count]:
-        if "token" in one:
-            credentials.append(Credential(one["device"], one["token"]))
-            continue
-        kept = IdentityFolder(identities / read_claim(one["claim"]).device)
-        enrolled = kept.enrolled() or _redeemed(one["claim"], kept)
-        tls = client_context("credentials", kept.authority_file, kept.device_file, None)
-        credentials.append(Credential(enrolled.device, tls=tls))
-        broker = enrolled.mqtt
+    with ThreadPoolExecutor(REDEEMED_AT_ONCE, "redeem") as pool:
+        try:
+            for number, (credential, named) in enumerate(pool.map(partial(_one, identities), found[:count]), 1):
+                credentials.append(credential)
+                broker = named or broker
+                if named is not None and number % TOLD_EVERY == 0:
+                    tell(f"{number} of {count} devices have their certificates")
+        finally:
+            pool.shutdown(cancel_futures=True)
     return credentials, broker
+
+
+def _one(identities: Path, one: dict[str, str]) -> tuple[Credential, str | None]:
+    """A device, and the broker that its claim names."""
+    if "token" in one:
+        return Credential(one["device"], one["token"]), None
+    kept = IdentityFolder(identities / read_claim(one["claim"]).device)
+    enrolled = kept.enrolled() or _redeemed(one["claim"], kept)
+    tls = client_context("credentials", kept.authority_file, kept.device_file, None)
+    return Credential(enrolled.device, tls=tls), enrolled.mqtt
 
 
 def _redeemed(claim: str, into: IdentityFolder) -> Enrolled:

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 import pytest
 
 from tests.agent.deliver.conftest import Device
-from tests.agent.deliver.network import Cloud, SmallMosquitto, TlsMosquitto
+from tests.agent.deliver.network import PASSWORDS, Cloud, SmallMosquitto, TlsMosquitto
 from tests.agent.deliver.samples import DIGEST, WALL, change
 from wire.codec import encode
 from wire.messages import (
@@ -312,3 +312,26 @@ async def test_an_alert_over_the_brokers_limit_does_not_hold_up_the_others(tmp_p
     assert device.box.depth() == 1
     await device.end()
     await broker.kill()
+
+
+async def test_a_new_certificate_is_taken_up_by_a_new_connection_that_nobody_takes_for_an_outage(cloud, device):
+    await device.record(change(1))
+    await cloud.until(lambda: len(cloud.alerts) == 1)
+    device.link.connect_anew()
+    await cloud.until(lambda: len(cloud.statuses) == 2)
+    await device.record(change(2))
+    await cloud.until(lambda: len(cloud.alerts) == 2)
+    assert {status.presence for status in cloud.statuses} == {Presence.ONLINE}
+    assert device.faults.counts() == {}
+
+
+async def test_what_a_broker_refused_is_tried_again_at_once_under_a_new_certificate(cloud, proxy, tmp_path):
+    patient = {"reconnect_min_s": 300.0, "reconnect_max_s": 300.0}
+    device = Device(proxy.port, tmp_path / "outbox.db", patient, password="wrong")
+    device.start()
+    await device.until(lambda: "LinkRefused" in device.faults.counts())
+    device.password = PASSWORDS["cam-1"]
+    device.link.connect_anew()
+    await device.record(change(1))
+    await cloud.until(lambda: len(cloud.alerts) == 1)
+    await device.end()

@@ -11,13 +11,18 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
+from agent.adapters.cloud_http import CloudHttp, Shown
 from agent.adapters.identity_folder import IdentityFolder
 from agent.app.enrol import enroll, enroll_once, renew
+from agent.ask.settings import AskSettings
 from agent.config import check_config
-from agent.errors import AuthorityMismatch, ConfigInvalid, EnrolmentFailed
+from agent.deliver.ledger import Ledger
+from agent.errors import AskRefused, AuthorityMismatch, ConfigInvalid, EnrolmentFailed
+from tests.agent.deliver.kept_receipts import KeptReceipts
 from tests.agent.deliver.network import free_port
 from tests.cloud.identity.certified import claim_for
 from tests.cloud.running import Service, running
+from tests.cloud.samples import BOUND_S, JPEG
 from wire.errors import NotOurs, VedetteError
 from wire.identity import Claim
 
@@ -119,6 +124,23 @@ async def test_renewal_changes_the_key_and_a_revoked_device_keeps_what_it_had(
     with pytest.raises(EnrolmentFailed, match="CertificateRefused"):
         await asyncio.to_thread(renew, folder, now)
     assert folder.device_file.read_bytes() == after
+
+
+async def test_what_is_asked_over_https_is_asked_under_the_certificate_as_it_is_now(
+    service: Service, folder: IdentityFolder
+) -> None:
+    await enrol(await claim_for(service, "gate-1"), folder)
+    receipts = KeptReceipts()
+    settings = AskSettings(url=service.addresses.devices, ca_file=folder.authority_file, cert_file=folder.device_file)
+    cloud = CloudHttp(settings, token=lambda: None, ledger=Ledger(), receipts=receipts)
+    for renewed in (False, True, True):
+        if renewed:
+            # What the device had before ends with it, the connection that is kept alive included.
+            await enrol(await claim_for(service, "gate-1"), folder)
+        with pytest.raises(AskRefused, match="there is no command"):
+            await cloud.put_snapshot(Shown("0" * 32), JPEG, timeout_s=BOUND_S)
+    await cloud.close()
+    assert [outcome for _, outcome, _ in receipts.ended] == ["status 404"] * 3
 
 
 async def test_plain_http_and_strangers_are_no_service(service: Service, folder: IdentityFolder) -> None:

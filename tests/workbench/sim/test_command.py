@@ -107,6 +107,9 @@ def test_the_end_is_told_in_words():
         "2 lies told, 0 of them stored",
     ):
         assert words in told
+    elsewhere = summary(Figures(devices=3, online=3, rollout_states={"idle": 3}))
+    assert "Updates: 3 idle." in elsewhere
+    assert "None s" not in elsewhere.partition("\n")[2]
 
 
 @pytest.mark.parametrize(
