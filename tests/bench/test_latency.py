@@ -8,7 +8,7 @@ from bench.latency import latency
 from bench.still import still
 from tests.system.engines import need_clip, need_models
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 
 @pytest.fixture

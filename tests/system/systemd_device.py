@@ -25,6 +25,11 @@ SITE = f"{HOME}/lib/python3.11/site-packages"
 UNIT = "vedette-agent"
 NEWER = "+test1"
 
+QUICK = {
+    "[[rules]]\n": "update_every_s = 0.5\nend_after_s = 2\n",
+    "[link]\n": "keepalive_s = 5\nreconnect_max_s = 2\n",
+}
+
 
 def package() -> Path:
     """The package for this machine."""
@@ -58,6 +63,10 @@ def configured(snippet: str, root: str | None = None) -> str:
     assert count == 1
     if root is not None:
         text = text.replace("# root_file", "root_file")
+    # Much to say, and links missed soon: what the tests wait for is seldom far off.
+    for heading, settings in QUICK.items():
+        assert text.count(heading) == 1
+        text = text.replace(heading, heading + settings)
     return text + "\n[telemetry]\nevery_s = 2\n"
 
 
