@@ -16,8 +16,8 @@ import cv2
 import httpx
 import pytest
 
-from tests.agent.app.running import closed_port
 from tests.docs.prose import ROOT, section
+from tests.ports import free_port
 from tests.system.parts import eventually
 from workbench.clip import demo_clip
 from workbench.errors import WorkbenchError
@@ -41,8 +41,8 @@ class Person:
             "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}",
             "XDG_DATA_HOME": str(folder / "data"),
             # Only so that other tests and other people on this machine keep theirs.
-            "VEDETTE_HTTP_PORT": str(closed_port()),
-            "VEDETTE_MQTT_PORT": str(closed_port()),
+            "VEDETTE_HTTP_PORT": str(free_port()),
+            "VEDETTE_MQTT_PORT": str(free_port()),
         }
         self._begun: list[subprocess.Popen[bytes]] = []
 

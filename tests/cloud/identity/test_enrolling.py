@@ -15,9 +15,9 @@ from agent.adapters.identity_folder import IdentityFolder
 from agent.app.enrol import enroll, enroll_once, renew
 from agent.config import check_config
 from agent.errors import AuthorityMismatch, ConfigInvalid, EnrolmentFailed
-from tests.agent.deliver.network import free_port
 from tests.cloud.identity.certified import claim_for
 from tests.cloud.running import Service, running
+from tests.ports import free_port
 from wire.errors import NotOurs, VedetteError
 from wire.identity import Claim
 
