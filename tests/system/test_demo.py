@@ -26,7 +26,7 @@ KEYS = {
     "bytes_if_streamed", "frames", "agent_rss_mib", "updated", "rollout",
 }  # fmt: skip
 AGENT_RSS_MIB = 120
-BOUND_S = 60
+BOUND_S = 90
 ROLLOUT_S = 300
 """At most: five agents on two cores, each of which proves, tries and watches a model that is seven times slower."""
 
