@@ -195,9 +195,10 @@ class Fleet:
 
     def until_alerts_of(self, device: str, digest: str) -> None:
         """Until an alert that the model saw first comes after all that are stored."""
-        before = len(self.alerts(device))
+        ((last,),) = self.store.rows("SELECT COALESCE(MAX(number), 0) FROM alert_events")
+        new = f"SELECT message FROM alert_events WHERE device = '{device}' AND number > {last}"  # noqa: S608
         eventually(
-            lambda: any(alert.model_digest == digest for alert in self.alerts(device)[before:]),
+            lambda: any(json.loads(row[0])["model_digest"] == digest for row in self.store.rows(new)),
             f"{device} sends alerts of {digest}",
         )
 
