@@ -218,7 +218,7 @@ def _keep(
         certificate = x509.load_pem_x509_certificate(certified.certificate.encode())
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         its_key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise not_ours from None
     if its_key != key.public_key() or [name.value for name in names] != [source.device]:
         raise not_ours

@@ -26,6 +26,17 @@ BACKDATED: Final = timedelta(minutes=10)
 MIN_RSA_BITS: Final = 2048
 CURVES: Final = (ec.SECP256R1, ec.SECP384R1)
 
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    InvalidSignature,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` says of a request that is none; they have no ancestor of their own."""
+
 PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 PrivateKey = ec.EllipticCurvePrivateKey
 
@@ -203,7 +214,7 @@ def read_request(pem: str) -> Request:
         key, wants = found.public_key(), list(found.extensions)
         names = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         subject = list(found.subject)
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature, x509.DuplicateExtension) as broken:
+    except UNREADABLE as broken:
         raise _refused(f"it can't be read ({type(broken).__name__})") from None
     if not proven:
         raise _refused("it is not signed by the key that it names")

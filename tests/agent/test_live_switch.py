@@ -297,6 +297,7 @@ def nothing_unaccounted(account: dict[str, int]) -> bool:
 
 
 @pytest.mark.system
+@pytest.mark.alone
 def test_a_better_model_takes_over_and_no_frame_is_lost_that_one_inference_does_not_explain(street: Street) -> None:
     candidate = better()
     with running(street) as worker:
@@ -318,6 +319,7 @@ def test_a_better_model_takes_over_and_no_frame_is_lost_that_one_inference_does_
 
 
 @pytest.mark.system
+@pytest.mark.alone
 def test_in_place_there_is_never_a_second_model_and_the_newest_frame_waits(small_street: Street) -> None:
     street, candidate = small_street, better()
     with running(street) as worker:
@@ -337,6 +339,7 @@ def test_in_place_there_is_never_a_second_model_and_the_newest_frame_waits(small
 
 
 @pytest.mark.system
+@pytest.mark.alone
 def test_in_place_what_does_not_open_is_refused_and_the_model_before_goes_on(
     small_street: Street, tmp_path: Path
 ) -> None:
@@ -355,6 +358,7 @@ def test_in_place_what_does_not_open_is_refused_and_the_model_before_goes_on(
 
 
 @pytest.mark.system
+@pytest.mark.alone
 def test_one_that_loads_and_detects_nothing_is_stopped_in_the_trial_or_else_in_probation(street: Street) -> None:
     candidate = better()
     street.blind.add(str(candidate.folder))

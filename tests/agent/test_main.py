@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -12,7 +14,7 @@ import pytest
 
 from agent.__main__ import main
 from agent.app import bench as bench_module
-from tests.agent.app.material import SIDE, clip, demo_clip, folder, person_model
+from tests.agent.app.material import SIDE, clip, demo_clip, folder, person_model, picture
 from tests.vision.shared import built
 
 Capture = pytest.CaptureFixture[str]
@@ -344,12 +346,17 @@ def test_a_reader_that_went_away_is_not_worth_a_word(tmp_path: Path, model: str,
 @pytest.mark.system
 def test_interrupting_leaves_nothing_behind(tmp_path: Path, model: str) -> None:
     out = tmp_path / "out.jsonl"
-    source = str(clip(tmp_path / "c.avi", frames=3000))
-    arguments = command("detect", "--source", source, "--model", model, "--jsonl", str(out))
+    source = tmp_path / "long.mjpeg"
+    # Minutes of work, so that none is done before it is interrupted.
+    source.write_bytes(cv2.imencode(".jpg", picture(0))[1].tobytes() * 100_000)
+    arguments = command("detect", "--source", str(source), "--model", model, "--jsonl", str(out))
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
     part = out.with_name(".out.jsonl.part")
+    until = time.monotonic() + 60
     while not part.exists():
         assert process.poll() is None
+        assert time.monotonic() < until
+        threading.Event().wait(0.01)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 130

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import threading
 import time
 import urllib.request
@@ -21,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
 from tests.system.docker_engine import BASE, BUILT_WITHIN_S, Engine, engine, have_base, need_wheel
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import Kept, eventually
@@ -116,11 +116,6 @@ class Fleet:
 
     def stored_ids(self) -> set[str]:
         return {row[0] for row in self.store.rows("SELECT message_id FROM alert_events")}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

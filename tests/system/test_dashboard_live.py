@@ -13,9 +13,9 @@ from tests.system.browser import in_browser
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import System, whole_system
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
-WAIT_MS = 30_000
+WAIT_MS = 90_000
 TOLD = """
 [[cameras]]
 name = "gate"

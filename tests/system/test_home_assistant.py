@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from sqlalchemy import insert
 from cloud.store.database import open_database
 from cloud.store.schema import desired
 from tests.cloud.samples import alert, connected, new_id, status
+from tests.ports import free_port
 from tests.system.engines import need_clip, need_models
 from tests.system.home_assistant import PASSWORDS, HomeAssistant, Mosquitto, need_home_assistant
 from tests.system.parts import BOUND_S, System, environment, eventually, whole_system
@@ -69,12 +69,6 @@ def reported(device: str, running: ModelRef) -> Reported:
         state=UpdateState.IDLE,
         running=running,
     )
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class AtHome(System):

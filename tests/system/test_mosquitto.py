@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cloud.broker.external import free_port
 from tests.cloud.broker.mosquitto import program
+from tests.ports import free_port
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import BOUND_S, Kept, eventually
 from tests.system.test_identity import TOLD, agent

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.agent.deliver.network import free_port
+from tests.ports import free_port
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import Kept, System, eventually, whole_system
 from vision.models import DEFAULT_MODEL

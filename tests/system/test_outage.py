@@ -96,6 +96,7 @@ def stop(system: System, agent: Child) -> None:
     eventually(lambda: not system.waiting(), "the outbox was emptied before the agent ended", bound_s=0)
 
 
+@pytest.mark.alone
 def test_uplink_cut_and_broker_killed_twice(system: System) -> None:
     agent = start_agent(system)
     under_way(system)
@@ -127,6 +128,7 @@ def test_uplink_cut_and_broker_killed_twice(system: System) -> None:
     eventually(
         lambda: all(alert.state is not AlertState.PROVISIONAL for alert in of_the_outage().values()),
         "answers that come after the outage amend all of its alerts",
+        2 * BOUND_S,
     )
     amended = of_the_outage()
     assert any(alert.decided_by is DecidedBy.CLOUD for alert in amended.values())

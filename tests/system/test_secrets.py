@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.agent.app.running import closed_port
+from tests.ports import free_port
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import BOUND_S, Kept, eventually
 from tests.system.planted import Planted
@@ -85,9 +85,7 @@ def test_nothing_secret_is_written_or_said(tmp_path: Path) -> None:
         said["enroll"] = agent("enroll", "--identity", str(own / "identity"), given=f"{claim}\n")
         said["thief"] = agent("enroll", "--identity", str(tmp_path / "thief"), given=f"{claim}\n", code=1)
         said["broken"] = agent("enroll", "--identity", str(tmp_path / "thief"), given=f"{claim[:-9]}\n", code=1)
-        told = TOLD.format(
-            identity=own / "identity", data=own / "data", clip=clip, password=CAMERA, port=closed_port()
-        )
+        told = TOLD.format(identity=own / "identity", data=own / "data", clip=clip, password=CAMERA, port=free_port())
         device = start_agent(children, tmp_path, "gate-1", told)
 
         plant_what_the_device_has(planted, own, claim)

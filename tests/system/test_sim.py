@@ -28,6 +28,7 @@ def sim(folder: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.alone
 def test_all_that_was_raised_is_stored_once_and_liars_harm_nobody(tmp_path: Path) -> None:
     need_models()
     process = sim(

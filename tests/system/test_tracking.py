@@ -9,7 +9,7 @@ from bench.tracking import CACHE, HALVES, read_clip, run
 from tests.system.engines import labels, need_clip, need_models
 from vision.detector import open_detector
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.agent.app.running import closed_port
+from tests.ports import free_port
 from tests.system.browser import in_browser
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import BOUND_S, System, descendants, environment, eventually, whole_system
@@ -73,7 +73,7 @@ class Watched(System):
     page: str = ""
 
     def begin(self) -> None:
-        self.agent = self.start_agent(TOLD.format(clip=need_clip(), port=closed_port()))
+        self.agent = self.start_agent(TOLD.format(clip=need_clip(), port=free_port()))
         eventually(
             lambda: re.search(r"status page at (http://[^\"]+)", self.agent.log.read_text()) is not None, "page"
         )

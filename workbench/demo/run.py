@@ -145,6 +145,8 @@ class _Running:
                     screen.show(figures, time.time() - options.started_at)
             finally:
                 screen.end()
+            # What came since the last look counts, too.
+            self._look_at_rollout(figures)
             screen.say("Stopping the agents")
             for agent in self._agents:
                 self._children.stop(agent)
@@ -174,11 +176,15 @@ class _Running:
         if waiting and elapsed_s >= (len(self._agents) - len(DEVICES) + 1) * NEXT_AGENT_S:
             self._start(waiting[0])
 
-    def _roll_out(self, cloud: httpx.Client, figures: Figures, elapsed_s: float) -> None:
-        """Publish the model, say how to roll it out, and do it where that was asked."""
+    def _look_at_rollout(self, figures: Figures) -> None:
         if self._rolling is not None:
             self._rolling.look()
             figures.updated = self._rolling.figures.updated
+
+    def _roll_out(self, cloud: httpx.Client, figures: Figures, elapsed_s: float) -> None:
+        """Publish the model, say how to roll it out, and do it where that was asked."""
+        if self._rolling is not None:
+            self._look_at_rollout(figures)
             return
         first = figures.first_alert_s
         if len(self._agents) < len(self._scene.devices) or (first is None and elapsed_s < RELEASE_AFTER_S):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -108,10 +107,3 @@ def wait_for_alerts(agent: AgentProcess, data_dir: Path, count: int) -> list[Ale
         assert agent.process.poll() is None, agent.log
         waiting.wait(0.05)
     raise AssertionError(f"only {len(found)} alerts came:\n{agent.log}")
-
-
-def closed_port() -> int:
-    """Where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -15,8 +15,9 @@ from agent.__main__ import main
 from agent.app import updating
 from agent.detect.detector import open_configured
 from tests.agent.app.material import clip, demo_clip, folder, person_model
-from tests.agent.app.running import BOUND_S, alerts, closed_port, running, wait_for_alerts
+from tests.agent.app.running import BOUND_S, alerts, running, wait_for_alerts
 from tests.agent.deliver.network import PASSWORDS, Nats
+from tests.ports import free_port
 from tests.vision.shared import built
 from vision.detections import Detections, Image
 from vision.detector import ModelDetector
@@ -60,7 +61,7 @@ class Site:
         self.cameras = [("front", str(film), "loop = true")]
         self.rule = 'name = "people"\nlabels = ["person"]'
         self.more = ""
-        self.link = f"url = 'mqtt://127.0.0.1:{closed_port()}'\nreconnect_min_s = 0.1"
+        self.link = f"url = 'mqtt://127.0.0.1:{free_port()}'\nreconnect_min_s = 0.1"
 
     def write(self) -> Path:
         cameras = "".join(

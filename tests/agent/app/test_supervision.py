@@ -14,7 +14,8 @@ import pytest
 from agent.app.supervision import READING_MARGIN_S, frame_patience_s
 from agent.capture.settings import CameraSettings
 from tests.agent.app.material import clip, person_model
-from tests.agent.app.running import BOUND_S, AgentProcess, closed_port, running
+from tests.agent.app.running import BOUND_S, AgentProcess, running
+from tests.ports import free_port
 
 pytestmark = pytest.mark.parts
 
@@ -75,7 +76,7 @@ def configured(tmp_path: Path, material: tuple[Path, Path], *, source: str = "",
         f"device = 'gate-1'\ndata_dir = '{tmp_path / 'data'}'\n[model]\nmodel = '{model}'\n"
         f"[[cameras]]\nname = 'front'\nsource = '{source or film}'\nloop = true\n"
         f"[[rules]]\nname = 'people'\nlabels = ['{label}']\n"
-        f"[link]\nurl = 'mqtt://127.0.0.1:{closed_port()}'\n"
+        f"[link]\nurl = 'mqtt://127.0.0.1:{free_port()}'\n"
     )
     return file
 

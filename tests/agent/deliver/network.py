@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -16,6 +15,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
+from tests.ports import free_port
 from wire.codec import decode_on, encode
 from wire.messages import Acks, Alert, Message, Status, Telemetry
 from wire.topics import Channel, every_device, topic
@@ -25,12 +25,6 @@ from .samples import WALL
 BOUND_S = 30.0
 """Everything here ends within it, or fails."""
 PASSWORDS = {"cam-1": "right", "cloud": "cloudy"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Broker:

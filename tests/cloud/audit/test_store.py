@@ -14,8 +14,9 @@ from cloud.audit.accuracy import AuditedModels
 from cloud.audit.estimate import accuracies, drop_between
 from cloud.errors import NotFound
 from cloud.store.audits import AuditStore
-from cloud.store.database import open_database, sqlite_url
+from cloud.store.database import open_database
 from tests.cloud.audit.fakes import AT, audit
+from tests.cloud.migrated import migrated
 from tests.cloud.offload.fakes import hex_id
 from tests.cloud.samples import ManualClock
 from vision.estimates import Counts, Sums, total
@@ -32,7 +33,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 async def store(tmp_path: Path, clock: ManualClock) -> AsyncIterator[AuditStore]:
-    async with open_database(sqlite_url(tmp_path / "db")) as database:
+    async with open_database(await migrated(tmp_path / "db")) as database:
         yield AuditStore(database, clock)
 
 

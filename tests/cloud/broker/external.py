@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,11 +14,7 @@ from cloud.adapters.nats_process import find_program
 from cloud.brokers import CONFIG_FILE, prepare_broker
 from tests.cloud.running import settings_for
 from tests.cloud.samples import BOUND_S
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+from tests.ports import free_port
 
 
 class ExternalBroker:

@@ -16,9 +16,9 @@ import pytest
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import DataDir
 from cloud.brokers import prepare_broker
-from tests.cloud.broker.external import free_port
 from tests.cloud.running import Service, running, settings_for
 from tests.cloud.samples import BOUND_S
+from tests.ports import free_port
 
 
 def program() -> str:

@@ -24,10 +24,11 @@ from cloud.config import load_settings
 from cloud.errors import BindRefused, BrokerFailed, LinkLost, SettingsInvalid
 from cloud.identity.errors import AuthorityUnusable
 from cloud.ingest.counters import Counters
-from tests.cloud.broker.external import external_broker, free_port
+from tests.cloud.broker.external import external_broker
 from tests.cloud.identity.certified import Certificated, enrolled
 from tests.cloud.running import eventually, running, settings_for
 from tests.cloud.samples import BOUND_S, alert, connected
+from tests.ports import free_port
 from wire.topics import Channel
 
 

@@ -25,11 +25,12 @@ from cloud.ingest.plan import plan
 from cloud.store.alerts import AlertStore
 from cloud.store.batches import BatchStore
 from cloud.store.commands import CommandStore
-from cloud.store.database import Database, open_database, sqlite_url
+from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
 from cloud.store.home import HomeStore
 from cloud.store.questions import QuestionStore
 from tests.cloud.home.made import command, settings
+from tests.cloud.migrated import migrated
 from tests.cloud.samples import BOUND_S, JPEG, NOW, ManualClock, alert, new_id, question, status
 from wire.commands import Outcome, Phase, Response
 from wire.messages import AlertEvent, AlertState, UpMessage
@@ -185,7 +186,7 @@ class Home:
 
 @pytest.fixture
 async def home(tmp_path: Path) -> AsyncIterator[Home]:
-    async with open_database(sqlite_url(tmp_path / "db")) as database:
+    async with open_database(await migrated(tmp_path / "db")) as database:
         for name in ("cam-1", "cam-2"):
             await DeviceStore(database).add(name, name * 8, NOW)
         home = Home(database)

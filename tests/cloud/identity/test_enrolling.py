@@ -19,10 +19,10 @@ from agent.config import check_config
 from agent.deliver.ledger import Ledger
 from agent.errors import AskRefused, AuthorityMismatch, ConfigInvalid, EnrolmentFailed
 from tests.agent.deliver.kept_receipts import KeptReceipts
-from tests.agent.deliver.network import free_port
 from tests.cloud.identity.certified import claim_for
 from tests.cloud.running import Service, running
 from tests.cloud.samples import BOUND_S, JPEG
+from tests.ports import free_port
 from wire.errors import NotOurs, VedetteError
 from wire.identity import Claim
 

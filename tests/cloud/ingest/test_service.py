@@ -18,8 +18,9 @@ from cloud.ingest.ports import Received
 from cloud.ingest.service import IngestService
 from cloud.store.alerts import AlertFilter, AlertStore
 from cloud.store.batches import BatchStore
-from cloud.store.database import Database, open_database, sqlite_url
+from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
+from tests.cloud.migrated import migrated
 from tests.cloud.samples import BOUND_S, NOW, ManualClock, alert, status
 from wire.codec import encode
 from wire.errors import MessageInvalid, NotOurs
@@ -121,7 +122,7 @@ class Rig:
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     clock, bus, counters, link = ManualClock(), Bus(), Counters(), ScriptedLink()
-    async with open_database(sqlite_url(tmp_path / "db")) as database:
+    async with open_database(await migrated(tmp_path / "db")) as database:
         await DeviceStore(database).add("cam-1", "x", NOW)
         store = WatchedStore(BatchStore(database), link.story)
         service = IngestService(link=link, store=store, bus=bus, counter=counters, clock=clock)

@@ -16,9 +16,10 @@ from cloud.errors import StoreFailed
 from cloud.ingest.plan import plan
 from cloud.registry.service import Registry
 from cloud.store.batches import BatchStore
-from cloud.store.database import open_database, sqlite_url
+from cloud.store.database import open_database
 from cloud.store.devices import DeviceStore
 from cloud.store.figures import FigureStore, FleetFigures
+from tests.cloud.migrated import migrated
 from tests.cloud.registry.samples import open_shop
 from tests.cloud.running import running
 from tests.cloud.samples import NOW, ManualClock, alert, connected, question, status, telemetry, verdict
@@ -222,7 +223,7 @@ async def test_expiry_is_told_by_role_the_soonest_of_each(tmp_path: Path) -> Non
 
 
 async def test_sums_of_the_fleet(tmp_path: Path) -> None:
-    async with open_database(sqlite_url(tmp_path / "db")) as database:
+    async with open_database(await migrated(tmp_path / "db")) as database:
         devices = DeviceStore(database)
         for name in ("cam-1", "cam-2", "gone"):
             await devices.add(name, name, NOW)

@@ -20,10 +20,11 @@ from cloud.push.request import Request
 from cloud.push.service import PushService
 from cloud.push.settings import PushSettings
 from cloud.store.batches import BatchStore
-from cloud.store.database import Database, open_database, sqlite_url
+from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
 from cloud.store.push import PushStore
 from cloud.store.schema import alert_events
+from tests.cloud.migrated import migrated
 from tests.cloud.push.made import push
 from tests.cloud.samples import BOUND_S, NOW, ManualClock, alert
 from wire.messages import Alert, AlertState
@@ -121,7 +122,7 @@ class Pushing:
 
 @pytest.fixture
 async def pushing(tmp_path: Path) -> AsyncIterator[Pushing]:
-    async with open_database(sqlite_url(tmp_path / "db")) as database:
+    async with open_database(await migrated(tmp_path / "db")) as database:
         await DeviceStore(database).add("cam-1", "x" * 64, NOW)
         yield Pushing(database)
 

@@ -181,13 +181,17 @@ def test_process_that_crashes_or_hangs_is_told(person: Person, tmp_path: Path, m
 
 @pytest.mark.system
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(("model", "low", "high"), [("default", 0.68, 0.71), ("nanodet-g-416-fp16", 0.89, 0.93)])
-def test_person_ap50_on_the_labelled_clip(person: Person, model: str, low: float, high: float) -> None:
-    """The same figures as `make bench` takes by way of the agent."""
-    clip, labels = shared("pets09-s2l1/vtest.avi"), shared("pets09-s2l1/gt.txt")
+@pytest.mark.parametrize(
+    ("model", "frames", "low", "high"), [("default", 795, 0.68, 0.71), ("nanodet-g-416-fp16", 150, 0.84, 0.88)]
+)
+def test_person_ap50_on_the_labelled_clip(person: Person, model: str, frames: int, low: float, high: float) -> None:
+    """The same figures as `make bench` takes by way of the agent; of the slow model on the clip's beginning."""
+    clip, labels = shared("pets09-s2l1/vtest.avi"), person.home / "gt.txt"
+    rows = shared("pets09-s2l1/gt.txt").read_text().splitlines()
+    labels.write_text("\n".join(row for row in rows if int(row.partition(",")[0]) <= frames))
     built(model)
     added = person.gets("evalset", "add", "default", "--pictures", clip, "--labels", labels)
-    assert added["pictures"] == 795
+    assert added["pictures"] == frames
     figures = person.gets("import", model)["evaluation"]["figures"]
     assert low < figures["map50"] < high
     print(json.dumps({model: figures}))  # noqa: T201 - the figure that is to be shown

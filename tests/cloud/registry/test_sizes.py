@@ -21,9 +21,10 @@ from cloud.registry.metadata import Change, View, expiry, sign
 from cloud.registry.signing import targets_of
 from cloud.rollout.service import RolloutService
 from cloud.rollout.start import start
-from cloud.store.database import Database, open_database, sqlite_url
+from cloud.store.database import Database, open_database
 from cloud.store.rollouts import RolloutStore
 from cloud.store.schema import devices
+from tests.cloud.migrated import migrated
 from tests.cloud.registry.samples import Device, FolderFetcher, Shop
 from tests.cloud.rollout.signers import FakeLink
 from tests.cloud.samples import ManualClock, new_id
@@ -126,7 +127,7 @@ async def test_the_number_of_devices_does_not_matter(shop: Shop, tmp_path: Path,
     device.group()
     before = {file.name for file in shop.folder.repository.rglob("*.json")}
     clock, link = ManualClock(), FakeLink()
-    async with open_database(sqlite_url(tmp_path / "db")) as database:
+    async with open_database(await migrated(tmp_path / "db")) as database:
         await enrol(database, count, one, clock)
         store = RolloutStore(database)
         policy = Policy(stages=(100,), soak_s=0, max_in_flight=count)

@@ -21,13 +21,14 @@ from cloud.store.audits import AuditStore
 from cloud.store.batches import BatchStore
 from cloud.store.blobs import LocalBlobs
 from cloud.store.commands import CommandRecord, CommandStore, State
-from cloud.store.database import Database, open_database, sqlite_url
+from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
 from cloud.store.questions import QuestionStore
 from cloud.store.retention import RetentionStore
 from cloud.web.clips import clip_keys
 from cloud.web.commands import snapshot_key
 from tests.cloud.audit.fakes import audit
+from tests.cloud.migrated import migrated
 from tests.cloud.samples import JPEG, NOW, ManualClock, alert, new_id, question, verdict
 from vision.estimates import Counts
 from wire.audits import AuditOutcome
@@ -109,7 +110,7 @@ class Rig:
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with open_database(sqlite_url(tmp_path / "db")) as database:
+    async with open_database(await migrated(tmp_path / "db")) as database:
         await DeviceStore(database).add("cam-1", "x" * 64, NOW)
         yield Rig(database, Files(tmp_path / "blobs"), Restless(), Counters())
 

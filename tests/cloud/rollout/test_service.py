@@ -18,9 +18,10 @@ from cloud.ingest.plan import plan
 from cloud.rollout.service import RolloutService
 from cloud.rollout.start import start
 from cloud.store.batches import BatchStore
-from cloud.store.database import Database, open_database, sqlite_url
+from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
 from cloud.store.rollouts import RolloutStore
+from tests.cloud.migrated import migrated
 from tests.cloud.rollout.fleets import NEW, OLD, ref
 from tests.cloud.rollout.signers import FakeLink, FakeSigner, Release
 from tests.cloud.samples import BOOT, ManualClock, new_id, status
@@ -98,7 +99,7 @@ class Rig:
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with open_database(sqlite_url(tmp_path / "db")) as database:
+    async with open_database(await migrated(tmp_path / "db")) as database:
         rig = Rig(database, RolloutStore(database))
         for number in range(4):
             name = f"cam-{number}"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_mock_engine, text
 
 from cloud.domain import Arrival
@@ -19,8 +20,9 @@ from cloud.ingest.plan import plan
 from cloud.store.alerts import AlertFilter, AlertStore
 from cloud.store.batches import BatchStore
 from cloud.store.blobs import LocalBlobs
-from cloud.store.database import Database, open_database, sqlite_url
+from cloud.store.database import Database, newest, open_database, sqlite_url
 from cloud.store.devices import DeviceStore
+from cloud.store.migrating import MIGRATIONS
 from cloud.store.questions import QuestionStore
 from cloud.store.schema import metadata
 from tests.cloud.samples import JPEG, NOW, ManualClock, alert, new_id, question, telemetry, verdict
@@ -47,6 +49,16 @@ async def test_migrations_lead_to_the_schema(database: Database) -> None:
 
     async with database.reading() as connection:
         assert await connection.run_sync(differences) == []
+
+
+def test_the_newest_version_is_the_one_that_the_steps_lead_to() -> None:
+    assert newest() == ScriptDirectory(str(MIGRATIONS)).get_current_head()
+
+
+async def test_who_only_reads_waits_for_no_writer_to_open_it(tmp_path: Path, database: Database) -> None:
+    async with database.writing() as connection, open_database(sqlite_url(tmp_path / "db")) as other:
+        await connection.execute(text("DELETE FROM devices"))
+        assert len(await DeviceStore(other).all()) == 2
 
 
 def test_schema_can_be_made_on_postgresql() -> None:

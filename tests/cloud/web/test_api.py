@@ -20,7 +20,7 @@ from cloud.ingest.plan import plan
 from cloud.store.alerts import AlertStore
 from cloud.store.batches import BatchStore
 from cloud.store.blobs import LocalBlobs
-from cloud.store.database import Database, open_database, sqlite_url
+from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
 from cloud.store.questions import QuestionStore
 from cloud.store.rollouts import RolloutStore
@@ -31,6 +31,7 @@ from cloud.web.health import health_router
 from cloud.web.rollouts import RolloutDetail, rollouts_router
 from cloud.web.server import make_application
 from cloud.web.views import AlertView
+from tests.cloud.migrated import migrated
 from tests.cloud.rollout.fleets import rollout_of
 from tests.cloud.samples import BOUND_S, JPEG, NOW, ManualClock, alert, new_id, question, status, telemetry, verdict
 from wire.messages import UpMessage
@@ -62,7 +63,7 @@ class Site:
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     clock, bus, parts, static = ManualClock(), Bus(), {"database": True}, tmp_path / "static"
-    async with open_database(sqlite_url(tmp_path / "db")) as database:
+    async with open_database(await migrated(tmp_path / "db")) as database:
         devices, alerts, blobs = DeviceStore(database), AlertStore(database), LocalBlobs(tmp_path / "blobs")
         await devices.add("cam-1", "x", NOW)
         rollouts = RolloutStore(database)

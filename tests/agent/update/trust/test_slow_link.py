@@ -44,6 +44,7 @@ def resumed_and_never_restarted(device: Device, took_s: float) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.alone
 def test_every_byte_comes_once_and_detection_goes_on(device: Device) -> None:
     street = Street(need_clip(), Swap.BESIDE)
     with running(street) as worker:
