@@ -72,7 +72,7 @@ class Word:
         at: When the frame was captured that was asked about.
         label: As what it was seen; None where nothing was.
         score: How likely it is there, 0..1; from STANDS_FROM on the cloud stands behind it.
-        after_look: The device had looked closely there itself.
+        after_look: The device had looked closely there itself, and seen it.
     """
 
     question_id: str

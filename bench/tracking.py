@@ -204,7 +204,7 @@ def run(
         audience=walk,
         objects=ObjectQuestions(
             ObjectSettings(),
-            Shown(SHOWN.margin, SHOWN.question_min_px),
+            Shown(SHOWN.margins, SHOWN.question_min_px),
             AskBudget(BudgetSettings(bytes="unlimited", questions_per_minute=6000), None, 0.0),
             deadline_s=AskPolicySettings().deadline_s,
             new_id=lambda: f"{next(ids):032x}",

@@ -166,7 +166,8 @@ class HttpAsker:
     def submit(self, ask: Ask, frame: Frame) -> bool:
         """Ask about an object of `frame`; False, and counted, where there is no room or the question is invalid."""
         self._asks += 1
-        crop = self._crop(ask.box, frame, self._settings.question_min_px)
+        margin = self._settings.margins.of(ask.reason)
+        crop = self._crop(ask.box, frame, margin, self._settings.question_min_px)
         try:
             picture = self._door.cut(frame, crop, ask.box)
             question = self._question(ask, crop, frame, picture)
@@ -183,7 +184,7 @@ class HttpAsker:
 
     def submit_picture(self, change: AlertChange, frame: Frame) -> bool:
         """Send a picture of an alert's object; False, and counted, where there is no room or it may not leave."""
-        crop = self._crop(change.box, frame, self._settings.min_crop_px)
+        crop = self._crop(change.box, frame, self._settings.margin, self._settings.min_crop_px)
         try:
             picture = self._door.cut(frame, crop, change.box)
         except PictureWithheld as withheld:
@@ -237,9 +238,9 @@ class HttpAsker:
 
     # --- on the judging thread --------------------------------------------------------------------------------
 
-    def _crop(self, box: Box, frame: Frame, min_px: int) -> Crop:
+    def _crop(self, box: Box, frame: Frame, margin: float, min_px: int) -> Crop:
         height, width = frame.image.shape[:2]
-        return crop_around(box, width=width, height=height, margin=self._settings.margin, min_px=min_px)
+        return crop_around(box, width=width, height=height, margin=margin, min_px=min_px)
 
     def _question(self, ask: Ask, crop: Crop, frame: Frame, picture: Redacted) -> Question:
         height, width = frame.image.shape[:2]

@@ -140,7 +140,7 @@ def _objects(config: Config, manifest: Manifest, balances: BudgetFile, now: floa
         return None
     return ObjectQuestions(
         config.asking.objects,
-        Shown(config.ask.margin, config.ask.question_min_px),
+        Shown(config.ask.margins, config.ask.question_min_px),
         AskBudget(config.asking.budget, balances.load(), now),
         deadline_s=config.asking.deadline_s,
         new_id=new_id,

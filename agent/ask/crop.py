@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from agent.domain import Box
+from wire.messages import AskReason
+
+UNSEEN: Final = frozenset({AskReason.LOST, AskReason.WEAK, AskReason.MOTION})
+"""Why something is asked about that the device itself does not see, or hardly."""
+
+
+class Margins(NamedTuple):
+    """What a picture shows around its object, on each side, as a share of its box's width or height.
+
+    Attributes:
+        unseen: Where the device does not see the object itself: what is mostly hidden is known by what is around it.
+    """
+
+    seen: float
+    unseen: float
+
+    def of(self, reason: AskReason) -> float:
+        """For a question of that reason."""
+        return self.unseen if reason in UNSEEN else self.seen
 
 
 class Crop(NamedTuple):

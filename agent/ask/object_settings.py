@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from agent.ask.crop import Margins
 from agent.settings import Settings
 
 
@@ -39,9 +40,9 @@ class Shown:
     """What a question's picture shows.
 
     Attributes:
-        margin: Around the object, on each side, as a share of its box's width or height.
+        margins: Around the object.
         min_px: At least so wide and high.
     """
 
-    margin: float
+    margins: Margins
     min_px: int

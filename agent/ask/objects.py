@@ -30,6 +30,8 @@ MOST_WEIGHED: Final = 12
 """Candidates a frame, best first: weighing grows with their square."""
 FORGOTTEN_S: Final = 10.0
 """What was asked about an object is remembered for so long after it was reported last."""
+LOST_S: Final = 0.2
+"""A small model misses what is there for a frame or two; what is unseen for longer is asked about at once."""
 RESTS_S: Final = 5.0
 """So long a candidate that no rule is concerned with is left out."""
 
@@ -206,7 +208,7 @@ class ObjectQuestions:
 
     def asked(self, ask: Ask, scene: Scene) -> None:
         """Take note of a question about this frame, the policy's own or a rule's: one answer serves both."""
-        region, pixels = self._picture(ask.box, scene.size)
+        region, pixels = self._picture(ask.box, ask.reason, scene.size)
         price = self._price(pixels)
         self.budget.spend(ask.camera, price, scene.now)
         known = {track.id: track.box for track in scene.tracks}
@@ -275,10 +277,11 @@ class ObjectQuestions:
     def _price(self, pixels: float) -> float:
         return REQUEST_BYTES + PICTURE_BYTES + self._bytes_per_px * pixels
 
-    def _picture(self, box: Box, size: tuple[int, int]) -> tuple[Box, float]:
+    def _picture(self, box: Box, reason: AskReason, size: tuple[int, int]) -> tuple[Box, float]:
         """The part of the frame that a question's picture shows, and of how many pixels it is."""
         width, height = size
-        crop = crop_around(box, width=width, height=height, margin=self._shown.margin, min_px=self._shown.min_px)
+        margin = self._shown.margins.of(reason)
+        crop = crop_around(box, width=width, height=height, margin=margin, min_px=self._shown.min_px)
         return crop.region(width, height), float((crop.right - crop.left) * (crop.bottom - crop.top))
 
     # --- candidates -----------------------------------------------------------------------------------------------
@@ -306,7 +309,7 @@ class ObjectQuestions:
         return [self._candidate(scene, *one) for one in found[:MOST_WEIGHED]]
 
     def _candidate(self, scene: Scene, worth: float, case: Case, what: Track | Suspect) -> _Candidate:
-        region, pixels = self._picture(what.box, scene.size)
+        region, pixels = self._picture(what.box, case.reason, scene.size)
         number = what.id if isinstance(what, Track) else None
         return _Candidate(case, what.label, inside(what.box), number, worth, region, pixels)
 
@@ -322,7 +325,9 @@ class ObjectQuestions:
             return None
         age_s = now - about.at
         is_other = track.seen_now and changed(about.box, about.score, about.looks, track)
-        if not is_other and age_s < settings.refresh_after_s:
+        # It was seen when it was asked about last: that it is not by now is news.
+        is_lost = not track.seen_now and about.at < track.last_at and now - track.last_at >= LOST_S
+        if not is_other and not is_lost and age_s < settings.refresh_after_s:
             return None
         if track.seen_now:
             return _case(AskReason.REFRESH, track, boxes, age_s, changed=is_other) if settings.refresh else None

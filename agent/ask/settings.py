@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from agent.ask.crop import Margins
 from agent.settings import Settings
 
 
@@ -31,6 +32,7 @@ class AskSettings(Settings):
         jpeg_quality: Of the pictures of alerts, which people look at, 1 to 100.
         min_crop_px: What they show is at least so wide and high, where the frame is.
         margin: What either shows around the object, on each side, as a share of its box's width or height.
+        unseen_margin: What a question shows instead where the device does not see the object itself.
         max_crop_px: A picture with a longer side is scaled down to it.
         max_waiting: Pictures that wait to be encoded; beyond it new ones are dropped, and counted.
         max_stored: Questions and pictures kept on disk until they are sent; beyond it the oldest are dropped.
@@ -51,11 +53,17 @@ class AskSettings(Settings):
     question_min_px: Annotated[int, Field(ge=16, le=4096)] = 96
     jpeg_quality: Annotated[int, Field(ge=1, le=100)] = 80
     margin: Annotated[float, Field(ge=0, le=10)] = 0.6
+    unseen_margin: Annotated[float, Field(ge=0, le=10)] = 2.0
     min_crop_px: Annotated[int, Field(ge=16, le=4096)] = 160
     max_crop_px: Annotated[int, Field(ge=16, le=4096)] = 640
     max_waiting: Annotated[int, Field(ge=1, le=64)] = 8
     max_stored: Annotated[int, Field(ge=1, le=100_000)] = 500
     max_stored_mib: Annotated[int, Field(ge=1, le=100_000)] = 64
+
+    @property
+    def margins(self) -> Margins:
+        """What a question shows around its object."""
+        return Margins(self.margin, self.unseen_margin)
 
     @field_validator("url")
     @classmethod

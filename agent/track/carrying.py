@@ -18,7 +18,8 @@ from agent.domain import STANDS_FROM, Box, Found, Report, Word
 TRUST: Final = 0.9
 """How much of a fresh word that vouches for an object is believed."""
 TRUST_AFTER_LOOK: Final = 0.15
-"""The same where the device has looked closely itself within LOOKED_S."""
+"""The same where the device has looked closely itself within LOOKED_S, and seen the object: a hidden one is better
+seen among what is around it, which only the cloud is shown."""
 LOOKED_S: Final = 0.5
 VOUCHED_S: Final = 2.0
 """How slowly such a word is worth less."""

@@ -182,6 +182,7 @@ class Tracker:
         if one.word is not None and one.word.at > report.at:
             return
         looked = one.looked_at is not None and report.at - one.looked_at <= carrying.LOOKED_S
+        looked = looked and one.last_at >= report.at
         one.word = carrying.spoken(report, said, after_look=looked)
         if said is not None and carrying.carried(one.word, now):
             if not looked:

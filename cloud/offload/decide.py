@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vision.detections import Detections
 from wire.fields import Sighting
-from wire.messages import MAX_FOUND, Decision, Question
+from wire.messages import MAX_FOUND, AskReason, Decision, Question
 
 Box = tuple[float, float, float, float]
 DIGITS: Final = 4
 """A ten-thousandth of a frame is below a pixel."""
+UNSEEN: Final = frozenset({AskReason.LOST, AskReason.WEAK, AskReason.MOTION})
+"""Why a device asks about what it does not see itself, or hardly."""
 LEAST_LIKELY: Final = 0.1
 """What is less likely is not worth its bytes."""
 
@@ -101,8 +103,11 @@ def look_at(question: Question, width: int, height: int, settings: DecideSetting
     """Where to look in the question's picture of `width` × `height` pixels.
 
     At the object, with some of what is around: a model sees an object best when it fills a good part of the picture,
-    however much the device sent.
+    however much the device sent. At all of the picture where the device does not see the object itself: what is
+    mostly hidden shows only among what is around it.
     """
+    if question.reason in UNSEEN:
+        return View(0, 0, width, height, question.region)
     left, right = _span(question.box[0::2], question.region[0::2], width, settings)
     top, bottom = _span(question.box[1::2], question.region[1::2], height, settings)
     x1, y1, x2, y2 = question.region

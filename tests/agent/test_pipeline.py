@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from agent.ask.budget import AskBudget, Balance, BudgetSettings
+from agent.ask.crop import Margins
 from agent.ask.object_settings import ObjectSettings, Shown
 from agent.ask.objects import ObjectQuestions
 from agent.decide.masks import MaskFilter
@@ -200,7 +201,7 @@ class Scene:
         self.kept: list[Balance] = []
         self.objects = ObjectQuestions(
             ObjectSettings(),
-            Shown(0.6, 16),
+            Shown(Margins(0.6, 0.6), 16),
             AskBudget(BudgetSettings(), None, 100.0),
             deadline_s=2.0,
             new_id=lambda: f"{next(numbers):032x}",

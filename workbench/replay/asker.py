@@ -69,11 +69,12 @@ class ReplayAsker:
 
     def submit(self, ask: Ask, frame: Frame) -> bool:
         """Send a question; its answer is due after the latency. False where its picture may not leave."""
+        settings = self._uplink.settings
         try:
-            crop, picture = self._cut(ask.box, frame, self._uplink.settings.question_min_px)
+            crop, picture = self._cut(ask.box, frame, settings.margins.of(ask.reason), settings.question_min_px)
         except PictureWithheld:
             return False
-        jpeg = self._encoded(picture, self._uplink.settings.question_quality)
+        jpeg = self._encoded(picture, settings.question_quality)
         height, width = frame.image.shape[:2]
         now = self._walk.wall()
         question = question_message(
@@ -99,11 +100,12 @@ class ReplayAsker:
 
     def submit_picture(self, change: AlertChange, frame: Frame) -> bool:
         """Send the picture of an alert; False where it may not leave."""
+        settings = self._uplink.settings
         try:
-            crop, picture = self._cut(change.box, frame, self._uplink.settings.min_crop_px)
+            crop, picture = self._cut(change.box, frame, settings.margin, settings.min_crop_px)
         except PictureWithheld:
             return False
-        jpeg = self._encoded(picture, self._uplink.settings.jpeg_quality)
+        jpeg = self._encoded(picture, settings.jpeg_quality)
         height, width = frame.image.shape[:2]
         note = PictureNote(
             message_id=change.id,
@@ -116,9 +118,8 @@ class ReplayAsker:
         self._walk.send(Sent(len(jpeg), PICTURE, len(encode(note)), is_question=False))
         return True
 
-    def _cut(self, box: Box, frame: Frame, min_px: int) -> tuple[Crop, Redacted]:
+    def _cut(self, box: Box, frame: Frame, margin: float, min_px: int) -> tuple[Crop, Redacted]:
         height, width = frame.image.shape[:2]
-        margin = self._uplink.settings.margin
         crop = crop_around(box, width=width, height=height, margin=margin, min_px=min_px)
         return crop, self._door.cut(frame, crop, box)
 

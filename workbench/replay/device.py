@@ -261,7 +261,7 @@ class Workbench:
         if budget is not None:
             objects = ObjectQuestions(
                 setup.asking.objects,
-                Shown(setup.ask.margin, setup.ask.question_min_px),
+                Shown(setup.ask.margins, setup.ask.question_min_px),
                 # Beginning with nothing, it spends no more in a short clip than in a long one.
                 AskBudget(self._budget(budget), Balance({"": 0.0}), self.clip.times_s[0]),
                 deadline_s=setup.asking.deadline_s,

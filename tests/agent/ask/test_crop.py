@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.ask.crop import crop_around, scaled
+from agent.ask.crop import Margins, crop_around, scaled
+from wire.messages import AskReason
 
 
 def test_the_margin_is_a_share_of_the_box_on_each_side():
@@ -55,3 +56,9 @@ def test_a_crop_is_always_inside_the_frame_large_enough_and_around_the_object(a,
 )
 def test_large_pictures_are_scaled_down_with_their_aspect_kept(size, sent):
     assert scaled(*size, 640) == sent
+
+
+@pytest.mark.parametrize("reason", list(AskReason))
+def test_what_the_device_does_not_see_itself_is_shown_among_what_is_around_it(reason):
+    unseen = reason in {AskReason.LOST, AskReason.WEAK, AskReason.MOTION}
+    assert Margins(seen=0.6, unseen=2.0).of(reason) == (2.0 if unseen else 0.6)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.ask.budget import AskBudget, Balance, BudgetSettings
+from agent.ask.crop import Margins
 from agent.ask.object_settings import ObjectSettings, Shown
 from agent.ask.objects import MOST_AT_ONCE, ObjectQuestions, Scene
 from agent.ask.suspects import Sign
@@ -37,7 +38,7 @@ class Desk:
         self.budget = AskBudget(amount, Balance(others=0.0), 0.0)
         self.questions = ObjectQuestions(
             ObjectSettings(**settings),
-            Shown(margin=0.6, min_px=96),
+            Shown(Margins(0.6, 2.0), min_px=96),
             self.budget,
             deadline_s=2.0,
             new_id=lambda: f"{next(ids):032x}",
@@ -115,6 +116,19 @@ def test_what_breaks_off_mid_scene_is_asked_about_and_what_leaves_is_not():
     (lost,) = desk.frames(1, track(1, seen=False))
     assert (lost.reason, lost.track) == (AskReason.LOST, 1)
     assert Desk().frames(20, track(3, EDGE, seen=False)) == []
+
+
+def test_what_is_lost_after_its_question_is_asked_about_before_the_answer_is_old():
+    desk = Desk(refresh_after_s=1000.0)
+    (first,) = desk.frames(1, track())
+    desk.answer(first, Found("person", 0.9, NEAR))
+    last_at = desk.now + 0.3
+    assert desk.frames(3, track()) == []
+    assert desk.frames(1, replace(track(seen=False), last_at=last_at)) == []
+    (lost,) = desk.frames(2, replace(track(seen=False), last_at=last_at))
+    assert lost.reason is AskReason.LOST
+    desk.answer(lost)
+    assert desk.frames(5, replace(track(seen=False), last_at=last_at)) == []
 
 
 def test_one_answer_serves_all_that_its_picture_shows():

@@ -126,6 +126,17 @@ def test_a_word_after_a_close_look_of_its_own_moves_the_device_less():
     assert far.belief < near.belief
 
 
+def test_a_hidden_object_is_kept_by_the_clouds_word_though_the_device_looked_closely_and_saw_nothing():
+    tracker, _ = watching(score=0.8, frames=10)
+    for k in range(10, 14):
+        tracker.update(found(), k / 10, looked=(EVERYWHERE,))
+    tracker.hear(report(1.3, Found("person", 0.8, WHERE), known={1: WHERE}, track=1))
+    for k in range(14, 20):
+        (track,) = tracker.update(found(), k / 10, looked=(EVERYWHERE,))
+        assert (track.id, track.seen_now, track.stands) == (1, False, True)
+    assert not track.word.after_look
+
+
 @pytest.mark.parametrize("score", [0.0, 0.2, 0.5, 0.95])
 def test_belief_stays_a_share_and_returns_to_the_devices_own(score):
     word = Word("a" * 32, 0.0, "person", score)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.offload.decide import FAMILIES, DecideSettings, decide, in_frame, look_at, overlap, with_article
+from cloud.offload.decide import FAMILIES, DecideSettings, View, decide, in_frame, look_at, overlap, with_article
 from vision.detections import Detections, no_detections
 from wire.codec import decode, encode
 from wire.messages import AskReason, Decision, Hide, Question, Redaction, Verdict
@@ -189,6 +189,16 @@ def test_a_tiny_object_is_not_looked_at_under_the_microscope():
     tiny = question(box=(0.5, 0.5, 0.501, 0.501), region=(0.0, 0.0, 1.0, 1.0))
     view = look_at(tiny, 1000, 1000, DecideSettings(min_view_px=48))
     assert (view.right - view.left, view.bottom - view.top) == (48, 48)
+
+
+@pytest.mark.parametrize("reason", list(AskReason))
+def test_what_the_device_does_not_see_itself_is_judged_among_what_is_around_it(reason):
+    asked = question(box=(0.4, 0.4, 0.5, 0.6), region=(0.2, 0.1, 0.7, 0.9)).model_copy(update={"reason": reason})
+    view = look_at(asked, 500, 400, DecideSettings(margin=0.5))
+    if reason in {AskReason.LOST, AskReason.WEAK, AskReason.MOTION}:
+        assert view == View(0, 0, 500, 400, asked.region)
+    else:
+        assert (view.left, view.top, view.right, view.bottom) == (150, 100, 350, 300)
 
 
 @given(box=any_boxes, region=any_boxes, width=st.integers(1, 5000), height=st.integers(1, 5000))
