@@ -332,7 +332,7 @@ class ObjectQuestions:
         if track.seen_now:
             return _case(AskReason.REFRESH, track, boxes, age_s, changed=is_other) if settings.refresh else None
         if settings.lost and track.stands and not cut_off(track.box):
-            return _case(AskReason.LOST, track, boxes, age_s)
+            return _case(AskReason.LOST, track, boxes, age_s, changed=is_lost)
         return None
 
     def _suspects(self, scene: Scene) -> list[Suspect]:

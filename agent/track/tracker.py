@@ -79,7 +79,7 @@ class _Object:
             before = self.appearance
             self.appearance = appearance if before is None else blended(before, appearance)
         self.belief += gain * (score - self.belief)
-        if carrying.carried(self.word, now):
+        if carrying.carried(self.word, now) and area(box) < carrying.LARGE:
             self.motion.correct(box, carrying.CARRIED_SIZE_GAIN)
         else:
             self.motion.correct(box)
@@ -182,7 +182,7 @@ class Tracker:
         if one.word is not None and one.word.at > report.at:
             return
         looked = one.looked_at is not None and report.at - one.looked_at <= carrying.LOOKED_S
-        looked = looked and one.last_at >= report.at
+        looked = (looked or area(one.motion.box) >= carrying.LARGE) and one.last_at >= report.at
         one.word = carrying.spoken(report, said, after_look=looked)
         if said is not None and carrying.carried(one.word, now):
             if not looked:
