@@ -23,7 +23,8 @@ seen among what is around it, which only the cloud is shown."""
 LOOKED_S: Final = 0.5
 LARGE: Final = 0.107**2
 """Share of the frame from which a detector sees an object well at its first look: 32 of 300 pixels each way, where
-COCO ceases to call objects small. It counts as looked at closely, and keeps the size that the device gives it."""
+COCO ceases to call objects small. On a device that looks closely at what is smaller, it counts as looked at
+closely, and keeps the size that the device gives it."""
 VOUCHED_S: Final = 2.0
 """How slowly such a word is worth less."""
 DENIED_S: Final = 1.0

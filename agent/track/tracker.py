@@ -79,7 +79,8 @@ class _Object:
             before = self.appearance
             self.appearance = appearance if before is None else blended(before, appearance)
         self.belief += gain * (score - self.belief)
-        if carrying.carried(self.word, now) and area(box) < carrying.LARGE:
+        after_look = self.word is not None and self.word.after_look
+        if carrying.carried(self.word, now) and not (after_look and area(box) >= carrying.LARGE):
             self.motion.correct(box, carrying.CARRIED_SIZE_GAIN)
         else:
             self.motion.correct(box)
@@ -102,6 +103,7 @@ class Tracker:
         self._last_id = 0
         self._now: float | None = None
         self._since_update_s = 0.0
+        self._looks_closely = False
 
     @property
     def new_score(self) -> float:
@@ -135,6 +137,7 @@ class Tracker:
             appearances: What each detection looks like; none at all where nobody looked.
         """
         now = self._move_on(now)
+        self._looks_closely |= bool(looked)
         by_label = self._sort_by_label(detections, appearances)
         tracks: list[Track] = []
         for label in sorted(self._objects.keys() | by_label.keys()):
@@ -182,7 +185,8 @@ class Tracker:
         if one.word is not None and one.word.at > report.at:
             return
         looked = one.looked_at is not None and report.at - one.looked_at <= carrying.LOOKED_S
-        looked = (looked or area(one.motion.box) >= carrying.LARGE) and one.last_at >= report.at
+        large = self._looks_closely and area(one.motion.box) >= carrying.LARGE
+        looked = (looked or large) and one.last_at >= report.at
         one.word = carrying.spoken(report, said, after_look=looked)
         if said is not None and carrying.carried(one.word, now):
             if not looked:

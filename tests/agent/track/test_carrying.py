@@ -183,11 +183,15 @@ def test_each_object_gets_one_word_and_each_finding_goes_once(seen, known, looke
     assert heard.words.keys() <= known.keys()
 
 
-@pytest.mark.parametrize(("box", "kept"), [((0.1, 0.3, 0.15, 0.5), False), ((0.1, 0.3, 0.3, 0.7), True)])
-def test_a_large_object_that_the_device_sees_stays_where_and_as_large_as_it_sees_it(box, kept):
+SMALL, LARGE = (0.1, 0.3, 0.15, 0.5), (0.1, 0.3, 0.3, 0.7)
+CLOSE = ((0.8, 0.8, 0.9, 0.9),)
+
+
+@pytest.mark.parametrize(("box", "looked", "kept"), [(SMALL, CLOSE, False), (LARGE, (), False), (LARGE, CLOSE, True)])
+def test_a_large_object_stays_as_it_is_seen_by_a_device_that_looks_closely_at_small_ones(box, looked, kept):
     tracker = Tracker(TrackSettings())
     for k in range(10):
-        (track,) = tracker.update(found(("person", 0.9, *box)), k / 10)
+        (track,) = tracker.update(found(("person", 0.9, *box)), k / 10, looked)
     wider = (box[0] - 0.02, box[1], box[2] + 0.02, box[3])
     tracker.hear(report(0.9, Found("person", 0.9, wider), known={1: box}))
     (track,) = tracker.update(found(("person", 0.9, *box)), 1.0)
