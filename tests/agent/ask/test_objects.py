@@ -322,7 +322,7 @@ def test_what_was_known_of_each_question_is_told():
     desk = Desk()
     desk.questions = ObjectQuestions(
         ObjectSettings(),
-        Shown(margin=0.6, min_px=96),
+        Shown(Margins(0.6, 2.0), min_px=96),
         desk.budget,
         deadline_s=2.0,
         new_id=lambda: "a" * 32,
