@@ -355,6 +355,11 @@ class AskReason(StrEnum):
     MOTION = "motion"
     """Something moves, and nothing is detected there; the question's label is only one of those looked for."""
 
+    @property
+    def unseen(self) -> bool:
+        """Whether the device asks about what it does not see itself, or hardly."""
+        return self in {AskReason.LOST, AskReason.WEAK, AskReason.MOTION}
+
 
 class Hide(StrEnum):
     """What of a camera's pictures is painted over before they leave the device, beside what is masked."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from agent.domain import Box
 from wire.messages import AskReason
-
-UNSEEN: Final = frozenset({AskReason.LOST, AskReason.WEAK, AskReason.MOTION})
-"""Why something is asked about that the device itself does not see, or hardly."""
 
 
 class Margins(NamedTuple):
@@ -23,7 +20,7 @@ class Margins(NamedTuple):
 
     def of(self, reason: AskReason) -> float:
         """For a question of that reason."""
-        return self.unseen if reason in UNSEEN else self.seen
+        return self.unseen if reason.unseen else self.seen
 
 
 class Crop(NamedTuple):

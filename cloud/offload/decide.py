@@ -10,13 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vision.detections import Detections
 from wire.fields import Sighting
-from wire.messages import MAX_FOUND, AskReason, Decision, Question
+from wire.messages import MAX_FOUND, Decision, Question
 
 Box = tuple[float, float, float, float]
 DIGITS: Final = 4
 """A ten-thousandth of a frame is below a pixel."""
-UNSEEN: Final = frozenset({AskReason.LOST, AskReason.WEAK, AskReason.MOTION})
-"""Why a device asks about what it does not see itself, or hardly."""
 LEAST_LIKELY: Final = 0.1
 """What is less likely is not worth its bytes."""
 
@@ -106,7 +104,7 @@ def look_at(question: Question, width: int, height: int, settings: DecideSetting
     however much the device sent. At all of the picture where the device does not see the object itself: what is
     mostly hidden shows only among what is around it.
     """
-    if question.reason in UNSEEN:
+    if question.reason.unseen:
         return View(0, 0, width, height, question.region)
     left, right = _span(question.box[0::2], question.region[0::2], width, settings)
     top, bottom = _span(question.box[1::2], question.region[1::2], height, settings)
