@@ -36,8 +36,11 @@ first_after_s = 0
 """
 A_PICTURE = re.compile("^(Picture of person from gate|What gate sent: the device's box says person)")
 # A photograph has thousands of colours, an empty canvas with a box drawn on it a handful.
+# It is read from a copy: the page's own canvas, read again and again, has the browser complain of the page.
 COLOURS_OVER = """([canvas, many]) => {
-  const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", {willReadFrequently: true});
+  copy.drawImage(canvas, 0, 0);
+  const {data} = copy.getImageData(0, 0, canvas.width, canvas.height);
   const pixels = new Uint32Array(data.buffer);
   return new Set(pixels).size > many;
 }"""

@@ -210,9 +210,9 @@ def shows_a_hostile_label_and_when_it_is_gone(home: HomeAssistant, system: AtHom
     home.becomes("binary_sensor.vedette_gate_2_connection", "on")
     seen = {"camera": "Back yard", "label": HOSTILE, "state": AlertState.CONFIRMED, "id": new_id()}
     system.says("gate-2", alert("gate-2", **seen))
-    eventually(lambda: any("_label_" in one for one in home.of("gate_2")), "the hostile label has its sensors")
-    (sensor,) = [one for one in home.of("gate_2") if "_label_" in one and one.endswith("_on")]
-    (count,) = [one for one in home.of("gate_2") if "_label_" in one and one.endswith("_count")]
+    eventually(lambda: len(of_labels(home)) == 2, "the hostile label has its sensors")
+    (sensor,) = [one for one in of_labels(home) if one.endswith("_on")]
+    (count,) = [one for one in of_labels(home) if one.endswith("_count")]
     home.becomes(sensor, "on")
     home.becomes(count, "1")
     assert home.attributes(sensor)["friendly_name"] == f"gate-2 Back yard {HOSTILE}"
@@ -220,6 +220,10 @@ def shows_a_hostile_label_and_when_it_is_gone(home: HomeAssistant, system: AtHom
     system.says("gate-2", alert("gate-2", revision=1, event=AlertEvent.END, sequence=2, **seen))
     home.becomes(count, "0")
     home.becomes(sensor, "off")
+
+
+def of_labels(home: HomeAssistant) -> list[str]:
+    return [one for one in home.of("gate_2") if "_label_" in one and one.endswith(("_on", "_count"))]
 
 
 def last_alert(home: HomeAssistant) -> str:

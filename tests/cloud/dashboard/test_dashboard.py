@@ -246,7 +246,10 @@ def expect_colours(page: Page, canvas: Locator, *, device: bool, cloud: bool) ->
     """Wait until both boxes' colours are on the canvas."""
     page.wait_for_function(
         """([canvas, wanted]) => {
-          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          const own = new OffscreenCanvas(canvas.width, canvas.height);
+          const copy = own.getContext("2d", { willReadFrequently: true });
+          copy.drawImage(canvas, 0, 0);
+          const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
           const has = (r, g, b) => {
             for (let i = 0; i < data.length; i += 4) {
               if (data[i] === r && data[i + 1] === g && data[i + 2] === b) return true;
