@@ -50,6 +50,7 @@ class Mosquitto:
         self._data_dir = data_dir
         self._process: asyncio.subprocess.Process | None = None
         self._drain: asyncio.Task[bytes] | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     async def prepare(self) -> None:
         data = DataDir(self._data_dir)
@@ -64,6 +65,18 @@ class Mosquitto:
         self._config.write_text(("user root\n" if os.geteuid() == 0 else "") + text + "log_type information\n")
 
     async def start(self) -> None:
+        """Run it, and again if it ends by itself, as Debian's unit does: once it was gone after a reload."""
+        await self._start()
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def _keep(self) -> None:
+        while True:
+            assert self._process is not None
+            code = await self._process.wait()
+            print(f"mosquitto ended by itself with {code}, and is started again")  # noqa: T201 - for whoever reads a failure
+            await self._start()
+
+    async def _start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
             program(), "-c", self._config, stderr=asyncio.subprocess.PIPE
         )
@@ -81,6 +94,10 @@ class Mosquitto:
 
     async def kill(self) -> bytes:
         """What it said."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait({self._keeping})
+            self._keeping = None
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(signal.SIGKILL)
             await self._process.wait()
