@@ -16,7 +16,6 @@ settings.load_profile("repeatable")
 TESTS = Path(__file__).parent
 LONGEST = (
     "system/test_systemd.py",
-    "system/test_compose.py",
     "system/test_rollout.py",
     "system/test_documents.py",
     "agent/update/prover/test_hostile_models.py",

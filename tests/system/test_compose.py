@@ -28,7 +28,7 @@ from tests.system.systemd_node import ROOT
 from vision.models import UPGRADE_MODEL
 from wire.messages import Alert
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(1200)]
 
 AGENTS = int(os.environ.get("VEDETTE_COMPOSE_AGENTS", "2"))
 FAR_AGENTS = 2
@@ -240,9 +240,9 @@ def test_a_stop_is_clean_and_everything_that_was_ever_said_is_there_once_and_in_
     assert len({alert.message_id for alert in everything}) == len(everything)
     numbered = fleet.numbered()
     for name in (*NEAR, *FAR):
-        # What a flaky link or a loaded service did not take within the stop's limit is on the device's disk,
-        # for its next start.
         waiting = fleet.waiting(name)
+        # A flaky link may have been down at the stop: then the rest is on the device's disk, for its next start.
+        assert not waiting or name in FAR, name
         arrived = {alert.message_id for alert in everything if alert.device == name}
         assert len(arrived | waiting) == sum(last for (device, _), last in numbered.items() if device == name), name
     print(f"\n{len(everything)} messages of {len(stored)} cameras, each once and in order")  # noqa: T201
