@@ -51,6 +51,9 @@ class FakeService:
         self.summary: Json = summary()
         self.devices: list[Json] = []
         self.history: dict[str, list[Json]] = {}
+        self.tells_history = threading.Event()
+        """Cleared: the answer is made, and held back until it is set."""
+        self.tells_history.set()
         self.alerts: list[Json] = []
         """Newest first."""
         self.changes: dict[str, list[Json]] = {}
@@ -96,17 +99,18 @@ class FakeService:
 
     def stop(self) -> None:
         """End every stream and stop listening."""
+        self.tells_history.set()
         if self._thread is None or self._server is None:
             return
         self._server.should_exit = True
         self._send(None)
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive(), "the fake service did not stop"
         self._thread = self._server = self._loop = None
 
     def wait_for_listener(self) -> None:
         with self._someone_listens:
-            assert self._someone_listens.wait_for(lambda: bool(self._streams), 20), "no page opened the event stream"
+            assert self._someone_listens.wait_for(lambda: bool(self._streams), 60), "no page opened the event stream"
 
     def push(self, kind: str, body: Json) -> None:
         """Send one event to every page."""
@@ -180,7 +184,9 @@ class FakeService:
 
         @app.get("/api/devices/{device}/history")
         async def _history(device: str) -> list[TelemetryPoint]:
-            return [_spoken(TelemetryPoint, one) for one in self.history.get(device, [])]
+            told = [_spoken(TelemetryPoint, one) for one in self.history.get(device, [])]
+            await asyncio.to_thread(self.tells_history.wait)
+            return told
 
         @app.get("/api/alerts")
         async def _alerts(

@@ -6,7 +6,7 @@ import { LiveConnection } from "./api/live";
 import type { RolloutDetail } from "./api/updates";
 import { CommandTrail } from "./commands.svelte";
 import { arrived, EMPTY, extended, type Feed, replaced } from "./model/feed";
-import { withPoint } from "./model/history";
+import { withLater, withPoint } from "./model/history";
 import { named } from "./model/rollouts";
 import { announcement } from "./model/words";
 import { RolloutBoard } from "./rollouts.svelte";
@@ -137,8 +137,10 @@ export class Dashboard {
   }
 
   async #history(device: string): Promise<void> {
+    const before = new Set(this.histories[device]);
     const points = await fetchHistory(device);
-    this.histories = { ...this.histories, [device]: points };
+    const came = (this.histories[device] ?? []).filter((point) => !before.has(point));
+    this.histories = { ...this.histories, [device]: withLater(points, came) };
   }
 
   #alert(alert: Alert): void {

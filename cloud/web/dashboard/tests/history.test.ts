@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 
 import type { HistoryPoint, Telemetry } from "../src/api/contract";
-import { POINTS, series, withPoint } from "../src/model/history";
+import { POINTS, series, withLater, withPoint } from "../src/model/history";
 
 const at = (seconds: number) => new Date(Date.UTC(2026, 4, 1, 12, 0, 0) + seconds * 1000).toISOString();
 const point = (seconds: number, changes: Partial<HistoryPoint> = {}): HistoryPoint => ({
@@ -30,6 +30,15 @@ const telemetry = (seconds: number): Telemetry => ({
 it("a telemetry adds one point over all cameras", () => {
   const points = withPoint([point(0)], telemetry(30), at(31));
   expect(points[1]).toMatchObject({ at: at(31), fps: 12, bytes_sent: 1000 });
+});
+
+it("what came while the past was asked for is kept, once", () => {
+  const past = [point(0), point(30)];
+  expect(withLater(past, [])).toEqual(past);
+  expect(withLater(past, [point(60)])).toEqual([...past, point(60)]);
+  // The service had noted the same telemetry already, or one after it.
+  expect(withLater(past, [point(31, { uptime_s: 30 }), point(20)])).toEqual(past);
+  expect(withLater([], [point(0)])).toEqual([point(0)]);
 });
 
 it("the history stays bounded", () => {

@@ -27,6 +27,15 @@ export function withPoint(points: readonly HistoryPoint[], telemetry: Telemetry,
   return [...points, point].slice(-POINTS);
 }
 
+/** The answer to a question for the past, with what came by the stream while the question was under way. */
+export function withLater(asked: readonly HistoryPoint[], came: readonly HistoryPoint[]): readonly HistoryPoint[] {
+  const last = asked.at(-1);
+  const later = came.filter(
+    ({ at, uptime_s }) => last === undefined || (Date.parse(at) > Date.parse(last.at) && uptime_s !== last.uptime_s),
+  );
+  return [...asked, ...later].slice(-POINTS);
+}
+
 export function series(points: readonly HistoryPoint[], metric: Metric): Series {
   const found: Series = { at: [], values: [] };
   let before: HistoryPoint | null = null;
