@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Never
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.cloud.dashboard.fake_service import FakeService
 
 CHROMIUM = Path("/usr/bin/chromium")
 STATIC = Path(__file__).parents[3] / "cloud" / "web" / "static"
+WAIT_MS = 60_000
+"""Tenths of a second are usual; Playwright's own five seconds are over soon on a machine that does other things."""
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -74,7 +76,8 @@ def complaints() -> Complaints:
 def page(browser: Browser, service: FakeService, complaints: Complaints) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB", reduced_motion="reduce")
     opened = context.new_page()
-    opened.set_default_timeout(20_000)
+    opened.set_default_timeout(WAIT_MS)
+    expect.set_options(timeout=WAIT_MS)
     opened.on("console", complaints.hear)
     opened.on("pageerror", lambda error: complaints.texts.append(str(error)))
     yield opened

@@ -140,7 +140,7 @@ def test_where_devices_stand_to_their_objectives_is_told(page: Page, service: Fa
     expect(rows.nth(3)).to_contain_text("infeasible")
     expect(rows.nth(3)).to_contain_text(why)
     page.set_viewport_size({"width": 360, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.wait_for_function("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 def test_hostile_labels_stay_text_among_objectives(page: Page, service: FakeService):

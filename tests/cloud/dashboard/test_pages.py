@@ -200,7 +200,7 @@ def test_what_moved_while_the_service_was_away_is_read_afresh(
     expect(page.get_by_test_id("banner")).to_be_visible()
     service.rollouts = [rollout(1, order("gate", fate="committed", state="committed"), phase="finished")]
     service.start()
-    expect(page.get_by_test_id("link")).to_have_text("Live", timeout=30_000)
+    expect(page.get_by_test_id("link")).to_have_text("Live")
     page.get_by_role("link", name="Rollouts").click()
     expect(rows(page)).to_contain_text("runs it")
     complaints.forget_lost_connections()
