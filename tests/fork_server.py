@@ -49,7 +49,7 @@ class ForkServer:
             begin.write(b"!")
         status = int(self._process.stdout.readline())
         if tracer is not None:
-            tracer.communicate(timeout=20)
+            tracer.communicate(timeout=60)
         go.unlink()
         return status
 
@@ -84,4 +84,4 @@ class ForkServer:
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(20)
+        self._process.wait(60)

@@ -16,7 +16,7 @@ from agent.adapters.renewal import TRY_AGAIN_MAX_S, CertificateRenewal
 from agent.deliver.faults import Faults
 from tests.agent.deliver.samples import WALL, ManualClock
 
-BOUND_S = 20.0
+BOUND_S = 60.0
 LIFE = timedelta(minutes=3)
 
 

@@ -40,7 +40,7 @@ from tests.agent.redact.doors import plain_door
 from wire.audits import Audit, AuditOutcome, FrameKind
 from wire.messages import AskReason, Decision, PictureNote, Refusal
 
-BOUND_S = 20.0
+BOUND_S = 60.0
 BUSY = response(503, Refusal(error="Overloaded", message="too busy").model_dump_json().encode())
 REFUSED = response(422, Refusal(error="PictureUnreadable", message="no JPEG").model_dump_json().encode())
 

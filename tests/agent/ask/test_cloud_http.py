@@ -14,7 +14,7 @@ from tests.agent.ask.scripted_cloud import Request, ScriptedCloud, always, respo
 from tests.agent.deliver.kept_receipts import KeptReceipts
 from tests.agent.update.trust.test_https import certificate
 
-BOUND_S = 20.0
+BOUND_S = 60.0
 TAKEN = response(204)
 
 

@@ -12,7 +12,7 @@ from agent.capture.source import Shot
 from agent.errors import CaptureError
 from wire.messages import CameraState
 
-BOUND_S = 5.0
+BOUND_S = 60.0
 """How long a test waits for what should happen at once."""
 PICTURE = np.zeros((4, 6, 3), np.uint8)
 

@@ -17,7 +17,7 @@ from wire.codec import decode
 from wire.commands import Command, Phase, Response
 
 CLOUD = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-BOUND_S = 15.0
+BOUND_S = 60.0
 _ids = count(1)
 
 

@@ -152,7 +152,7 @@ async def test_a_silent_camera_is_refused_and_one_that_is_lost_is_named(tmp_path
 
 
 async def until_empty(rig: Recorded) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while rig.left():  # noqa: ASYNC110 - the encoder's thread wakes no task
             await asyncio.sleep(0.01)
 

@@ -203,7 +203,7 @@ async def test_a_crash_in_the_middle_is_answered_at_the_next_start(file: Path, n
 
         rig.desk._actions = {name: dies}
         await rig.desk.take(asked)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await begun.wait()
     async with Rig(file) as rig:
         assert (await rig.done(asked)).outcome is outcome
@@ -245,12 +245,12 @@ async def test_an_answer_made_as_a_connection_begins_is_said_once(file: Path) ->
         def finish(*entry) -> None:
             real(*entry)
             loop.call_soon_threadsafe(kept.set)
-            assert go_on.wait(10)
+            assert go_on.wait(60)
 
         rig.journal.finish = finish
         asked, after = command("open-the-door"), command("open-the-gate")
         taking = asyncio.create_task(rig.desk.take(asked))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await kept.wait()
         rig.end_connection()
         rig.begin_connection()

@@ -15,6 +15,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
+from tests.mqtt import Client
 from tests.ports import free_port
 from wire.codec import decode_on, encode
 from wire.messages import Acks, Alert, Message, Status, Telemetry
@@ -22,7 +23,7 @@ from wire.topics import Channel, every_device, topic
 
 from .samples import WALL
 
-BOUND_S = 30.0
+BOUND_S = 60.0
 """Everything here ends within it, or fails."""
 PASSWORDS = {"cam-1": "right", "cloud": "cloudy"}
 
@@ -232,8 +233,8 @@ class Cloud:
             await asyncio.sleep(0.05)  # the pause of a reconnecting client, not a wait for a result
 
     async def _listen(self) -> None:
-        client = aiomqtt.Client(
-            "127.0.0.1", self.port, identifier="cloud", username="cloud", password=PASSWORDS["cloud"], timeout=5
+        client = Client(
+            "127.0.0.1", self.port, identifier="cloud", username="cloud", password=PASSWORDS["cloud"], timeout=BOUND_S
         )
         async with client:
             self._client = client

@@ -17,7 +17,7 @@ from agent.deliver.faults import Faults
 from agent.status.doors import HTML, Reply
 from agent.status.settings import ListenAt
 
-BOUND_S = 10.0
+BOUND_S = 60.0
 
 
 class Doors:

@@ -24,6 +24,7 @@ from tests.cloud.broker.mosquitto import KINDS, Serving, served_by
 from tests.cloud.identity.certified import Certificated, enrolled, new_request
 from tests.cloud.running import Service, eventually
 from tests.cloud.samples import BOUND_S, alert, status
+from tests.mqtt import Client
 from wire.codec import encode
 from wire.messages import Presence
 from wire.topics import Channel, topic
@@ -165,12 +166,12 @@ async def test_strangers_are_kept_out(service: Service, tmp_path: Path) -> None:
     context.load_cert_chain(own.folder / "service.pem", own.folder / "service.key")
     parts = urlsplit(service.addresses.mqtt)
     assert await refused(
-        aiomqtt.Client(
+        Client(
             parts.hostname or "",
             parts.port or 0,
             username="vedette",
             identifier="vedette",
-            timeout=2,
+            timeout=BOUND_S,
             tls_context=context,
         )
     )

@@ -25,6 +25,7 @@ from cloud.store.database import open_database
 from cloud.store.devices import DeviceStore
 from tests.cloud.running import Service, settings_for
 from tests.cloud.samples import BOUND_S, NOW, Device, new_id
+from tests.mqtt import Client
 from wire.codec import decode, encode
 from wire.identity import ENROLMENTS_PATH, Certified, Claim
 from wire.identity import Enrolment as EnrolmentMessage
@@ -92,13 +93,13 @@ class Certificated:
         parts = urlsplit(self.service.addresses.mqtt)
         assert parts.hostname is not None
         assert parts.port is not None
-        return aiomqtt.Client(
+        return Client(
             parts.hostname,
             parts.port,
             username=user or self.name,
             identifier=client_id or self.name,
             clean_session=False,
-            timeout=2,
+            timeout=BOUND_S,
             tls_context=self.context,
             will=will,
         )

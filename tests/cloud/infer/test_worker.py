@@ -11,7 +11,7 @@ from cloud.infer.worker import InferWorker
 from vision.detections import no_detections
 from vision.errors import InferenceFailed
 
-BOUND_S = 10
+BOUND_S = 60
 
 
 class Gated:

@@ -15,7 +15,7 @@ from vision.detections import Detections, no_detections
 from wire.messages import AskReason, Question
 
 LABELS = ("person", "car")
-BOUND_S = 10
+BOUND_S = 60
 BOX = (0.25, 0.25, 0.75, 0.75)
 
 
