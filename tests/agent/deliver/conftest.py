@@ -24,6 +24,7 @@ from .network import BOUND_S, PASSWORDS, Broker, Cloud, Mosquitto, Nats, Proxy
 from .samples import FixedFigures, boot, outbox
 
 T = TypeVar("T")
+IMPATIENT: dict[str, object] = {"ack_timeout_s": 0.5}
 
 
 def announcing(part: T, name: str, happened: Wakeup) -> T:
@@ -42,7 +43,11 @@ def announcing(part: T, name: str, happened: Wakeup) -> T:
 
 @dataclass
 class Device:
-    """A link on a real outbox, with what a test wants to see of it."""
+    """A link on a real outbox, with what a test wants to see of it.
+
+    It is patient: what is to be said once is said twice by a link that waits for an ack no longer than a busy machine
+    takes. Tests of what is said again have it `IMPATIENT`.
+    """
 
     port: int
     path: Path
@@ -61,7 +66,7 @@ class Device:
         self.box: SqliteOutbox = announcing(box, "forget", self.happened)
         quick: dict[str, object] = {
             "url": f"mqtt://127.0.0.1:{self.port}", "reconnect_min_s": 0.05, "reconnect_max_s": 0.2,
-            "ack_timeout_s": 0.5, "connect_timeout_s": 5.0,
+            "ack_timeout_s": 60.0, "connect_timeout_s": BOUND_S, "stop_timeout_s": BOUND_S,
         }  # fmt: skip
         self.link = MqttLink(
             LinkSettings.model_validate(quick | self.settings),
@@ -140,8 +145,14 @@ async def cloud(broker: Broker) -> AsyncIterator[Cloud]:
 
 
 @pytest.fixture
-async def device(proxy: Proxy, tmp_path: Path) -> AsyncIterator[Device]:
-    made = Device(proxy.port, tmp_path / "outbox.db", {})
+def settings() -> dict[str, object]:
+    """Of the device's link, where they are not the rig's own."""
+    return {}
+
+
+@pytest.fixture
+async def device(proxy: Proxy, tmp_path: Path, settings: dict[str, object]) -> AsyncIterator[Device]:
+    made = Device(proxy.port, tmp_path / "outbox.db", settings)
     made.start()
     yield made
     if not made.task.done():

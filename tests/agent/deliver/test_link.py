@@ -5,7 +5,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from tests.agent.deliver.conftest import Device
+from tests.agent.deliver.conftest import IMPATIENT, Device
 from tests.agent.deliver.network import PASSWORDS, Cloud, SmallMosquitto, TlsMosquitto
 from tests.agent.deliver.samples import DIGEST, WALL, change
 from wire.codec import encode
@@ -43,6 +43,7 @@ async def test_alerts_arrive_in_order_and_leave_the_outbox_with_the_clouds_ack(c
     assert cloud.repeats == 0
 
 
+@pytest.mark.parametrize("settings", [IMPATIENT])
 async def test_without_the_clouds_ack_alerts_stay_and_are_sent_again(cloud, device):
     cloud.acking = False
     await device.record(change(1), change(2))
@@ -53,6 +54,7 @@ async def test_without_the_clouds_ack_alerts_stay_and_are_sent_again(cloud, devi
     assert cloud.in_order("yard") == [1, 2]
 
 
+@pytest.mark.parametrize("settings", [IMPATIENT])
 async def test_what_nobody_heard_comes_before_what_was_heard_beyond_it(broker, device):
     """A broker just started takes alerts before the cloud is back; they are acked to the device, and vanish."""
     await device.until(lambda: device.link.online)
@@ -106,7 +108,7 @@ async def test_alerts_of_an_outage_arrive_once_it_is_over(cloud, device, proxy):
 
 async def test_what_was_not_acked_before_a_cut_is_sent_again_at_once_after_it(cloud, proxy, tmp_path):
     cloud.acking = False
-    device = Device(proxy.port, tmp_path / "outbox.db", {"ack_timeout_s": 300.0})
+    device = Device(proxy.port, tmp_path / "outbox.db", {})
     device.start()
     await device.record(change(1), change(2))
     await cloud.until(lambda: len(cloud.alerts) == 2)
@@ -118,6 +120,7 @@ async def test_what_was_not_acked_before_a_cut_is_sent_again_at_once_after_it(cl
     await device.end()
 
 
+@pytest.mark.parametrize("settings", [IMPATIENT])
 async def test_a_link_that_is_dead_and_does_not_say_so_is_given_up(cloud, device, proxy):
     await device.until(lambda: device.link.online)
     proxy.swallow(on=True)
@@ -196,14 +199,14 @@ async def test_what_is_not_ours_is_counted_and_ignored(cloud, device):
     await cloud.say(ACKS, encode(acks))
     await cloud.say(ACKS, b"x" * 70_000)
     await cloud.say(VERDICTS, encode(verdict()))
-    await device.until(lambda: device.answers)
-    counts = device.faults.counts()
-    assert {name: counts[name] for name in counts if name != "LinkLost"} == {
-        "NotOurs": 2,
-        "NewerProtocol": 1,
-        "MessageInvalid": 2,
-        "MessageTooLarge": 2,
-    }
+    ignored = {"NotOurs": 2, "NewerProtocol": 1, "MessageInvalid": 2, "MessageTooLarge": 2}
+    # What comes on one topic may come before what was said earlier on another.
+
+    def counted() -> dict[str, int]:
+        return {name: count for name, count in device.faults.counts().items() if name != "LinkLost"}
+
+    await device.until(lambda: device.answers and sum(counted().values()) >= sum(ignored.values()))
+    assert counted() == ignored
 
 
 async def test_a_retained_message_is_no_verdict(cloud, proxy, tmp_path):
@@ -256,6 +259,7 @@ async def test_mqtt_5_is_spoken_where_it_is_understood(cloud, broker, proxy, tmp
 
 
 @pytest.mark.system
+@pytest.mark.parametrize("settings", [IMPATIENT])
 async def test_the_broker_killed_twice_loses_nothing_and_keeps_the_order(broker, cloud, device):
     number = 0
     for _ in range(2):
