@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +82,15 @@ def configured(tmp_path: Path, material: tuple[Path, Path], *, source: str = "",
     return file
 
 
+def stands_still(agent: AgentProcess) -> None:
+    """Wait until every thread of it does; the signal says only that they are to."""
+    tasks = Path(f"/proc/{agent.process.pid}/task")
+    until = time.monotonic() + BOUND_S
+    while {(task / "stat").read_text().rpartition(") ")[2][0] for task in tasks.iterdir()} != {"T"}:
+        assert time.monotonic() < until, "it runs on"
+        threading.Event().wait(0.01)
+
+
 def healthy(manager: Manager) -> None:
     manager.hears("WATCHDOG=1")
     manager.hears("STATUS=1 of 1 camera live, ")
@@ -133,6 +143,7 @@ def test_an_agent_that_stands_still_is_not_fed(manager: Manager, tmp_path: Path,
     with running(configured(tmp_path, material)) as agent:
         healthy(manager)
         agent.send(signal.SIGSTOP)
+        stands_still(agent)
         manager.silence()
         with pytest.raises(AssertionError, match="was not heard"):
             manager.hears("WATCHDOG=1", within_s=WATCHDOG_S)
