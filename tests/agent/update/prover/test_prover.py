@@ -120,16 +120,17 @@ def test_however_the_process_ends_the_agent_hears_a_reason(
 def test_a_process_that_hangs_is_ended_with_all_it_started(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.adapters.prover.RUNS_S", 0.5)
+    # A busy machine takes a second to start Python, and what it is ended for is what it does then.
+    monkeypatch.setattr("agent.adapters.prover.RUNS_S", 4.5)
     pids = tmp_path / "pids"
     body = f"child = os.fork()\nif child: open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{child}}')\n"
-    prover = scripted(tmp_path, SAY_LOADING + body + "while True: time.sleep(60)")
-    with pytest.raises(CandidateRejected, match="not done after 1 s, while loading"):
+    prover = scripted(tmp_path, body + SAY_LOADING + "while True: time.sleep(60)")
+    with pytest.raises(CandidateRejected, match="not done after 5 s, while loading"):
         prover.prove(candidate(tiny), Gates(max_load_s=0.5), None)
     for pid in pids.read_text().split():
         with contextlib.suppress(ProcessLookupError):
             descriptor = os.pidfd_open(int(pid))
-            assert select.select([descriptor], [], [], 10.0)[0], "it was not ended"
+            assert select.select([descriptor], [], [], 60.0)[0], "it was not ended"
             os.close(descriptor)
 
 
