@@ -102,7 +102,7 @@ class Rig:
         self.receipts = KeptReceipts()
         given: dict[str, object] = {
             "url": f"http://127.0.0.1:{self.cloud.port}", "retry_min_s": 0.02, "retry_max_s": 0.05,
-            "retry_timeout_s": 10.0,
+            "retry_timeout_s": 30.0,
         }  # fmt: skip
         settings = AskSettings.model_validate(given | self.settings)
         self.uploads = AnnouncingUploads(
@@ -366,7 +366,8 @@ async def test_a_refused_question_is_forgotten_and_counted(cloud, rig):
 
 async def test_a_slow_answer_is_asked_for_again_and_counts_as_late(cloud, rig):
     cloud.script = [never]
-    rig.ask(deadline_s=0.05)
+    # Long enough for a busy machine to bring the question there, where it is not answered.
+    rig.ask(deadline_s=1.0)
     await rig.done()
     assert rig.faults.counts() == {"AskUnreachable": 1}
     assert rig.asker.counts() == AskCounts(asks=1, answers_late=1)
@@ -617,7 +618,7 @@ async def as_asked_or_later(request):
     return await (audited_later if "audits" in request.path else in_time)(request)
 
 
-@pytest.mark.parametrize(("ask_again_for_s", "requests"), [(0.0, 1), (0.2, 3)])
+@pytest.mark.parametrize(("ask_again_for_s", "requests"), [(0.0, 1), (1.0, 3)])
 async def test_an_outcome_is_asked_for_no_longer_than_was_said(cloud, tmp_path, ask_again_for_s, requests):
     rig = Rig(cloud, tmp_path / "uploads.db", ask_again_for_s=ask_again_for_s)
     rig.start()
