@@ -78,7 +78,7 @@ class Nats(Broker):
             server_name: test
             listen: "127.0.0.1:-1"
             jetstream {{ store_dir: "{self.folder}" }}
-            mqtt {{ listen: "127.0.0.1:{self.port}", ack_wait: "1s" }}
+            mqtt {{ listen: "127.0.0.1:{self.port}", ack_wait: "4s" }}
             authorization {{ users = [ {users} ] }}
             """
         )
