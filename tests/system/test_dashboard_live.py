@@ -15,7 +15,6 @@ from tests.system.parts import System, whole_system
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
-WAIT_MS = 90_000
 TOLD = """
 [[cameras]]
 name = "gate"
@@ -55,8 +54,6 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 
 def test_alerts_appear_with_picture_and_verdict(system: System, tmp_path: Path) -> None:
-    expect.set_options(timeout=WAIT_MS)
-
     def look(page: Page) -> None:
         page.goto(system.addresses.dashboard)
         expect(page.get_by_test_id("link")).to_have_text("Live")
