@@ -105,9 +105,16 @@ class System:
         who = f'device = "{self.DEVICE}"\ndata_dir = "{own / "data"}"\n'
         where = (
             f'\n[link]\nurl = "{self.uplink.mqtt}"\ntoken_file = "{token_file(self.folder, self.DEVICE)}"\n'
-            f'keepalive_s = 5\nreconnect_max_s = 2\n[ask]\nurl = "{self.uplink.http}"\nretry_max_s = 2\n'
+            "keepalive_s = 5\nreconnect_max_s = 2\nstop_timeout_s = 30\n"
+            f'[ask]\nurl = "{self.uplink.http}"\nretry_max_s = 2\n'
         )
         return start_agent(self.children, self.folder, self.DEVICE, who + told + where)
+
+    def ends(self, child: Child) -> int:
+        """Ask it to, and let it finish what it has to; its exit code."""
+        child.process.terminate()
+        child.process.wait(BOUND_S)
+        return self.children.stop(child)
 
     def serve_again(self) -> None:
         """Start the service where it was."""
@@ -201,11 +208,13 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 def alive(processes: list[psutil.Process]) -> list[str]:
     """Those that still run; a zombie is gone but for its parent's attention, and in a container nobody may pay it."""
-    return [
-        f"{process.pid} {process.name()}"
-        for process in processes
-        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    ]
+    found = []
+    for process in processes:
+        # It may go between two questions.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(f"{process.pid} {process.name()}")
+    return found
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.system.engines import need_clip, need_models
-from tests.system.parts import System, eventually, whole_system
+from tests.system.parts import BOUND_S, System, eventually, whole_system
 from wire.messages import Alert, AlertState, AskReason, DecidedBy
 from workbench.demo.parts import agent_folder
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(5 * BOUND_S)]
 
 TOLD = """
 [[cameras]]
@@ -53,16 +53,15 @@ def vouched(system: System) -> list[Alert]:
 
 def test_an_objects_verdict_corrects_what_the_device_stands_behind(system: System) -> None:
     agent = system.start_agent(TOLD.format(clip=need_clip()))
-    eventually(lambda: bool(vouched(system)), "an alert is confirmed by what was said of its object", 90.0)
+    eventually(lambda: bool(vouched(system)), "an alert is confirmed by what was said of its object", 2 * BOUND_S)
     eventually(
         lambda: {question.reason for _, question in system.verdicts()} >= {AskReason.NEW, AskReason.REFRESH},
         "an object is asked about again",
-        60.0,
+        2 * BOUND_S,
     )
     answered = system.verdicts()
     assert any(verdict.found for verdict, _ in answered)
     assert all(verdict.looked is not None for verdict, _ in answered)
-    agent.process.terminate()
-    assert agent.process.wait(30) == 0
+    assert system.ends(agent) == 0
     balance = json.loads((agent_folder(system.folder, System.DEVICE) / "data" / "budget.json").read_text())
     assert 0 < balance[""] < 20e6 / 20

@@ -62,8 +62,7 @@ def audit_with(system: System, model: str) -> None:
         f"{FRAMES} frames of {model} are audited",
         BOUND_S,
     )
-    agent.process.terminate()
-    assert agent.process.wait(30) == 0
+    assert system.ends(agent) == 0
 
 
 def test_the_better_model_is_told_from_audits_alone(system: System) -> None:

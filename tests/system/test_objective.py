@@ -24,7 +24,7 @@ FRAMES = 12
 START = 0.35
 """The lower end that the default model comes with."""
 HELD = "SELECT lower, upper, day_began_at FROM held"
-pytestmark = [pytest.mark.system, pytest.mark.timeout(2 * BOUND_S)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(5 * BOUND_S)]
 
 TOLD = """
 [[cameras]]
@@ -91,20 +91,24 @@ def page(port: int) -> str:
 
 def test_answers_move_a_band_and_a_restart_holds_it_with_the_uplink_cut(system: System) -> None:
     agent = system.start_agent(told(0.3))
-    eventually(
-        lambda: (found := band(system)) is not None and found["frames"] >= FRAMES and found["state"] == "met",
-        "a band is proven",
-        BOUND_S,
-    )
-    assert ", met: the answers prove it" in shown(system)
-    one = band(system)
-    assert one is not None
+    proven: list[dict[str, Any]] = []
+
+    def is_proven() -> bool:
+        found = band(system)
+        if found is None or found["frames"] < FRAMES or found["state"] != "met":
+            return False
+        proven.append(found)
+        return True
+
+    eventually(is_proven, "a band is proven", BOUND_S)
+    # The device goes on learning: an answer may have it gather some more before it is proven again.
+    eventually(lambda: ", met: the answers prove it" in shown(system), "a person is shown that it is", BOUND_S)
+    [one] = proven
     assert (one["camera"], one["label"]) == ("gate", "person")
     assert one["miss_rate"] <= one["miss_rate_at_most"] <= 0.5
 
     system.uplink.cut()
-    agent.process.terminate()
-    assert agent.process.wait(30) == 0
+    assert system.ends(agent) == 0
     kept = Kept(agent_folder(system.folder, System.DEVICE) / "data" / "answers.db")
     [(lower, upper, began)] = kept.rows(HELD)
     assert START < lower <= upper

@@ -92,8 +92,8 @@ def check_once_and_in_order(system: System) -> list[Alert]:
 
 
 def stop(system: System, agent: Child) -> None:
-    assert system.children.stop(agent) == 0
-    eventually(lambda: not system.waiting(), "the outbox was emptied before the agent ended", bound_s=0)
+    assert system.ends(agent) == 0
+    assert system.waiting() == set(), "the outbox was emptied before the agent ended"
 
 
 @pytest.mark.alone
