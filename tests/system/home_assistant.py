@@ -18,7 +18,7 @@ from tests.system.parts import eventually
 from workbench.clip import cache_folder
 from workbench.demo.processes import Child, Children
 
-START_S = 90.0
+START_S = 180.0
 PASSWORDS = {"homeassistant": "ha-secret", "vedette": "bridge-secret"}
 CLIENT = "http://vedette.test/"
 
@@ -73,7 +73,7 @@ class HomeAssistant:
             f"http:\n  server_host: 127.0.0.1\n  server_port: {port}\n"
             "frontend:\nlogger:\n  default: warning\n  logs:\n    homeassistant.components.mqtt: info\n"
         )
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False)
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
         self.start()
         self._onboard()
         self._add_mqtt(broker)
