@@ -32,7 +32,7 @@ TOOLS = {
     "nsenter": "util-linux",
     "dpkg-deb": "dpkg",
 }
-BOOT_S = 60.0
+BOOT_S = 180.0
 HIERARCHIES = [
     path for name in ("systemd", "unified") if (path := Path("/sys/fs/cgroup") / name / "cgroup.procs").exists()
 ]
@@ -247,13 +247,13 @@ class Node:
         """Everything in it ends at once, as when the power goes."""
         assert self._nspawn is not None
         os.kill(self._pid(), signal.SIGKILL)
-        self._nspawn.wait(20)
+        self._nspawn.wait(60)
 
     def close(self) -> None:
         if self._nspawn is not None and self._nspawn.poll() is None:
             self._nspawn.send_signal(signal.SIGTERM)
             try:
-                self._nspawn.wait(20)
+                self._nspawn.wait(60)
             except subprocess.TimeoutExpired:
                 self._nspawn.kill()
                 self._nspawn.wait()

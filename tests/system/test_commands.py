@@ -16,7 +16,7 @@ from tests.system.parts import BOUND_S, System, environment, eventually, whole_s
 from workbench.demo.parts import agent_folder, cloud_folder
 from workbench.demo.processes import Child
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(5 * BOUND_S)]
 
 TOLD = """
 [[cameras]]
@@ -94,4 +94,4 @@ def test_a_clip_that_a_kill_interrupts_is_answered_as_failed_and_leaves_nothing(
         return one[0] == "failed" and "restarted while it was done" in one[1]
 
     eventually(answered, "the command is answered")
-    assert clips_of(system) == []
+    eventually(lambda: clips_of(system) == [], "what was recorded is gone")

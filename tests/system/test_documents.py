@@ -83,14 +83,14 @@ class Person:
         """Press Ctrl-C in that terminal."""
         if terminal.poll() is None:
             os.killpg(terminal.pid, signal.SIGINT)
-        return terminal.wait(30)
+        return terminal.wait(90)
 
     def leave(self) -> None:
         for terminal in reversed(self._begun):
             self.ends(terminal)
 
     def reads(self, path: str) -> Any:
-        answer = httpx.get(self.dashboard + path, timeout=10)
+        answer = httpx.get(self.dashboard + path, timeout=60)
         answer.raise_for_status()
         return answer.json()
 
@@ -125,7 +125,7 @@ def test_the_readme_s_ways_work_as_they_are_typed(person: Person) -> None:
     agent = person.begins(run)
     eventually(lambda: person.reads("/api/alerts")["alerts"], "an alert on the dashboard")
     assert "gate-1" in person.types("vedette devices")
-    assert "online" in person.types("vedette device show gate-1")
+    eventually(lambda: "online" in person.types("vedette device show gate-1"), "the device is said to be there")
     assert person.ends(agent) == 0
 
     person.types(alone)
@@ -137,7 +137,7 @@ def test_the_readme_s_ways_work_as_they_are_typed(person: Person) -> None:
     agent = person.begins(run)
     eventually(lambda: "online" in person.types("vedette device show gate-1"), "the device is back")
     person.types(import_and_roll_out)
-    assert "nanodet-g-416-fp16" in person.types("vedette devices")
+    eventually(lambda: "nanodet-g-416-fp16" in person.types("vedette devices"), "the device says what it runs")
     assert "nanodet" in person.types("vedette command gate-1 ping --wait")
     person.types("vedette audit")
     for line in section(OPERATING, "Commands")[0].splitlines():

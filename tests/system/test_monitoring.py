@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -23,12 +22,13 @@ from cloud.adapters.metrics import COUNTED, Exposition, Instruments
 from cloud.store.figures import FleetFigures
 from cloud.web.metrics import metrics_router
 from cloud.web.server import HttpServer, listening, make_application
+from tests.ports import free_port
 from tests.system.engines import missing
 
-pytestmark = [pytest.mark.system]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 MONITORING = Path(__file__).parents[2] / "deploy" / "monitoring"
-BOUND_S = 50.0
+BOUND_S = 90.0
 FINE = FleetFigures(
     enrolled=10,
     online=10,
@@ -124,9 +124,7 @@ def prometheus(folder: Path, target: int) -> Iterator[str]:
     config = (MONITORING / "prometheus.yml").read_text().replace("15s", "1s").replace("127.0.0.1:8080", "{}")
     (folder / "rules.yml").write_text(rules)
     (folder / "prometheus.yml").write_text(config.format(f"127.0.0.1:{target}"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             [
@@ -142,7 +140,7 @@ def prometheus(folder: Path, target: int) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(BOUND_S)
 
 
 async def firing(http: httpx.AsyncClient) -> set[str]:
