@@ -224,7 +224,8 @@ async def test_kill_9_of_mosquitto_and_a_service_that_is_away_lose_nothing(tmp_p
 async def test_whose_certificate_ends_is_not_let_stay(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with (
-        mosquitto(tmp_path, data, identity={"certificate_hours": 4 / 3600}) as broker,
+        # Long enough for a busy machine to enrol a device and to connect it.
+        mosquitto(tmp_path, data, identity={"certificate_hours": 10 / 3600}) as broker,
         running(data, **broker.options) as service,
     ):
         cam_1 = await enrolled(service, "cam-1", tmp_path / "cam-1")
