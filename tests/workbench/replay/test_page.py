@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from agent.adapters.http_asker import HTTP_BYTES
 from agent.domain import Track
@@ -112,8 +113,9 @@ def test_the_page_in_a_browser(browser, tmp_path):
     assert left["x"] < right["x"]
     assert left["y"] > right["y"]
     ours.nth(1).hover()
+    expect(view.locator(".tip")).to_be_visible()
     assert view.locator(".tip").inner_text().splitlines()[:2] == ["ours 5%", "45 kB in 1 picture: 4.5 %"]
     view.get_by_role("button", name="Recall").click()
-    assert view.locator("#chart circle").count() == len(RUNS)
+    expect(view.locator("#chart circle")).to_have_count(len(RUNS))
     assert (complaints, requests) == ([], [file.as_uri()])
     view.close()
