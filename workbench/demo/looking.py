@@ -17,8 +17,8 @@ from workbench.demo.processes import Child
 from workbench.errors import DemoFailed
 
 LOOK_EVERY_S: Final = 0.25
-SETTLE_S: Final = 3.0
-"""How long after the agents' end their last messages may take to be stored."""
+SETTLE_S: Final = 15.0
+"""How long after the agents' end their last messages may take to be stored, on a busy machine; a moment is usual."""
 MIB: Final = 2**20
 
 

@@ -13,8 +13,9 @@ from typing import Final
 
 from workbench.errors import DemoFailed
 
-STOP_S: Final = 10.0
-"""Twice what an agent takes to drain its outbox at a stop."""
+STOP_S: Final = 20.0
+"""Four times what an agent may take to drain its outbox at a stop: it ends its cameras besides, and may have to share
+the processors."""
 KEPT: Final = frozenset({"VEDETTE_MODELS_DIR"})
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
