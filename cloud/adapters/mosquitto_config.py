@@ -25,7 +25,6 @@ _MAX_PACKET: Final = 32 * 1024
 # By default it keeps 1,000 messages of a session that is away, and drops the rest. What a device may have under way
 # bounds their number; this bounds what a hostile one makes the broker hold.
 _MAX_QUEUED_BYTES: Final = 256 * 1024**2
-_SESSION_DAYS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +51,12 @@ def render(settings: MosquittoSettings) -> str:
     return f"""# Written by `vedette broker prepare`; changes here are lost.
 per_listener_settings true
 
-# After a kill -9 it has what it wrote last: each second.
+# After a kill -9 it has what it wrote last: each second. Sessions have no end (persistent_client_expiration): at each
+# reload 2.0.11 enters those whose client is away in its list of ends anew, and goes on reading that of a client that
+# came back and is gone.
 persistence true
 persistence_location {settings.sessions}/
 autosave_interval 1
-persistent_client_expiration {_SESSION_DAYS}d
 
 max_packet_size {_MAX_PACKET}
 max_inflight_messages {MAX_UNACKED}

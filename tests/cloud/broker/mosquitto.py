@@ -31,6 +31,10 @@ def program() -> str:
     return found
 
 
+USED_ONCE_FREED = {"MALLOC_PERTURB_": "165"}
+"""Has the C library overwrite memory that was given back: whoever goes on using it fails, and not now and then."""
+
+
 class Mosquitto:
     """`options` are for `running`: with them the service uses this broker, and signals it if `signalled`."""
 
@@ -49,8 +53,9 @@ class Mosquitto:
         self.options = options | more
         self._data_dir = data_dir
         self._process: asyncio.subprocess.Process | None = None
-        self._drain: asyncio.Task[bytes] | None = None
-        self._keeping: asyncio.Task[None] | None = None
+        self._drain: asyncio.Task[None] | None = None
+        self._said: list[bytes] = []
+        self._says = asyncio.Condition()
 
     async def prepare(self) -> None:
         data = DataDir(self._data_dir)
@@ -65,43 +70,54 @@ class Mosquitto:
         self._config.write_text(("user root\n" if os.geteuid() == 0 else "") + text + "log_type information\n")
 
     async def start(self) -> None:
-        """Run it, and again if it ends by itself, as Debian's unit does: once it was gone after a reload."""
-        await self._start()
-        self._keeping = asyncio.create_task(self._keep())
-
-    async def _keep(self) -> None:
-        while True:
-            assert self._process is not None
-            code = await self._process.wait()
-            print(f"mosquitto ended by itself with {code}, and is started again")  # noqa: T201 - for whoever reads a failure
-            await self._start()
-
-    async def _start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
-            program(), "-c", self._config, stderr=asyncio.subprocess.PIPE
+            program(), "-c", self._config, stderr=asyncio.subprocess.PIPE, env=os.environ | USED_ONCE_FREED
         )
         assert self._process.stderr is not None
-        said = b""
-        async with asyncio.timeout(BOUND_S):
-            while not (line := await self._process.stderr.readline()).endswith(b" running\n"):
-                assert line, said
-                said += line
-        self._drain = asyncio.create_task(self._process.stderr.read())
+        self._said.clear()
+        self._drain = asyncio.create_task(self._read(self._process.stderr))
+        await self._until(lambda: any(line.endswith(b" running\n") for line in self._said))
 
-    def reload(self) -> None:
+    async def _read(self, stream: asyncio.StreamReader) -> None:
+        while line := await stream.readline():
+            async with self._says:
+                self._said.append(line)
+                self._says.notify_all()
+        async with self._says:
+            self._says.notify_all()
+
+    async def _until(self, so: Callable[[], bool]) -> None:
         assert self._process is not None
+        assert self._drain is not None
+        drain = self._drain
+        async with asyncio.timeout(BOUND_S), self._says:
+            await self._says.wait_for(lambda: so() or drain.done())
+        assert so(), b"".join(self._said)
+
+    async def reload(self) -> None:
+        """Returns once it does so."""
+        assert self._process is not None
+        before = self._reloads
         self._process.send_signal(signal.SIGHUP)
+        await self._until(lambda: self._reloads > before)
+
+    @property
+    def _reloads(self) -> int:
+        return sum(line.endswith(b": Reloading config.\n") for line in self._said)
 
     async def kill(self) -> bytes:
-        """What it said."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.wait({self._keeping})
-            self._keeping = None
-        if self._process is not None and self._process.returncode is None:
+        """What it said. It must not have ended by itself."""
+        if self._process is None or self._drain is None:
+            return b""
+        ended = self._process.returncode
+        if ended is None:
             self._process.send_signal(signal.SIGKILL)
             await self._process.wait()
-        return b"" if self._drain is None else await self._drain
+        await self._drain
+        self._process = None
+        said = b"".join(self._said)
+        assert ended is None, f"mosquitto ended by itself with {ended}: {said[-4000:].decode()}"
+        return said
 
 
 @asynccontextmanager

@@ -185,10 +185,27 @@ async def test_a_broker_that_does_not_read_the_list_is_told_of_until_it_does(tmp
             answer = (await service.http.get("/readyz")).json()
             assert [name for name, works in answer["parts"].items() if not works] == ["revocations"]
             assert not client._disconnected.done()
-            broker.reload()
+            await broker.reload()
             async with asyncio.timeout(BOUND_S):
                 await asyncio.wait({client._disconnected})
         await eventually(lambda: _answers(service, 200))
+
+
+@pytest.mark.parts
+async def test_reading_the_list_again_and_again_does_not_bring_it_down_while_devices_come_and_go(
+    tmp_path: Path,
+) -> None:
+    """`mosquitto()` sees at its end that it still ran."""
+    data = tmp_path / "data"
+    async with mosquitto(tmp_path, data) as broker, running(data, **broker.options) as service:
+        devices = [await enrolled(service, name, tmp_path / name) for name in ("cam-1", "cam-2")]
+        for sequence in range(1, 21):
+            for one in devices:
+                async with one.connected() as device:
+                    message = alert(one.name, sequence=sequence)
+                    await device.say(Channel.ALERTS, message)
+                    await device.until_acked(message)
+            await broker.reload()
 
 
 @pytest.mark.parts
@@ -244,7 +261,7 @@ async def test_the_broker_s_new_certificate_is_taken_up(tmp_path: Path) -> None:
         file.unlink()
         async with running(data, **broker.options) as service:
             cam_1 = await enrolled(service, "cam-1", tmp_path / "cam-1")
-            broker.reload()
+            await broker.reload()
 
             async def shows_it() -> bool:
                 port = broker.options["mqtt_port"]
