@@ -46,6 +46,7 @@ pytestmark = pytest.mark.parts
 LABELS = ("person", "car")
 IMAGE = np.zeros((8, 8, 3), np.uint8)
 LATENCY_S = 0.01
+BOUND_S = 60.0
 NEVER: Callable[[], bool] = lambda: False  # noqa: E731 - read as a constant
 TIMELESS = {"max_latency_ratio": math.inf}
 """The clock is turned by judge and trial at once, so a latency may hold another's turns; latencies have tests."""
@@ -129,7 +130,7 @@ class OneFrameSupply:
         with self._wake:
             self._frame = frame
             self._wake.notify_all()
-            assert self._wake.wait_for(lambda: self._frame is None, 10)
+            assert self._wake.wait_for(lambda: self._frame is None, BOUND_S)
 
     def wake(self) -> None:
         with self._wake:
@@ -259,7 +260,7 @@ class Stage:
             self.frames.give(Frame("yard", self.captured, IMAGE, self.clock.monotonic()))
             self.captured += 1
 
-    def show_until(self, done: Future[object], frames: int = 5000) -> None:
+    def show_until(self, done: Future[object], frames: int = 100_000) -> None:
         for _ in range(frames):
             if done.done():
                 return
@@ -275,7 +276,7 @@ class Stage:
                 yield worker
         finally:
             self.pipeline.stop()
-            judge.join(10)
+            judge.join(BOUND_S)
             assert not judge.is_alive()
 
 
@@ -346,7 +347,7 @@ def test_a_trial_can_be_cancelled_before_any_frame_came(stage: Stage) -> None:
         cancel = threading.Event()
         done = worker.submit(stage.live.trial, stage.offers(), GATES, cancel.is_set)
         cancel.set()
-        assert done.result(10).frames == 0
+        assert done.result(BOUND_S).frames == 0
     assert stage.new.closed
 
 
@@ -358,7 +359,7 @@ def test_a_trial_that_is_left_out_opens_nothing(stage: Stage) -> None:
 def test_a_switch_happens_between_two_frames_and_loses_none(stage: Stage) -> None:
     with stage.running() as worker:
         settled(stage, 10)
-        worker.submit(stage.live.switch, stage.offers(), None).result(10)
+        worker.submit(stage.live.switch, stage.offers(), None).result(BOUND_S)
         stage.show(10)
         stage.show()
     assert stage.adopted == [("new", "judge")]
@@ -395,7 +396,7 @@ def test_a_judge_that_never_comes_back_is_named(stage: Stage, monkeypatch: pytes
 def probation_of(stage: Stage, frames_before: int = 60, **traits: object) -> Future[None]:
     with stage.running() as worker:
         settled(stage, frames_before)
-        worker.submit(stage.live.switch, stage.offers(**traits), None).result(10)
+        worker.submit(stage.live.switch, stage.offers(**traits), None).result(BOUND_S)
         done = worker.submit(stage.live.watch, GATES, NEVER)
         stage.show_until(done)
     return done
@@ -433,11 +434,11 @@ def test_a_judge_that_hangs_in_probation_is_seen_from_outside(stage: Stage) -> N
 def test_a_failing_model_does_not_end_the_run_before_it_can_be_taken_back(stage: Stage) -> None:
     with stage.running() as worker:
         settled(stage, 5)
-        worker.submit(stage.live.switch, stage.offers(failure=InferenceFailed("broken")), None).result(10)
+        worker.submit(stage.live.switch, stage.offers(failure=InferenceFailed("broken")), None).result(BOUND_S)
         stage.show(FAILURES_IN_A_ROW + 10)
         back = FakeModel("back", stage.clock, closed=True)
         stage.shelf["back"] = back
-        worker.submit(stage.live.switch, candidate(back), None).result(10)
+        worker.submit(stage.live.switch, candidate(back), None).result(BOUND_S)
         settled(stage, 5)
     assert back.seen >= 5
 
@@ -513,7 +514,7 @@ def test_a_swap_in_place_never_holds_two_models_and_goes_on_with_the_new_one(sma
         settled(small, 10)
         small.offers()
         small.on_open = lambda name: by.append(f"{name} by {threading.current_thread().name}")
-        worker.submit(small.live.switch, candidate(small.new), None).result(10)
+        worker.submit(small.live.switch, candidate(small.new), None).result(BOUND_S)
         settled(small, 10)
     assert by == ["new by judge"]
     assert small.most_open == small.open_models() == 1
@@ -550,9 +551,9 @@ def test_while_no_model_is_open_the_newest_frame_waits(small: Stage) -> None:
     judge = threading.Thread(target=small.pipeline.run, name="judge", daemon=True)
     judge.start()
     come(0)
-    assert swap.wait(10)
+    assert swap.wait(BOUND_S)
     small.live.switch(new, None)
-    judge.join(10)
+    judge.join(BOUND_S)
     assert not judge.is_alive()
     assert judged == [0, 9]
 
@@ -563,7 +564,7 @@ def test_a_swap_in_place_that_fails_goes_on_with_the_model_before(small: Stage) 
         small.offers()
         refused = candidate(small.shelf.pop("new"))
         with pytest.raises(CandidateRejected, match=r"it can't be opened: ModelRefused: .*has no head"):
-            worker.submit(small.live.switch, refused, None).result(10)
+            worker.submit(small.live.switch, refused, None).result(BOUND_S)
         settled(small, 5)
     assert not small.old.closed
     assert small.adopted == [("old", "judge")]
@@ -589,7 +590,7 @@ def test_where_neither_model_opens_it_is_named_and_the_judge_ends(small: Stage) 
         NoModelOpens, match=r"/models/new has no head; nor can the model before: .*/models/old has no"
     ):
         small.live.switch(gone, None)
-    judge.join(10)
+    judge.join(BOUND_S)
     assert not judge.is_alive()
     assert len(ended) == 1
     assert small.old.closed
@@ -600,7 +601,7 @@ def test_auto_goes_by_the_memory_that_is_left(stage: Stage, left: float | None, 
     stage.memory_left = left
     with stage.running() as worker:
         settled(stage, 5)
-        worker.submit(stage.live.switch, stage.offers(), 100.0).result(10)
+        worker.submit(stage.live.switch, stage.offers(), 100.0).result(BOUND_S)
         settled(stage, 5)
     assert stage.most_open == most_open
     assert stage.adopted == [("new", "judge")]
@@ -619,13 +620,13 @@ def test_the_gap_of_a_switch_is_from_the_last_answer_to_the_first(small: Stage) 
     assert small.live.handover() is None
     with small.running() as worker:
         small.show()
-        assert judged.acquire(timeout=10)
+        assert judged.acquire(timeout=BOUND_S)
         new = small.offers()
         small.on_open = lambda _: small.clock.advance(0.5)
-        worker.submit(small.live.switch, new, None).result(10)
+        worker.submit(small.live.switch, new, None).result(BOUND_S)
         assert str(small.live.handover()) == "opened in place"
         small.show()
-        assert judged.acquire(timeout=10)
+        assert judged.acquire(timeout=BOUND_S)
     handover = small.live.handover()
     assert handover is not None
     # The swap, the next frame's coming a tenth later, and its inference; nothing in between.
@@ -665,7 +666,7 @@ def tried_with_answers(stage: Stage, decision: Decision | None, **traits: object
     answered = 0
     with stage.running() as worker:
         done = worker.submit(stage.live.trial, stage.offers(**traits), ASKING, NEVER)
-        for _ in range(5000):
+        for _ in range(100_000):
             if done.done():
                 break
             stage.show()
@@ -747,7 +748,7 @@ def watched(stage: Stage) -> Iterator[Future[None]]:
     gates = GATES.model_copy(update={"probation_frames": 10_000})
     with stage.running() as worker:
         settled(stage)
-        worker.submit(stage.live.switch, stage.offers(), None).result(10)
+        worker.submit(stage.live.switch, stage.offers(), None).result(BOUND_S)
         try:
             done = worker.submit(stage.live.watch, gates, enough.is_set)
             stage.show(12)
@@ -763,7 +764,7 @@ def test_audits_of_both_models_are_held_against_each_other_in_probation(stage: S
         assert not done.done(), "outcomes of a model that is neither say nothing"
         audited(stage, stage.new, 20, matched=0)
         with pytest.raises(CandidateRejected, match=r"audits put its F1 at 0.1\d \(on \d+ frames\)"):
-            done.result(10)
+            done.result(BOUND_S)
 
 
 def test_late_outcomes_of_the_model_before_still_count(stage: Stage) -> None:
@@ -772,7 +773,7 @@ def test_late_outcomes_of_the_model_before_still_count(stage: Stage) -> None:
         assert not done.done(), "there is nothing to hold them against"
         audited(stage, stage.old, 40, matched=3)
         with pytest.raises(CandidateRejected, match="audits put its F1"):
-            done.result(10)
+            done.result(BOUND_S)
 
 
 def test_frames_are_drawn_more_often_while_a_model_is_on_probation(stage: Stage) -> None:

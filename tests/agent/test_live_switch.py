@@ -234,7 +234,7 @@ def running(street: Street) -> Iterator[ThreadPoolExecutor]:
     finally:
         street.camera.stop()
         street.pipeline.stop()
-        judge.join(10)
+        judge.join(60)
 
 
 def street_of(swap: Swap) -> Street:

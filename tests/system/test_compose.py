@@ -77,7 +77,7 @@ class Fleet:
         return self.docker.inspect("container", f"{self.project}-{name}{number}")
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=60) as answer:
             return json.load(answer)
 
     def online(self) -> set[str]:
