@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from agent.app.supervision import READING_MARGIN_S, frame_patience_s
@@ -84,11 +85,19 @@ def configured(tmp_path: Path, material: tuple[Path, Path], *, source: str = "",
 
 def stands_still(agent: AgentProcess) -> None:
     """Wait until every thread of it does; the signal says only that they are to."""
-    tasks = Path(f"/proc/{agent.process.pid}/task")
+    process = psutil.Process(agent.process.pid)
     until = time.monotonic() + BOUND_S
-    while {(task / "stat").read_text().rpartition(") ")[2][0] for task in tasks.iterdir()} != {"T"}:
+    while {state_of(thread.id) for thread in process.threads()} != {psutil.STATUS_STOPPED}:
         assert time.monotonic() < until, "it runs on"
         threading.Event().wait(0.01)
+
+
+def state_of(thread: int) -> str:
+    """Empty where it is gone."""
+    try:
+        return psutil.Process(thread).status()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def healthy(manager: Manager) -> None:
