@@ -202,7 +202,7 @@ class _Planning:
         rebooted = device.telemetry is not None and device.telemetry.boot_id != telemetry.boot_id
         self._devices[device.id] = replace(
             device,
-            presence=Presence.ONLINE,
+            presence=device.presence if _before_goodbye(telemetry, device.status) else Presence.ONLINE,
             past=device.totals if rebooted else device.past,
             telemetry=telemetry,
         )
@@ -219,6 +219,19 @@ class _Planning:
 
 def _is_last_will(message: UpMessage) -> bool:
     return isinstance(message, Status) and message.presence is Presence.OFFLINE
+
+
+def _before_goodbye(telemetry: Telemetry, status: Status | None) -> bool:
+    """Its last words before a stop, which the goodbye may overtake: the two come on topics that keep no order.
+
+    A last will is no goodbye: numbered when its connection began, it came before all telemetry.
+    """
+    return (
+        status is not None
+        and status.presence is Presence.OFFLINE
+        and status.boot_id == telemetry.boot_id
+        and status.boot_seq > telemetry.boot_seq
+    )
 
 
 def _outdated(status: Status, stored: Status) -> bool:

@@ -259,6 +259,17 @@ def test_figures_of_a_device_taken_for_gone_bring_it_back() -> None:
     assert device.presence is Presence.ONLINE
 
 
+def test_last_figures_that_the_goodbye_overtook_do_not_bring_a_stopped_device_back() -> None:
+    goodbye = status(presence=Presence.OFFLINE, boot_seq=9, reason="stopped")
+    known = after(NOTHING, plan(arrivals(status(), goodbye), NOTHING))
+    done = plan(arrivals(telemetry(boot_seq=8)), known)
+    (device,) = done.writes.devices
+    assert (device.presence, device.totals.frames) == (Presence.OFFLINE, 100)
+    for later in (telemetry(boot_seq=10), telemetry(boot_seq=1, boot_id="cc" * 16)):
+        (device,) = plan(arrivals(later), after(known, done)).writes.devices
+        assert device.presence is Presence.ONLINE
+
+
 def test_totals_add_up_over_restarts() -> None:
     first, again = telemetry(), telemetry(bytes_by_reason={"alerts": 500})
     other_boot = telemetry(boot_id="cc" * 16, bytes_by_reason={"alerts": 10}, cameras=())
