@@ -253,18 +253,20 @@ class MqttLink:
             tasks.create_task(_respond(voice, self._desk), name="mqtt-respond")
         tasks.create_task(hearing.run(), name="mqtt-receive")
         tasks.create_task(self._drain(voice), name="mqtt-drain")
-        tasks.create_task(self._report_status(voice, birth), name="mqtt-status")
+        reporting = tasks.create_task(self._report_status(voice, birth), name="mqtt-status")
         tasks.create_task(self._report_telemetry(voice), name="mqtt-telemetry")
         tasks.create_task(self._report_update(voice), name="mqtt-reported")
         await stop.wait()
-        await self._say_goodbye(voice)
+        await self._say_goodbye(voice, reporting)
         raise _Stopped
 
-    async def _say_goodbye(self, voice: Voice) -> None:
+    async def _say_goodbye(self, voice: Voice, reporting: asyncio.Task[None]) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.stop_timeout_s):
                 while self._outbox.depth():
                     await self._acked.wait()
+        # A change that is said after the goodbye would have the last word, which is that the device is there.
+        reporting.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 # The last figures, or whoever sums up over restarts would miss what came since the ones before.

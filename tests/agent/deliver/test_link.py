@@ -5,9 +5,10 @@ from concurrent.futures import Future
 
 import pytest
 
+from agent.deliver.telemetry import Snapshot
 from tests.agent.deliver.conftest import IMPATIENT, Device
 from tests.agent.deliver.network import PASSWORDS, Cloud, SmallMosquitto, TlsMosquitto
-from tests.agent.deliver.samples import DIGEST, WALL, change
+from tests.agent.deliver.samples import DIGEST, WALL, FixedFigures, change
 from wire.codec import encode
 from wire.messages import (
     Acks,
@@ -82,6 +83,24 @@ async def test_birth_change_and_goodbye_are_retained_statuses(cloud, device):
     assert (changed.presence, changed.model, changed.cameras[0].state) == (Presence.ONLINE, model, CameraState.LIVE)
     assert goodbye.reason == "stopped"
     assert [s.boot_seq for s in cloud.statuses] == sorted({s.boot_seq for s in cloud.statuses})
+
+
+async def test_nothing_is_said_of_a_device_after_its_goodbye(cloud, device):
+    await cloud.until(lambda: cloud.statuses and cloud.telemetry)
+
+    class Changing(FixedFigures):
+        """Something changes while the goodbye is on its way."""
+
+        def snapshot(self) -> Snapshot:
+            device.link.set_status(None, (CameraStatus(name="yard", state=CameraState.ENDED),))
+            return super().snapshot()
+
+    device.link._figures = Changing()
+    await device.end()
+    last = cloud.statuses[0].model_copy(update={"message_id": "e" * 32, "reason": "the test's own"})
+    await cloud.say(topic("cam-1", Channel.STATUS), encode(last))
+    await cloud.until(lambda: cloud.statuses[-1] == last)
+    assert (cloud.statuses[-2].presence, cloud.statuses[-2].reason) == (Presence.OFFLINE, "stopped")
 
 
 async def test_a_cut_link_is_reported_by_the_last_will(cloud, device, proxy):
