@@ -70,6 +70,18 @@ class Demo:
 
         eventually(running, "the demo starts its parts")
 
+    def stop_with_an_alert(self, folder: Path) -> None:
+        """Press Ctrl-C once an alert of this run is stored; in a few seconds a busy machine starts no agent."""
+        store = Kept(cloud_folder(folder).root / "vedette.db")
+        before = store.rows("SELECT id FROM alerts")
+
+        def stored() -> bool:
+            assert self.process.poll() is None, self.process.stderr.read() if self.process.stderr else ""
+            return len(store.rows("SELECT id FROM alerts")) > len(before)
+
+        eventually(stored, "an alert is stored")
+        self.process.send_signal(signal.SIGINT)
+
     def end(self, within_s: float = BOUND_S) -> tuple[int, str, str]:
         said, complained = self.process.communicate(timeout=within_s)
         return self.process.returncode, said, complained
@@ -109,7 +121,7 @@ def figures(said: str) -> dict[str, object]:
 
 
 def test_the_whole_thing_on_real_video(demo: type[Demo]) -> None:
-    running = demo("--duration", "10")
+    running = demo("--duration", "20")
     code, said, complained = running.end()
     assert code == 0, complained
     shown = figures(said)
@@ -183,7 +195,9 @@ def test_a_kill_leaves_no_process(demo: type[Demo]) -> None:
 def test_a_video_of_ones_own(demo: type[Demo], tmp_path: Path) -> None:
     own = tmp_path / "my street.avi"
     shutil.copy(need_clip(), own)
-    code, said, complained = demo("--duration", "4", "--source", str(own)).end()
+    running = demo("--source", str(own), "--data-dir", str(tmp_path / "kept"))
+    running.stop_with_an_alert(tmp_path / "kept")
+    code, said, complained = running.end()
     assert code == 0, complained
     shown = figures(said)
     assert shown["source"] == str(own)
@@ -200,7 +214,7 @@ def test_a_source_that_is_not_there_is_refused_at_once(demo: type[Demo]) -> None
 
 
 def test_a_camera_that_does_not_answer_is_shown_as_lost(demo: type[Demo]) -> None:
-    code, said, complained = demo("--duration", "10", "--source", "rtsp://me:secret@127.0.0.1:9/camera").end()
+    code, said, complained = demo("--duration", "20", "--source", "rtsp://me:secret@127.0.0.1:9/camera").end()
     assert code == 0, complained
     shown = figures(said)
     assert all(state.startswith("lost: ") for state in shown["cameras"].values()), shown["cameras"]
@@ -213,7 +227,9 @@ def test_a_kept_folder_serves_again_and_counts_only_what_is_new(demo: type[Demo]
     kept = tmp_path / "kept"
     seen = []
     for _ in range(2):
-        code, said, complained = demo("--duration", "4", "--data-dir", str(kept)).end()
+        running = demo("--data-dir", str(kept))
+        running.stop_with_an_alert(kept)
+        code, said, complained = running.end()
         assert code == 0, complained
         seen.append(figures(said))
     first, second = seen
