@@ -56,11 +56,14 @@ class Found:
 
     Attributes:
         score: How likely it is there, 0..1; from STANDS_FROM on the cloud stands behind it.
+        box: In the frame that was asked about.
+        gone: Where the device's pictures show that it is by now; None where they don't.
     """
 
     label: str
     score: float
     box: Box
+    gone: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)

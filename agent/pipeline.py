@@ -36,6 +36,7 @@ from agent.judging.ports import (
     Onlooker,
     Viewer,
 )
+from agent.judging.riding import ride
 from vision.detections import Detections, Detector
 from vision.errors import InferenceFailed
 from wire.messages import AlertEvent, BudgetLeft
@@ -203,8 +204,11 @@ class Pipeline:
         if self._onlooker is not None:
             self._onlooker.judged(frame, detections, detected - began)
 
+        ride(lane, frame)
+        ridden = _spent(stages, "track", detected)
+
         seen = self._look_closer(lane, frame, lane.masks.keep(only(detections, self._rules.labels)))
-        looked = _spent(stages, "look", detected)
+        looked = _spent(stages, "look", ridden)
 
         looks_like = appearances(frame.image, seen.detections)
         tracks = lane.tracks = lane.tracker.update(seen.detections, frame.at, seen.looked, looks_like)
@@ -224,7 +228,7 @@ class Pipeline:
         ended = _spent(stages, "ask", delivered)
 
         if self._looks is not None:
-            self._looks.spent(ended - began - (looked - detected), len(seen.looked), looked - detected)
+            self._looks.spent(ended - began - (looked - ridden), len(seen.looked), looked - ridden)
         if self._audience is not None:
             self._audience.followed(frame, tracks, len(seen.looked))
 

@@ -27,6 +27,7 @@ from agent.decide.settings import AskPolicySettings
 from agent.deliver.stream_cost import StreamCost
 from agent.detect.budget import LookBudget, Pace
 from agent.detect.detector import model_status
+from agent.detect.flow import Flow
 from agent.detect.looks import SecondLooks
 from agent.detect.motion import MotionGate
 from agent.detect.movement import Movement
@@ -124,6 +125,7 @@ def _lane(camera: CameraConfig, config: Config) -> Lane:
         masks=MaskFilter(config.masks, camera.name),
         gate=MotionGate(camera.motion) if camera.motion is not None else None,
         movement=Movement() if config.looks.per_frame or config.ask is not None else None,
+        flow=Flow() if config.ask is not None else None,
         stream_cost=StreamCost(),
     )
 

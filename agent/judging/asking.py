@@ -21,6 +21,7 @@ from agent.domain import Answer, Ask, Box, Clock, Frame
 from agent.judging.inbox import Aside, NewRules, Paid
 from agent.judging.lane import Lane, Tally
 from agent.judging.ports import Asker, BalanceKeeper
+from agent.judging.riding import gone
 from vision.detections import Detections
 from wire.messages import BudgetLeft
 
@@ -76,6 +77,8 @@ class Asking:
                 ids = {"alert_id": ask.alert_id, "question_id": ask.id}
                 log.info("asking about a %s %.2f on %s", ask.label, ask.score, ask.camera, extra=ids)
                 self._asker.submit(ask, frame)
+                if lane.flow is not None:
+                    lane.flow.asked(frame.image, frame.at)
 
     def ask_aside(self, aside: Aside, now: float) -> bool:
         """Ask a question that decides no alert, where the rules' limits allow it; whether it was asked."""
@@ -95,7 +98,7 @@ class Asking:
         camera, report = heard
         lane = self._lanes[camera]
         shown = [one for one in report.found if one.label in self._rules.labels and not lane.masks.hides(one.box)]
-        lane.tracker.hear(replace(report, found=tuple(shown)))
+        lane.tracker.hear(replace(report, found=gone(lane, shown, report.at)))
         return True
 
     def paid(self, paid: Paid, now: float) -> None:

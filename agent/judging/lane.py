@@ -9,6 +9,7 @@ from typing import Final
 
 from agent.decide.masks import MaskFilter
 from agent.deliver.stream_cost import StreamCost
+from agent.detect.flow import Flow
 from agent.detect.motion import MotionGate
 from agent.detect.movement import Movement
 from agent.domain import AlertChange, Box, Track
@@ -26,6 +27,8 @@ class Lane:
     movement: Movement | None = None
     """Where second looks and questions go beside what the detector shows."""
     stream_cost: StreamCost | None = None
+    flow: Flow | None = None
+    """Where what the cloud placed goes; None where nobody is asked about objects."""
     tracks: Sequence[Track] = ()
     """Of the last frame that was judged."""
     judged: int = 0

@@ -19,6 +19,9 @@ SPEED_NOISE: Final = 0.1
 SIZE_GAIN: Final = 0.35
 # Half of an unseen object's speed is forgotten in this time: people who are hidden often stop or turn.
 SPEED_HALF_LIFE_S: Final = 1.0
+RIDDEN_SPEED_GAIN: Final = 0.5
+RIDDEN_VAR: Final = 0.02
+"""How fast the place of an object that goes with the pictures becomes uncertain, in squared box sizes a second."""
 SMALLEST: Final = 1e-4
 """A side below a pixel of a 4K picture; keeps divisions by the size sound."""
 
@@ -53,6 +56,18 @@ class Motion:
         self._p11 += noise
         self._place()
 
+    def ride(self, box: Box, dt_s: float) -> None:
+        """Go where the pictures show that it went within `dt_s`, instead of `predict`; its size stays."""
+        x1, y1, x2, y2 = box
+        cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
+        if dt_s > 0.0:
+            self._vx += RIDDEN_SPEED_GAIN * ((cx - self._cx) / dt_s - self._vx)
+            self._vy += RIDDEN_SPEED_GAIN * ((cy - self._cy) / dt_s - self._vy)
+        self._cx, self._cy = cx, cy
+        self._p00 = min(self._p00 + RIDDEN_VAR * dt_s, FIRST_SPEED_VAR)
+        self._p11 += SPEED_NOISE * dt_s
+        self._place()
+
     def stop(self) -> None:
         """Stand still from here on, until a detection says otherwise."""
         self._vx = self._vy = 0.0
@@ -74,13 +89,13 @@ class Motion:
         self._h = max(self._h + size_gain * (y2 - y1 - self._h), SMALLEST)
         self._place()
 
-    def shift(self, box: Box, share: float) -> None:
+    def shift(self, box: Box, share: float, size_share: float) -> None:
         """Go a part of the way to where the object really is; its speed stays, since it was only placed badly."""
         x1, y1, x2, y2 = box
         self._cx += share * ((x1 + x2) / 2 - self._cx)
         self._cy += share * ((y1 + y2) / 2 - self._cy)
-        self._w = max(self._w + share * (x2 - x1 - self._w), SMALLEST)
-        self._h = max(self._h + share * (y2 - y1 - self._h), SMALLEST)
+        self._w = max(self._w + size_share * (x2 - x1 - self._w), SMALLEST)
+        self._h = max(self._h + size_share * (y2 - y1 - self._h), SMALLEST)
         self._place()
 
     @property

@@ -23,6 +23,7 @@ from agent.decide.settings import MaskSettings, RuleSettings, ZoneSettings
 from agent.deliver.faults import Faults
 from agent.detect.budget import LookBudget, Pace
 from agent.detect.detector import open_configured
+from agent.detect.flow import Flow
 from agent.detect.looks import SecondLooks
 from agent.detect.motion import MotionGate, MotionSettings
 from agent.detect.movement import Movement
@@ -274,6 +275,7 @@ class Workbench:
             masks=MaskFilter(setup.masks, setup.camera),
             gate=None if setup.motion is None else MotionGate(setup.motion),
             movement=None if looks is None and objects is None else Movement(),
+            flow=None if objects is None else Flow(),
         )
         manifest = self._model.manifest
         door = PictureDoor({setup.camera: setup.redaction}, lambda _: lane.masks.polygons)

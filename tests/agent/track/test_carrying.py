@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.boxes import overlap
 from agent.domain import Found, Report, Word
 from agent.track import Tracker, TrackSettings
-from agent.track.carrying import CARRIED_S, NEWS_S, believed, compare
+from agent.track.carrying import CARRIED_S, NEWS_S, RIDDEN_S, believed, compare
 from tests.agent.track.test_tracker import found, person
 
 EVERYWHERE = (0.0, 0.0, 1.0, 1.0)
@@ -197,3 +198,79 @@ def test_a_large_object_stays_as_it_is_seen_by_a_device_that_looks_closely_at_sm
     (track,) = tracker.update(found(("person", 0.9, *box)), 1.0)
     assert track.word.after_look == kept
     assert (track.box == pytest.approx(box, abs=1e-3)) == kept
+
+
+def shifted(box, dx):
+    return (box[0] + dx, box[1], box[2] + dx, box[3])
+
+
+def told(tracker, at, box=WHERE, gone=None):
+    tracker.hear(report(at, Found("person", 0.9, box, gone), known={1: WHERE}))
+
+
+def test_what_the_cloud_placed_goes_with_the_pictures_and_hardly_with_the_devices_own_boxes():
+    tracker, _ = watching(frames=5)
+    wider = (0.09, 0.28, 0.17, 0.52)
+    told(tracker, 0.2, wider, gone=shifted(wider, 0.01))
+    assert tracker.riding() == {1: pytest.approx(shifted(wider, 0.01))}
+    for k in range(5, 9):
+        tracker.ride({1: shifted(wider, 0.01 * (k - 3))}, k / 10)
+        (track,) = tracker.update(found(person(0.1 + 0.01 * (k - 3) - 0.02, 0.5)), k / 10)
+    assert track.seen_now
+    assert overlap(track.box, shifted(wider, 0.05)) > 0.7
+    assert overlap(track.box, shifted(WHERE, 0.03)) < 0.6
+
+
+def test_an_object_rides_no_longer_than_the_pictures_may_be_believed_nor_after_a_close_look():
+    tracker, _ = watching()
+    told(tracker, 0.4)
+    tracker.update(found(person(0.1)), 0.4 + RIDDEN_S + 0.1)
+    assert tracker.riding() == {}
+
+    looked, _ = watching()
+    looked.update(found(person(0.1)), 0.5, looked=(EVERYWHERE,))
+    told(looked, 0.5, gone=WHERE)
+    assert looked.riding() == {}
+
+
+def test_nothing_rides_of_which_the_cloud_said_nothing_or_that_it_denied():
+    tracker, _ = watching()
+    assert tracker.riding() == {}
+    tracker.hear(report(0.4, known={1: WHERE}, track=1))
+    assert tracker.riding() == {}
+
+
+def test_what_the_device_does_not_see_rides_unless_something_is_before_it():
+    tracker, _ = watching()
+    told(tracker, 0.4)
+    tracker.update(found(), 0.5)
+    assert tracker.riding().keys() == {1}
+    car = ("car", 0.9, 0.08, 0.3, 0.2, 0.5)
+    tracker.update(found(car, car), 0.6)
+    assert tracker.riding() == {}
+
+
+def test_what_a_device_that_looks_closely_does_not_see_is_hidden_and_does_not_ride():
+    tracker, _ = watching()
+    tracker.update(found(person(0.1)), 0.5, looked=((0.7, 0.7, 0.9, 0.9),))
+    told(tracker, 0.5)
+    assert tracker.riding().keys() == {1}
+    tracker.update(found(), 0.6, looked=((0.7, 0.7, 0.9, 0.9),))
+    assert tracker.riding() == {}
+
+
+def test_what_only_the_cloud_sees_begins_where_it_has_gone_and_goes_on():
+    tracker, _ = watching()
+    there = (0.6, 0.3, 0.65, 0.5)
+    tracker.hear(report(0.1, Found("person", 0.9, there, shifted(there, 0.06)), known={1: WHERE}))
+    assert tracker.riding()[2] == pytest.approx(shifted(there, 0.06))
+    _, begun = tracker.update(found(person(0.1)), 0.5)
+    assert begun.box[0] > there[0] + 0.06
+
+
+def test_pictures_of_the_past_and_of_what_is_not_followed_change_nothing():
+    tracker, _ = watching(frames=10)
+    told(tracker, 0.9)
+    tracker.ride({1: WHERE, 77: WHERE}, 0.3)
+    (track,) = tracker.update(found(person(0.1)), 1.0)
+    assert track.box == pytest.approx(WHERE, abs=1e-3)

@@ -1,0 +1,154 @@
+"""Where a place of an earlier picture has gone since: sparse optical flow, after Lucas and Kanade, over a pyramid.
+
+For objects that are placed by the cloud's word: that is late, and the device's own model sees such an object badly or
+not at all, so neither its detections nor a speed that was never measured say where it is by now. The pixels do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from agent.domain import Box
+from vision.detections import Image
+
+LONGEST_PX: Final = 400
+"""The longer side of what is compared: half of the demo clip's, where it is as good as the whole at a third of the
+cost."""
+KEPT_S: Final = 1.5
+"""An answer about an older frame begins nothing, and no picture is kept for it; see `agent.track.carrying.NEWS_S`."""
+APART_S: Final = 0.09
+"""Between two pictures that are kept for answers; a camera with more frames a second needs no more of them."""
+LONGEST_GAP_S: Final = 0.5
+"""People who walk are twice their own width away by then, and flow finds somebody else."""
+WINDOW_PX: Final = 7
+LEVELS: Final = 2
+# Where in a box the flow is measured: the trunk of a person, rather than the ground beside it.
+ACROSS: Final = (0.3, 0.5, 0.7)
+DOWN: Final = (0.15, 0.3, 0.45, 0.6, 0.75)
+FEWEST: Final = 4
+"""Of those points, how many must be found again for the box to be."""
+ASTRAY_PX: Final = 1.0
+"""A point that is followed there and back must come back so near to where it began."""
+MARGIN_PX: Final = 10
+SMALLEST_PX: Final = 8
+
+_Plane = npt.NDArray[np.uint8]
+_Points = npt.NDArray[np.float32]
+_IN_BOX: Final = np.array([(x, y) for x in ACROSS for y in DOWN], np.float32)
+
+
+@dataclass(slots=True)
+class _Kept:
+    at: float
+    plane: _Plane
+    asked: bool = False
+
+
+class Flow:
+    """The latest pictures of one camera, small and grey. Costs nothing while nobody waits for an answer."""
+
+    def __init__(self) -> None:
+        self._kept: list[_Kept] = []
+        self._asked_at: float | None = None
+
+    def awaits(self, now: float) -> bool:
+        """Whether an answer may come yet that is about one of the latest frames."""
+        return self._asked_at is not None and now - self._asked_at <= KEPT_S
+
+    def see(self, image: Image, at: float) -> None:
+        """Keep a picture.
+
+        Args:
+            image: uint8 (H, W, 3), BGR; any size, and a new size begins anew.
+            at: When it was captured, in seconds; not before the last one.
+        """
+        plane = _small(image)
+        kept = self._kept
+        if kept and (kept[-1].plane.shape != plane.shape or not 0.0 <= at - kept[-1].at <= LONGEST_GAP_S):
+            kept.clear()
+        if len(kept) > 1 and not kept[-1].asked and kept[-1].at - kept[-2].at < APART_S:
+            del kept[-1]
+        kept.append(_Kept(at, plane))
+        while at - kept[0].at > KEPT_S:
+            del kept[0]
+
+    def asked(self, image: Image, at: float) -> None:
+        """Keep the picture of a frame that is asked about, until its answer is too old to be of use."""
+        if not self._kept or self._kept[-1].at != at:
+            self.see(image, at)
+        self._kept[-1].asked = True
+        self._asked_at = at
+
+    def moved(self, boxes: Sequence[Box]) -> list[Box | None]:
+        """Where they went from the picture before to the newest; None where that does not show."""
+        match self._kept:
+            case [*_, before, newest]:
+                return _flow(before.plane, newest.plane, boxes)
+            case _:
+                return [None] * len(boxes)
+
+    def since(self, at: float, boxes: Sequence[Box]) -> list[Box | None]:
+        """The same from the picture of a frame that was asked about, captured at that time."""
+        first = next((place for place, one in enumerate(self._kept) if one.asked and one.at == at), None)
+        if first is None:
+            return [None] * len(boxes)
+        there: list[Box | None] = list(boxes)
+        for before, after in zip(self._kept[first:], self._kept[first + 1 :], strict=False):
+            rows = [row for row, box in enumerate(there) if box is not None]
+            steps = _flow(before.plane, after.plane, [box for box in there if box is not None])
+            for row, step in zip(rows, steps, strict=True):
+                there[row] = step
+        return there
+
+
+def _small(image: Image) -> _Plane:
+    height, width = image.shape[:2]
+    scale = LONGEST_PX / max(height, width)
+    if scale < 1.0:
+        size = (max(round(width * scale), 1), max(round(height * scale), 1))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+
+
+def _flow(before: _Plane, after: _Plane, boxes: Sequence[Box]) -> list[Box | None]:
+    """Each box moved by the median of its points: what covers less than half of it does not take it along."""
+    nowhere: list[Box | None] = [None] * len(boxes)
+    if not boxes:
+        return nowhere
+    height, width = before.shape
+    corners = np.array(boxes, np.float32) * np.array((width, height, width, height), np.float32)
+    # The cost is that of the pyramids, so they are built of no more than what is looked at.
+    left, top = np.clip(corners[:, :2].min(axis=0) - MARGIN_PX, 0, (width, height)).astype(int)
+    right, bottom = np.clip(corners[:, 2:].max(axis=0) + MARGIN_PX, 0, (width, height)).astype(int)
+    if min(right - left, bottom - top) < SMALLEST_PX:
+        return nowhere
+    one, other = before[top:bottom, left:right], after[top:bottom, left:right]
+    sides = corners[:, 2:] - corners[:, :2]
+    points = corners[:, None, :2] + _IN_BOX * sides[:, None] - np.array((left, top), np.float32)
+    points = np.ascontiguousarray(points.reshape(-1, 1, 2), np.float32)
+    there, found = _followed(one, other, points)
+    back, found_back = _followed(other, one, there)
+    astray = np.abs(back - points).reshape(-1, 2).max(axis=1)
+    good = ((found & found_back).ravel() == 1) & (astray < ASTRAY_PX)
+    shifts = (there - points).reshape(len(boxes), -1, 2)
+    moved = nowhere
+    for row, known in enumerate(good.reshape(len(boxes), -1)):
+        if int(known.sum()) >= FEWEST:
+            dx, dy = np.median(shifts[row][known], axis=0).tolist()
+            x1, y1, x2, y2 = boxes[row]
+            moved[row] = (x1 + dx / width, y1 + dy / height, x2 + dx / width, y2 + dy / height)
+    return moved
+
+
+def _followed(one: _Plane, other: _Plane, points: _Points) -> tuple[_Points, npt.NDArray[np.uint8]]:
+    """Where points went, float32 (N, 1, 2) in pixels, and which were found, uint8 (N, 1)."""
+    there, found, _ = cv2.calcOpticalFlowPyrLK(
+        one, other, points, np.empty_like(points), winSize=(WINDOW_PX, WINDOW_PX), maxLevel=LEVELS
+    )
+    return np.asarray(there, np.float32), np.asarray(found, np.uint8)

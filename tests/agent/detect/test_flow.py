@@ -1,0 +1,138 @@
+"""Where a place has gone, by the pixels."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.boxes import overlap
+from agent.detect.flow import KEPT_S, LONGEST_GAP_S, Flow
+
+HEIGHT, WIDTH = 288, 384
+BOX = (0.25, 0.3, 0.35, 0.6)
+NOISE = np.random.default_rng(3).integers(0, 255, (HEIGHT // 4, WIDTH // 4, 3), np.uint8)
+
+
+def scene(dx=0, dy=0, hidden=False):
+    """A patterned person before a plain wall, moved from BOX by so many pixels."""
+    image = np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
+    left, top, right, bottom = (round(share * side) for share, side in zip(BOX, (WIDTH, HEIGHT) * 2, strict=True))
+    person = np.kron(NOISE, np.ones((4, 4, 1), np.uint8))[top:bottom, left:right]
+    if not hidden:
+        image[top + dy : bottom + dy, left + dx : right + dx] = person
+    return image
+
+
+def moved(dx, dy=0, box=BOX):
+    return (box[0] + dx / WIDTH, box[1] + dy / HEIGHT, box[2] + dx / WIDTH, box[3] + dy / HEIGHT)
+
+
+def test_a_box_goes_with_what_it_shows():
+    flow = Flow()
+    flow.see(scene(), 5.0)
+    flow.see(scene(6, -2), 5.1)
+    (there,) = flow.moved([BOX])
+    assert there == pytest.approx(moved(6, -2), abs=0.002)
+
+
+def test_each_of_several_goes_its_own_way():
+    flow = Flow()
+    wall = (0.6, 0.3, 0.7, 0.6)
+    flow.see(scene(), 5.0)
+    flow.see(scene(5), 5.1)
+    person, still = flow.moved([BOX, wall])
+    assert person == pytest.approx(moved(5), abs=0.002)
+    # A plain wall shows nothing by which to tell that it moved.
+    assert still is None or still == pytest.approx(wall, abs=0.002)
+
+
+def test_who_is_not_to_be_seen_any_more_is_not_found_elsewhere():
+    flow = Flow()
+    flow.see(scene(), 5.0)
+    flow.see(scene(hidden=True), 5.1)
+    assert flow.moved([BOX]) == [None]
+
+
+def test_what_was_found_in_a_frame_that_was_asked_about_is_carried_to_the_newest():
+    flow = Flow()
+    flow.asked(scene(), 5.0)
+    for k in range(1, 8):
+        flow.see(scene(4 * k), 5.0 + k / 10)
+    (there,) = flow.since(5.0, [BOX])
+    assert there is not None
+    assert overlap(there, moved(28)) > 0.85
+    assert overlap(BOX, moved(28)) < 0.3
+
+
+def test_a_fast_camera_keeps_the_frame_that_was_asked_about_and_not_all_others():
+    flow = Flow()
+    for k in range(5):
+        flow.see(scene(k), k / 100)
+    flow.asked(scene(5), 0.05)
+    for k in range(6, 30):
+        flow.see(scene(k), k / 100)
+    (there,) = flow.since(0.05, [moved(5)])
+    assert there is not None
+    assert overlap(there, moved(29)) > 0.85
+    assert flow.since(0.04, [moved(4)]) == [None]
+
+
+def test_a_frame_that_nobody_asked_about_or_that_is_too_old_carries_nothing():
+    flow = Flow()
+    assert flow.since(5.0, [BOX]) == [None]
+    flow.asked(scene(), 5.0)
+    flow.see(scene(1), 5.1)
+    assert flow.since(5.1, [BOX]) == [None]
+    for k in range(2, 20):
+        flow.see(scene(1), 5.0 + k / 10)
+    assert flow.since(5.0, [BOX]) == [None]
+
+
+def test_it_is_awaited_only_while_an_answer_is_of_use():
+    flow = Flow()
+    assert not flow.awaits(5.0)
+    flow.asked(scene(), 5.0)
+    assert flow.awaits(5.0 + KEPT_S)
+    assert not flow.awaits(5.1 + KEPT_S)
+
+
+@pytest.mark.parametrize("at", [5.1 + LONGEST_GAP_S, 4.9])
+def test_after_a_gap_or_a_clock_that_went_back_it_begins_anew(at):
+    flow = Flow()
+    flow.see(scene(), 5.0)
+    flow.see(scene(2), at)
+    assert flow.moved([BOX]) == [None]
+
+
+def test_another_size_of_the_picture_begins_anew():
+    flow = Flow()
+    flow.see(scene(), 5.0)
+    flow.see(scene()[::2, ::2], 5.1)
+    assert flow.moved([BOX]) == [None]
+
+
+def test_a_large_picture_is_compared_at_a_fraction_of_its_size():
+    flow = Flow()
+    large = np.kron(scene(), np.ones((5, 5, 1), np.uint8))
+    flow.see(large, 5.0)
+    flow.see(np.roll(large, 25, axis=1), 5.1)
+    (there,) = flow.moved([BOX])
+    assert there == pytest.approx(moved(5), abs=0.003)
+
+
+wild = st.floats(-3, 3)
+boxes = st.lists(st.tuples(wild, wild, wild, wild), max_size=6)
+
+
+@given(boxes, st.sampled_from([(2, 2), (1, 300), (300, 1), (90, 120)]))
+def test_boxes_beside_the_picture_and_pictures_of_any_size_are_survived(places, size):
+    flow = Flow()
+    flow.asked(np.zeros((*size, 3), np.uint8), 1.0)
+    flow.see(np.full((*size, 3), 9, np.uint8), 1.1)
+    for there in (flow.moved(places), flow.since(1.0, places)):
+        assert len(there) == len(places)
+        assert all(box is None or all(map(math.isfinite, box)) for box in there)
