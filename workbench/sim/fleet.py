@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from agent.deliver.link import Address
@@ -26,11 +26,11 @@ LOOK_AGAIN_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """How a device shows who it is: a token, or over TLS a certificate in its own context."""
+    """How a device shows who it is: a token, or over TLS a certificate in the folder that its enrolment made."""
 
     device: str
     token: str | None = None
-    tls: ssl.SSLContext | None = None
+    identity: Path | None = None
 
 
 class Fleet:
@@ -54,7 +54,8 @@ class Fleet:
         self._trust = trust
         self._looks: set[asyncio.Task[None]] = set()
         self._moved = asyncio.Event()
-        dialling = Dialling(address, asyncio.Semaphore(CONNECTING_AT_ONCE), self._look, self._moved.set)
+        turn = asyncio.Semaphore(CONNECTING_AT_ONCE)
+        dialling = Dialling(address, turn, self._look, self._moved.set, self.tally.refused)
         self._lines: dict[str, Line] = {}
         for credential, kind in zip(credentials, kinds, strict=True):
             device = Device(
@@ -66,7 +67,7 @@ class Fleet:
                 clock=clock,
                 witness=self.tally,
             )
-            self._lines[device.name] = Line(device, dialling, credential.tls)
+            self._lines[device.name] = Line(device, dialling, credential.identity)
 
     @property
     def devices(self) -> Sequence[Device]:
