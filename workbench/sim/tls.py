@@ -96,7 +96,7 @@ class Certificates:
             authority = kept.authority_file.read_bytes()
             context = self._contexts.get(authority)
             if context is None:
-                context = self._contexts[authority] = ssl.create_default_context(cadata=authority.decode("ascii"))
+                context = self._contexts[authority] = _believing(authority.decode("ascii"))
             context.load_cert_chain(kept.device_file)
         except (OSError, ValueError) as refused:
             raise IdentityUnusable(
@@ -112,3 +112,10 @@ class Certificates:
             IdentityUnusable: As `load`.
         """
         return Tunnel(self.load(identity), host)
+
+
+def _believing(authority: str) -> ssl.SSLContext:
+    """A context that believes these certificates and no others: of none, `ssl` would make the system's."""
+    if not authority:
+        raise ValueError("the authority's file is empty")
+    return ssl.create_default_context(cadata=authority)
