@@ -41,6 +41,7 @@ class Dialling:
     settled: Callable[[], None]
     refused: Callable[[str], None]
     certificates: Certificates = field(default_factory=Certificates)
+    open_within_s: float = OPEN_WITHIN_S
     buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(READ_BYTES)))
 
 
@@ -145,7 +146,7 @@ class Line(asyncio.BufferedProtocol):
             try:
                 if self._identity is not None:
                     self._tunnel = self._dialling.certificates.begin(self._identity, address.host)
-                async with asyncio.timeout(OPEN_WITHIN_S):
+                async with asyncio.timeout(self._dialling.open_within_s):
                     await loop.create_connection(lambda: self, address.host, address.port)
                     await opened
             except IdentityUnusable as unusable:
