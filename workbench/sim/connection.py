@@ -87,7 +87,7 @@ class Line(asyncio.BufferedProtocol):
             self._timer.cancel()
         if self._transport is None:
             return
-        if politely and self._opened is None:
+        if politely and self._opened is None and not self._transport.is_closing():
             self.device.say_goodbye()
             self._send(self._transport, self.device.take())
             if self._tunnel is not None:
@@ -189,7 +189,11 @@ class Line(asyncio.BufferedProtocol):
 
     def _send(self, transport: asyncio.Transport, said: bytes) -> None:
         if self._tunnel is not None:
-            self._tunnel.say(said)
+            try:
+                self._tunnel.say(said)
+            except TlsBroken as broken:
+                self._refused(broken.what)
+                return
             said = self._tunnel.take()
         transport.write(said)
 

@@ -59,8 +59,15 @@ class Tunnel:
         return b"".join(said)
 
     def say(self, data: bytes) -> None:
-        """Seal it; `take` has it then."""
-        self._tls.write(data)
+        """Seal it; `take` has it then.
+
+        Raises:
+            TlsBroken: The connection has come to its end.
+        """
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as refused:
+            raise TlsBroken(refused.reason or str(refused)) from None
 
     def say_goodbye(self) -> None:
         """That nothing follows."""

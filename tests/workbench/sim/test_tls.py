@@ -183,6 +183,14 @@ def test_a_goodbye_is_heard_and_said(authority, tmp_path):
     assert tunnel.ended
 
 
+def test_nothing_can_be_said_after_a_goodbye(authority, tmp_path):
+    tunnel = Certificates().begin(authority.enrol(tmp_path, "sim-1"), HOST)
+    shake(tunnel, Server(authority.server(tmp_path)))
+    tunnel.say_goodbye()
+    with pytest.raises(TlsBroken):
+        tunnel.say(b"one more thing")
+
+
 def test_a_server_of_another_authority_is_not_believed(authority, tmp_path):
     tunnel = Certificates().begin(authority.enrol(tmp_path, "sim-1"), HOST)
     stranger = Server(Authority().server(tmp_path))
