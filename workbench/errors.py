@@ -4,6 +4,8 @@ WorkbenchError
 ├── ClipUnavailable     no demo video can be had on this machine
 ├── DemoFailed          a part of the demo did not start, or died
 ├── MqttBroken          a broker does not speak MQTT 3.1.1
+├── TlsBroken           a connection's TLS came to nothing
+├── IdentityUnusable    a simulated device's certificate or key can't be used
 ├── SimOptionsInvalid   the options of a simulation don't fit together
 ├── SimFailed           a simulation could not begin, or not come to its end
 └── ReplayRefused       a replay can't be made of what was given
@@ -32,6 +34,14 @@ class DemoFailed(WorkbenchError):
 
 class MqttBroken(WorkbenchError):
     """A broker sends what is no MQTT 3.1.1."""
+
+
+class TlsBroken(WorkbenchError):
+    """The two sides of a connection don't believe each other, or one of them speaks no TLS."""
+
+
+class IdentityUnusable(WorkbenchError):
+    """A simulated device's certificate or key can't be used."""
 
 
 class SimOptionsInvalid(WorkbenchError, SettingsInvalid):

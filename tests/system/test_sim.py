@@ -8,13 +8,16 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.system.engines import need_models
 from tests.system.parts import BOUND_S, Kept, alive, descendants, environment, eventually
-from workbench.demo.parts import cloud_folder
+from workbench.demo.parts import cloud_folder, start_service
+from workbench.demo.processes import Children
 from workbench.sim.lies import COUNTED_AS, Lie
+from workbench.sim.service import read_credentials
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(480)]
 DEVICES = 60
@@ -119,3 +122,57 @@ def test_a_service_elsewhere_is_used_with_what_its_operator_printed(tmp_path: Pa
     assert figures["online"] == 12
     assert figures["alerts_raised"] == figures["alerts_stored"] > 0
     assert figures["messages_lost"] == figures["duplicates"] == 0
+
+
+SERVED_OVER_TLS = """
+tls = true
+device_port = 0
+answer_questions = false
+[door]
+enrolments_per_s = 500
+enrolments_at_once = 500
+"""
+FEW, MANY = 40, 240
+KB_EACH = 60.0
+
+
+@pytest.mark.alone
+def test_over_tls_a_device_takes_no_more_than_60_kb(tmp_path: Path) -> None:
+    """By what the same simulation takes with few and with many, each under a certificate of its own."""
+    names, claims = tmp_path / "names", tmp_path / "claims.jsonl"
+    names.write_text("\n".join(f"yard-{number}" for number in range(MANY)))
+    settings = tmp_path / "service.toml"
+    settings.write_text(SERVED_OVER_TLS)
+    children = Children(tmp_path)
+    try:
+        _, addresses = start_service(children, tmp_path, ["--config", str(settings)])
+        enrolled = subprocess.run(
+            [
+                *(sys.executable, "-m", "workbench", "device", "enroll", "--from", str(names), "--json"),
+                *("--config", str(settings), "--data-dir", str(cloud_folder(tmp_path).root)),
+            ],
+            check=True, capture_output=True, text=True, env=environment(), timeout=BOUND_S,
+        )  # fmt: skip
+        claims.write_text(enrolled.stdout)
+        # Redeemed here, so that it is part of neither figure.
+        read_credentials(claims, MANY, tmp_path / "sim" / "identities")
+        figures = {devices: certified(tmp_path, devices, addresses.http, claims) for devices in (FEW, MANY)}
+    finally:
+        children.stop_all()
+    for devices, seen in figures.items():
+        assert seen["online"] == devices
+        assert seen["tls"]
+        assert "IdentityUnusable" not in seen["refusals"]
+        assert (seen["messages_lost"], seen["duplicates"]) == (0, 0)
+    grown_kb = (figures[MANY]["rss_mib"] - figures[FEW]["rss_mib"]) * 2**20 / 1000
+    assert 10.0 < grown_kb / (MANY - FEW) <= KB_EACH
+
+
+def certified(folder: Path, devices: int, http: str, claims: Path) -> dict[str, Any]:
+    where = ["--service", http, "--credentials", str(claims), "--service-data", str(cloud_folder(folder).root)]
+    process = sim(folder / "sim", "--devices", str(devices), "--duration", "3", "--mix", "steady=1", *where)
+    said, complained = process.communicate(timeout=BOUND_S)
+    assert process.returncode == 0, complained
+    found = json.loads(said)
+    assert isinstance(found, dict)
+    return found

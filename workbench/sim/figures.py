@@ -33,6 +33,7 @@ class Figures:
         updated: Devices that run the rolled-out model and have come through their probation.
         connected_s: From the first connection to the last device's birth.
         kb_per_device: What the simulation's process grew by, over the number of devices, in kB.
+        tls: Each device has a certificate of its own; what that takes is in `kb_per_device`.
         rss_mib: The simulation's process at its largest.
         service_rss_mib, broker_rss_mib, service_cpu_s, broker_cpu_s: Of the service that was started here.
     """
@@ -65,6 +66,7 @@ class Figures:
     connections: int = 0
     refusals: dict[str, int] = field(default_factory=dict)
     kb_per_device: float = 0.0
+    tls: bool = False
     service_rss_mib: float | None = None
     broker_rss_mib: float | None = None
     service_cpu_s: float | None = None

@@ -120,6 +120,7 @@ class _Simulation:
             cloud = await self._open_cloud()
             view = CloudView(await stack.enter_async_context(httpx.AsyncClient(base_url=cloud.http, timeout=30.0)))
             figures.dashboard = cloud.http
+            figures.tls = any(one.identity is not None for one in cloud.credentials)
             trust = None
             if cloud.root_file is not None:
                 trust = await stack.enter_async_context(
@@ -192,8 +193,10 @@ class _Simulation:
         try:
             there = await self._unless_stopped(fleet.all_there(bound_s))
             if there is False:
+                said = "".join(f"; {count} times {why}" for why, count in fleet.tally.refusals.most_common(3))
+                came = f"only {fleet.tally.arrived} of {options.devices} devices came online within {bound_s:.0f} s"
                 raise SimFailed(
-                    f"only {fleet.tally.arrived} of {options.devices} devices came online within {bound_s:.0f} s",
+                    f"{came}{said}",
                     "See the service's log, cloud.log in the simulation's folder, for why it refuses them.",
                 )
             figures.connected_s = round(time.monotonic() - began, 2)

@@ -102,5 +102,8 @@ def summary(figures: Figures) -> str:
             lines.append(f"Rollout {figures.rollout}: {figures.updated} updated ({said}), in {figures.rollout_s} s.")
     if figures.lies_told:
         lines.append(f"{sum(figures.lies_told.values())} lies told, {figures.lies_stored} of them stored.")
-    lines.append(f"{figures.kb_per_device:.1f} kB a device here; {figures.wall_s:.0f} s in all.")
+    if figures.refusals:
+        lines.append("Trouble: " + ", ".join(f"{count} {what}" for what, count in figures.refusals.items()) + ".")
+    sealed = ", TLS included" if figures.tls else ""
+    lines.append(f"{figures.kb_per_device:.1f} kB a device here{sealed}; {figures.wall_s:.0f} s in all.")
     return "\n".join(lines)

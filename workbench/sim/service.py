@@ -21,7 +21,6 @@ from typing import Any, Final
 import httpx
 
 from agent.adapters.identity_folder import Enrolled, IdentityFolder
-from agent.adapters.tls import client_context
 from agent.app.enrol import enroll
 from agent.errors import EnrolmentFailed
 from cloud.adapters.clock import SystemClock
@@ -41,6 +40,7 @@ from wire.messages import Presence
 from wire.updates import Gates, ModelRef
 from workbench.errors import SimFailed, SimOptionsInvalid
 from workbench.sim.fleet import Credential
+from workbench.sim.tls import Certificates
 
 TOKENS_FILE: Final = "tokens.jsonl"
 COMMANDS_WITHIN_S: Final = 300
@@ -103,6 +103,7 @@ def read_credentials(
     Raises:
         SimOptionsInvalid: It can't be read, or holds fewer.
         EnrolmentFailed: A claim can't be redeemed.
+        IdentityUnusable: What was kept of an enrolment is damaged.
     """
     found = _lines(file)
     if len(found) < count:
@@ -121,6 +122,10 @@ def read_credentials(
                     tell(f"{number} of {count} devices have their certificates")
         finally:
             pool.shutdown(cancel_futures=True)
+    certificates = Certificates()
+    for credential in credentials:
+        if credential.identity is not None:
+            certificates.load(credential.identity)
     return credentials, broker
 
 
@@ -130,8 +135,7 @@ def _one(identities: Path, one: dict[str, str]) -> tuple[Credential, str | None]
         return Credential(one["device"], one["token"]), None
     kept = IdentityFolder(identities / read_claim(one["claim"]).device)
     enrolled = kept.enrolled() or _redeemed(one["claim"], kept)
-    tls = client_context("credentials", kept.authority_file, kept.device_file, None)
-    return Credential(enrolled.device, tls=tls), enrolled.mqtt
+    return Credential(enrolled.device, identity=kept.root), enrolled.mqtt
 
 
 def _redeemed(claim: str, into: IdentityFolder) -> Enrolled:

@@ -17,6 +17,7 @@ from typing import Final, Self, TypeVar
 
 import httpx
 
+from agent.adapters.durable_file import named_errors
 from agent.adapters.tuf_repository import METADATA_PATH, TufRepository
 from agent.deliver.faults import Faults
 from agent.deliver.ledger import Ledger
@@ -30,6 +31,8 @@ T = TypeVar("T")
 AT_ONCE: Final = 16
 """Connections to the repository; a real fleet's are one a device, and as short."""
 MAX_TIMESTAMP_BYTES: Final = 16 * 1024
+REMEMBERED: Final = 16
+"""Verified documents: the timestamp is signed anew with each step of a rollout, and before it expires."""
 ATTEMPTS: Final = 3
 """The repository may be signed anew between a device's request and the verification."""
 
@@ -80,6 +83,7 @@ class SharedTrust:
         Raises:
             TrustError: What is signed forbids it, or can't be trusted.
             RepositoryUnreachable, DownloadFailed: Try again later.
+            NoRoom, ModelStoreBroken: The disk refuses.
         """
         for _ in range(ATTEMPTS):
             timestamp = await self._fetch_timestamp()
@@ -104,18 +108,25 @@ class SharedTrust:
 
     async def _verify(self, timestamp: bytes, group: str) -> GroupRelease | None:
         """The group's document under exactly this timestamp; None where another one is served by now."""
-        release = await self._apart(lambda: self._repository.group_release(group))
+        kept, release = await self._apart(lambda: self._read(group))
         self.verifications += 1
-        kept = await self._apart(self._timestamp.read_bytes)
+        if len(self._verified) >= REMEMBERED:
+            del self._verified[next(iter(self._verified))]
         self._verified[kept, group] = release
         return release if kept == timestamp else None
+
+    def _read(self, group: str) -> tuple[bytes, GroupRelease]:
+        release = self._repository.group_release(group)
+        with named_errors(self._timestamp):
+            return self._timestamp.read_bytes(), release
 
     def _fetch(self, ref: ModelRef) -> int:
         if ref.number == 0:
             return 0  # What the device was born with needs no fetching.
         into = self._folder / "models" / ref.digest.removeprefix("sha256:")
         self._repository.fetch(ref, into, lambda _: None, lambda: False)
-        return (into / "model.tflite").stat().st_size
+        with named_errors(into):
+            return (into / "model.tflite").stat().st_size
 
     async def _apart(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from agent.update.machine import BEFORE_SWITCH, RESTING, Event, move
+from agent.update.settings import UpdateSettings
 from wire.fields import MessageId
 from wire.updates import Desired, ModelRef, UpdateState
 
@@ -19,6 +20,8 @@ FRAMES_PER_S: Final = 10.0
 """What a trial's and a probation's frames are counted with."""
 HASH_S: Final = 0.1
 SWITCH_S: Final = 0.2
+MAX_ATTEMPTS: Final[int] = UpdateSettings.model_fields["max_attempts"].default
+"""The agent's own default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Wanted:
     model: ModelRef | None
     paused: bool
     jitter_s: float
+    timeout_s: float
     trial_s: float
     probation_s: float
 
@@ -45,6 +49,7 @@ class Wanted:
             model=desired.model,
             paused=desired.paused,
             jitter_s=desired.start_jitter_s,
+            timeout_s=desired.timeout_s,
             trial_s=gates.shadow_frames / FRAMES_PER_S,
             probation_s=max(gates.probation_s, gates.probation_frames / FRAMES_PER_S),
         )
@@ -58,6 +63,8 @@ class Update:
         target: What the walk is about, once it was begun; what is wanted may be something else by then.
         looking: The signed documents are being asked, or the model fetched.
         turn: Counts what was begun, so that an answer to something older is known as such.
+        attempts: How many of this walk's failed for what is wrong here.
+        waited_s: How long this walk has waited for a repository that can't be reached.
     """
 
     running: ModelRef
@@ -68,6 +75,8 @@ class Update:
     reason: str = ""
     looking: bool = False
     turn: int = 0
+    attempts: int = 0
+    waited_s: float = 0.0
 
     @property
     def version(self) -> int:
@@ -111,7 +120,7 @@ def desire(update: Update, desired: Wanted) -> Step | None:
         if update.state in BEFORE_SWITCH or update.state is UpdateState.PAUSED:
             return Step(_moved(began, Event.CANCEL, "withdrawn"))
         return Step(began)
-    return Step(replace(_moved(began, Event.QUEUE), target=desired.model), desired.jitter_s)
+    return Step(_queued(began, desired.model), desired.jitter_s)
 
 
 def go_on(update: Update, *, refused_because: str = "") -> Step:
@@ -160,7 +169,7 @@ def _pass(update: Update, wanted: Wanted) -> Step:
     passed = _moved(update, Event.PASSED, "simulated")
     if wanted.model is None or wanted.model.digest == update.running.digest:
         return Step(passed)
-    return Step(replace(_moved(passed, Event.QUEUE), target=wanted.model, turn=update.turn), 0.0)
+    return Step(_queued(passed, wanted.model), 0.0)
 
 
 def fetched(update: Update, took_s: float) -> Step:
@@ -173,9 +182,24 @@ def refused(update: Update, why: str) -> Step:
     return Step(replace(_moved(update, Event.REJECT, why), looking=False))
 
 
-def unreachable(update: Update, again_s: float) -> Step:
-    """The repository could not be asked."""
-    return Step(replace(_moved(update, Event.RETRY, "the repository can't be reached"), looking=False), again_s)
+def failed(update: Update, why: str, again_s: float) -> Step:
+    """The release could not be fetched or kept; as often as the agent, it tries again."""
+    attempts = update.attempts + 1
+    if attempts >= MAX_ATTEMPTS:
+        return Step(replace(_moved(update, Event.FAIL, why), looking=False, attempts=attempts))
+    return Step(replace(_moved(update, Event.RETRY, why), looking=False, attempts=attempts), again_s)
+
+
+def unreachable(update: Update, why: str, again_s: float) -> Step:
+    """The repository could not be asked: waited for as long as the rollout allows."""
+    waited_s = update.waited_s + again_s
+    if update.wanted is not None and waited_s >= update.wanted.timeout_s:
+        return Step(replace(_moved(update, Event.TIME_OUT, why), looking=False, waited_s=waited_s))
+    return Step(replace(_moved(update, Event.RETRY, why), looking=False, waited_s=waited_s), again_s)
+
+
+def _queued(update: Update, target: ModelRef) -> Update:
+    return replace(_moved(update, Event.QUEUE), target=target, attempts=0, waited_s=0.0)
 
 
 def _moved(update: Update, event: Event, reason: str = "") -> Update:

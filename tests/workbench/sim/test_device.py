@@ -253,11 +253,49 @@ def test_an_unreachable_repository_is_asked_again():
     rig.desire(1)
     rig.turn(0.1)
     rig.device.looks = False
-    rig.device.looked(rig.device.update.turn, lambda update: updating.unreachable(update, 5.0))
+    rig.device.looked(rig.device.update.turn, lambda update: updating.unreachable(update, "lost", 5.0))
     rig.turn(4.0)
     assert not rig.device.looks
     rig.turn(2.0)
     assert rig.device.looks
+
+
+def test_an_unreachable_repository_is_waited_for_as_long_as_the_rollout_allows():
+    rig = Rig()
+    rig.connect()
+    rig.desire(1, timeout_s=12.0)
+    rig.turn(0.1)
+    for _ in range(3):
+        assert rig.device.looks
+        rig.device.looks = False
+        rig.device.looked(rig.device.update.turn, lambda update: updating.unreachable(update, "lost", 5.0))
+        rig.turn(5.1)
+    assert not rig.device.looks
+    last = rig.of(Reported)[-1]
+    assert (last.state, last.running, last.reason) == (UpdateState.TIMED_OUT, BORN_WITH, "lost")
+    rig.desire(2)
+    rig.turn(0.1)
+    assert rig.device.looks
+    assert rig.device.update.waited_s == 0.0
+
+
+def test_what_fails_on_the_device_fails_for_good_after_as_many_attempts_as_the_agent_s():
+    rig = Rig()
+    rig.connect()
+    rig.desire(1)
+    rig.turn(0.1)
+    for _ in range(updating.MAX_ATTEMPTS):
+        assert rig.device.looks
+        rig.device.looks = False
+        rig.device.looked(rig.device.update.turn, lambda update: updating.failed(update, "NoRoom: full", 5.0))
+        rig.turn(5.1)
+    assert not rig.device.looks
+    last = rig.of(Reported)[-1]
+    assert (last.state, last.running, last.reason) == (UpdateState.FAILED, BORN_WITH, "NoRoom: full")
+    rig.desire(2)
+    rig.turn(0.1)
+    assert rig.device.looks
+    assert rig.device.update.attempts == 0
 
 
 def test_an_answer_to_what_is_no_longer_wanted_changes_nothing():

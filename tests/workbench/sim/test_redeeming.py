@@ -26,5 +26,5 @@ async def test_each_claim_is_redeemed_once_in_the_order_of_the_list_and_waits_wh
         for _ in range(2):  # the second time from what was kept: a claim works once
             credentials, broker = await asyncio.to_thread(read_credentials, file, DEVICES, kept)
             assert [credential.device for credential in credentials] == [claim.device for claim in claims]
-            assert all(credential.tls is not None for credential in credentials)
+            assert all(credential.identity is not None for credential in credentials)
             assert broker == service.addresses.mqtt
