@@ -159,13 +159,17 @@ def _password(*, stdin: bool, generate: bool) -> str:
         said = sys.stdin.readline(MAX_LENGTH + 2).rstrip("\r\n")
         check(said)
         return said
-    if not sys.stdin.isatty():
+    if not _asked_of_a_person():
         raise PasswordRefused("there is no terminal to ask on", "Give --password-stdin, or --generate.")
     said = getpass.getpass("Password: ")
     check(said)
     if getpass.getpass("Once more: ") != said:
         raise PasswordRefused("the two are not the same", "Try again.")
     return said
+
+
+def _asked_of_a_person() -> bool:
+    return sys.stdin.isatty()
 
 
 def _show(made: str | None) -> None:

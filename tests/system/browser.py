@@ -10,14 +10,19 @@ from playwright.sync_api import Page, sync_playwright
 from tests.system.engines import need_browser
 
 
-def in_browser(look: Callable[[Page], None]) -> list[str]:
-    """What the page complained about; in a thread of its own, as Playwright keeps an event loop running in it."""
+def in_browser(look: Callable[[Page], None], *more: str) -> list[str]:
+    """What the page complained about; in a thread of its own, as Playwright keeps an event loop running in it.
+
+    Args:
+        look: What is done with the page.
+        more: Arguments for Chromium.
+    """
     program = need_browser()
 
     def drive() -> list[str]:
         complaints: list[str] = []
         with sync_playwright() as playwright:
-            arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+            arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", *more]
             browser = playwright.chromium.launch(executable_path=program, args=arguments)
             page = browser.new_page(viewport={"width": 1280, "height": 900}, locale="en-GB", reduced_motion="reduce")
             page.on("console", lambda m: complaints.append(m.text) if m.type in {"error", "warning"} else None)
