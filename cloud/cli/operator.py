@@ -156,7 +156,11 @@ def _password(*, stdin: bool, generate: bool) -> str:
     if generate:
         return generated()
     if stdin:
-        said = sys.stdin.readline(MAX_LENGTH + 2).rstrip("\r\n")
+        line = sys.stdin.buffer.readline(4 * MAX_LENGTH + 2)  # a character has at most four bytes
+        try:
+            said = line.decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise PasswordRefused("the password is not text in UTF-8", "Write it so.") from None
         check(said)
         return said
     if not _asked_of_a_person():

@@ -19,7 +19,7 @@ from typing import Final
 from cloud.errors import StoreError
 from cloud.operators.accounts import TOKEN_BYTES, TOKEN_CHARACTERS, TOKEN_PREFIX, digest
 from cloud.operators.errors import LoginRefused, TooManyLogins
-from cloud.operators.passwords import MAX_LENGTH, NOBODYS, Hashed
+from cloud.operators.passwords import NOBODYS, Hashed
 from cloud.operators.settings import LoginSettings
 from cloud.ports import Clock
 from cloud.store.operators import OperatorStore, SessionRecord
@@ -69,6 +69,10 @@ class Sessions:
 
     async def begin(self, name: str, password: str) -> tuple[str, Viewer]:
         """Log in: the session's token, and whose it is. An unknown name takes as long as a wrong password.
+
+        Args:
+            name: As it is written here.
+            password: Of a length that is bounded by whoever took it.
 
         Raises:
             LoginRefused: Name or password is wrong.
@@ -142,6 +146,6 @@ class Sessions:
         self._waiting += 1
         try:
             async with self._turn:
-                return await asyncio.to_thread(kept.is_of, password[: MAX_LENGTH + 1])
+                return await asyncio.to_thread(kept.is_of, password)
         finally:
             self._waiting -= 1

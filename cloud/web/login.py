@@ -150,6 +150,9 @@ class Login:
             known = {"operator": name} if await self._sessions.known(name) else {}
             log.warning("login failed", extra={"address": address, **known})
             raise
+        except TooManyLogins:
+            self._counter.count("login.held_back")
+            raise
         self._counter.count("login.accepted")
         log.info("operator logged in", extra={"operator": viewer.operator, "address": address})
         answer = Response(status_code=303, headers={"Location": "/", "Cache-Control": "no-store"})

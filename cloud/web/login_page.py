@@ -30,7 +30,7 @@ maxlength="63" required{name_focus}>
 required{password_focus}>
 <button>Log in</button>
 </form>
-<p class="foot">No name here, or the password is lost? Whoever runs the service adds operators with \
+<p class="foot">Not added yet, or the password is lost? Whoever runs the service helps with \
 <code>vedette operator</code>.</p>
 </main>
 </body>

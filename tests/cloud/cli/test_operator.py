@@ -18,7 +18,7 @@ class Person:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
 
-    def types(self, *words: str, given: str = "") -> Result:
+    def types(self, *words: str, given: str | bytes = "") -> Result:
         return CliRunner().invoke(app, ["operator", *words, "--data-dir", str(self.data_dir)], input=given)
 
     def kept(self) -> str:
@@ -61,6 +61,8 @@ def test_a_generated_password_is_all_that_is_printed(person: Person) -> None:
         (("add", "Anna", "--generate"), "", 2, "can't be an operator's name"),
         (("add", "ben", "--password-stdin"), "short\n", 2, "needs 15 or more"),
         (("add", "ben", "--password-stdin"), "", 2, "0 characters"),
+        (("add", "ben", "--password-stdin"), b"\xff" * 20 + b"\n", 2, "UTF-8"),
+        (("add", "ben", "--password-stdin"), "x" * 2000 + "\n", 2, "over 256"),
         (("add", "ben", "--password-stdin", "--generate"), "", 2, "one of both"),
         (("add", "ben"), "", 2, "--password-stdin"),
         (("add", "anna", "--generate"), "", 5, "operator password anna"),
@@ -72,7 +74,7 @@ def test_a_generated_password_is_all_that_is_printed(person: Person) -> None:
     ],
 )
 def test_what_can_not_be_done_says_why_and_leaves_all_as_it_was(
-    person: Person, words: tuple[str, ...], given: str, code: int, said: str
+    person: Person, words: tuple[str, ...], given: str | bytes, code: int, said: str
 ) -> None:
     person.types("add", "anna", "--password-stdin", given=f"{PASSWORD}\n")
     before = person.types("list", "--json").stdout
