@@ -1,7 +1,7 @@
 """Secrets show nowhere: looked for in all that a service and an agent write and say, while they do what they can do.
 
-With tokens and passwords in addresses, this is `test_watching`'s; here it is certificates, claims, what operators log in
-with, and all that the service keeps to itself.
+With tokens and passwords in addresses, this is `test_watching`'s; here it is certificates, claims, what operators
+log in with, and all that the service keeps to itself.
 """
 
 from __future__ import annotations
