@@ -21,7 +21,16 @@ from cloud.operators.errors import LoginRefused, RequestForeign, TooManyLogins
 from cloud.operators.sessions import Sessions
 from cloud.ports import Clock
 from cloud.web.login_gate import LOGIN_PATH, check_own, viewer_of
-from cloud.web.login_page import MARK, MARK_PATH, STYLE, STYLE_PATH, login_page
+from cloud.web.login_page import (
+    AGAIN_PATH,
+    AGAIN_SCRIPT,
+    AGAIN_SCRIPT_PATH,
+    MARK,
+    MARK_PATH,
+    STYLE,
+    STYLE_PATH,
+    login_page,
+)
 from cloud.web.questions import RefusingRoute, small_body
 
 log = logging.getLogger(__name__)
@@ -79,6 +88,28 @@ def session_router(login: Login | None) -> APIRouter:
     return router
 
 
+def _add_page(router: APIRouter) -> None:
+    @router.get(LOGIN_PATH, include_in_schema=False)
+    async def page() -> Response:
+        return _page(200)
+
+    @router.get(STYLE_PATH, include_in_schema=False)
+    async def style() -> Response:
+        return Response(STYLE, media_type="text/css", headers={"Cache-Control": "max-age=3600"})
+
+    @router.get(MARK_PATH, include_in_schema=False)
+    async def mark() -> Response:
+        return Response(MARK, media_type="image/svg+xml", headers={"Cache-Control": "max-age=3600"})
+
+    @router.get(AGAIN_SCRIPT_PATH, include_in_schema=False)
+    async def again_script() -> Response:
+        return Response(AGAIN_SCRIPT, media_type="text/javascript", headers={"Cache-Control": "max-age=3600"})
+
+    @router.get(AGAIN_PATH, include_in_schema=False)
+    async def again() -> Response:
+        return Response(status_code=303, headers={"Location": "/", "Cache-Control": "no-store"})
+
+
 class Login:
     """Takes names and passwords, and gives cookies.
 
@@ -103,17 +134,7 @@ class Login:
     def add_routes(self, router: APIRouter) -> None:
         """The routes."""
 
-        @router.get(LOGIN_PATH, include_in_schema=False)
-        async def page() -> Response:
-            return _page(200)
-
-        @router.get(STYLE_PATH, include_in_schema=False)
-        async def style() -> Response:
-            return Response(STYLE, media_type="text/css", headers={"Cache-Control": "max-age=3600"})
-
-        @router.get(MARK_PATH, include_in_schema=False)
-        async def mark() -> Response:
-            return Response(MARK, media_type="image/svg+xml", headers={"Cache-Control": "max-age=3600"})
+        _add_page(router)
 
         @router.post(LOGIN_PATH, include_in_schema=False)
         async def log_in(request: Request) -> Response:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cloud.errors import CloudError
 from cloud.operators.errors import LoginRequired, RequestForeign
 from cloud.operators.sessions import Viewer
-from cloud.web.login_page import MARK_PATH, STYLE_PATH
+from cloud.web.login_page import AGAIN, AGAIN_PATH, AGAIN_SCRIPT_PATH, MARK_PATH, STYLE_PATH
 from cloud.web.questions import TokenRefused, bearer_token
 from cloud.web.repository import METADATA_PATH, TARGETS_PATH
 from wire.audits import AUDITS_PATH
@@ -30,10 +30,6 @@ STATE: Final = "viewer"
 """Where in the request's state the viewer stands whom the gate let in."""
 
 _READING: Final = frozenset({"GET", "HEAD"})
-_ONCE_MORE: Final = (
-    '<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0">'
-    "<title>Vedette</title></html>"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +60,8 @@ ANYBODYS: Final = (
     Opening(_READING | {"POST"}, LOGIN_PATH),
     _read(STYLE_PATH),
     _read(MARK_PATH),
+    _read(AGAIN_PATH),
+    _read(AGAIN_SCRIPT_PATH),
 )
 """To get in, and to be watched."""
 
@@ -175,9 +173,8 @@ def check_own(request: Request) -> None:
 def _turned_away(request: Request) -> Response:
     once = {"Cache-Control": "no-store"}
     if request.method in _READING and "text/html" in request.headers.get("accept", ""):
-        # A browser that follows a link from elsewhere keeps a `SameSite=Strict` cookie back; from a page of ours not.
         if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
-            return Response(_ONCE_MORE, 200, once, "text/html")
+            return Response(AGAIN, 200, once, "text/html")
         return RedirectResponse(LOGIN_PATH, 303, once)
     required = LoginRequired(
         "nobody is logged in, or not any more",

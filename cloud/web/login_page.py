@@ -7,6 +7,8 @@ from typing import Final
 
 STYLE_PATH: Final = "/login/style.css"
 MARK_PATH: Final = "/login/mark.svg"
+AGAIN_PATH: Final = "/login/again"
+AGAIN_SCRIPT_PATH: Final = "/login/again.js"
 
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -36,6 +38,20 @@ required{password_focus}>
 </body>
 </html>
 """
+
+# Following a link from elsewhere, a browser keeps a `SameSite=Strict` cookie back. This page is ours, and what it opens
+# is sent the cookie. The same address with its part after # would be a place on this page: hence a redirect.
+AGAIN: Final = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Vedette</title>
+<script src="{AGAIN_SCRIPT_PATH}"></script>
+<noscript><meta http-equiv="refresh" content="0;url={AGAIN_PATH}"></noscript>
+</head>
+</html>
+"""
+AGAIN_SCRIPT: Final = f'location.replace("{AGAIN_PATH}" + location.hash);\n'
 
 MARK: Final = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
 <rect width="32" height="32" rx="8" fill="#1f5c4d"/>

@@ -43,6 +43,8 @@ ANYBODYS = {
     ("POST", "/login"),
     ("GET", "/login/style.css"),
     ("GET", "/login/mark.svg"),
+    ("GET", "/login/again"),
+    ("GET", "/login/again.js"),
 }
 SIGNED = {("GET", "/v1/repository/metadata/{name}"), ("GET", "/v1/repository/targets/{path:path}")}
 BY_DEVICE_TOKEN = {

@@ -72,7 +72,9 @@ async def test_a_link_from_elsewhere_is_followed_once_more_from_here(site: Site)
     """The browser keeps the cookie back at first, and sends it when a page of ours opens the same address."""
     first = await site.http.get("/", headers=HTML | {"Sec-Fetch-Site": "cross-site"})
     assert first.status_code == 200
-    assert 'http-equiv="refresh"' in first.text
+    assert 'src="/login/again.js"' in first.text
+    assert "/login/again" in (await site.http.get("/login/again.js")).text
+    assert (await site.http.get("/login/again")).headers["location"] == "/"
     again = await site.http.get("/", headers=HTML | {"Sec-Fetch-Site": "same-origin"})
     assert again.headers["location"] == "/login"
 
