@@ -133,7 +133,6 @@ class Login:
 
     def add_routes(self, router: APIRouter) -> None:
         """The routes."""
-
         _add_page(router)
 
         @router.post(LOGIN_PATH, include_in_schema=False)

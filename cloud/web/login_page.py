@@ -39,8 +39,8 @@ required{password_focus}>
 </html>
 """
 
-# Following a link from elsewhere, a browser keeps a `SameSite=Strict` cookie back. This page is ours, and what it opens
-# is sent the cookie. The same address with its part after # would be a place on this page: hence a redirect.
+# Following a link from elsewhere, a browser keeps a `SameSite=Strict` cookie back, and sends it with what this page
+# opens, which is ours. The same address with its part after # would be a place on this page: hence a redirect.
 AGAIN: Final = f"""<!doctype html>
 <html lang="en">
 <head>
