@@ -26,10 +26,11 @@ from cloud.brokers import Broking, open_broking, reachable
 from cloud.bus import Bus, OffloadWitness
 from cloud.command.service import CommandService
 from cloud.config import Settings
-from cloud.doors import open_doors, service_hosts
+from cloud.doors import Doors, WebFiles, open_doors, service_hosts
 from cloud.errors import BrokerFailed
 from cloud.fleet.enrolment import Enrolment
 from cloud.fleet.revocation import RevocationWatch
+from cloud.gates import open_entrance, web_files, web_host, web_hosts
 from cloud.identity.renewing import ServiceCertificates
 from cloud.infer.default import open_default_detector
 from cloud.infer.worker import InferWorker
@@ -62,6 +63,7 @@ from cloud.web.device_door import DeviceDoor
 from cloud.web.enrolments import enrolments_router
 from cloud.web.events import Feed
 from cloud.web.health import health_router
+from cloud.web.login import session_router
 from cloud.web.metrics import metrics_router
 from cloud.web.questions import questions_router
 from cloud.web.repository import repository_router
@@ -190,7 +192,8 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
         checks = _checks(database, broking, link, ingest) | {"repository": renewing.working}
         routers = [
             read_router(alerts=alerts, devices=devices, pictures=blobs, feed=feed, clock=clock),
-            health_router(checks, counters.snapshot),
+            # What happened here is nobody's business but operators'; they find it in the figures.
+            health_router(checks, dict if settings.asks_login else counters.snapshot),
             repository_router(registry.folder.repository),
         ]
         instruments = Instruments()
@@ -229,11 +232,12 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
             version=version("vedette"),
             clock=clock,
         )
+        web = web_files(settings, doors)
+        entrance = await open_entrance(settings, database, feed, counters, clock)
         # The operator's alone: no route of the devices' door leads there.
-        shown = [*routers, metrics_router(exposition.text)]
-        application = make_application(shown, allowed_hosts=frozenset(settings.allowed_hosts))
-        servers = [(HttpServer(application), http_socket)]
-        certificates: tuple[_Background, ...] = ()
+        shown = [*routers, metrics_router(exposition.text), session_router(entrance.login)]
+        application = make_application(shown, allowed_hosts=web_hosts(settings), gate=entrance.gate)
+        servers = [(HttpServer(application, web), http_socket)]
         if doors.identities is not None and doors.files is not None:
             door_socket = stack.enter_context(listening(settings.device_host, settings.device_port))
             routers.append(enrolments_router(identities=doors.identities, clock=clock, settings=settings.door))
@@ -244,11 +248,8 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
                 doors.files,
             )
             servers.append((door, door_socket))
-            if doors.certify is not None:
-                certify = partial(_certify, doors.certify, broking.certify)
-                keeping = ServiceCertificates(certify, partial(_read_again, door, broking), clock)
-                checks["certificates"] = keeping.working
-                certificates = (("certificates", keeping.run),)
+        keeping = _keeping(settings, doors, broking, web, [server for server, _ in servers], clock)
+        checks.update({name: kept.working for name, kept in keeping.items()})
         yield _Parts(
             addresses=_addresses(servers, broking, settings),
             servers=tuple(servers),
@@ -265,7 +266,8 @@ async def _opened(settings: Settings, data: DataDir) -> AsyncIterator[_Parts]:
                 ("retention", retention.run),
                 ("events", feed.run),
                 ("renewing", renewing.run),
-                *certificates,
+                *((("operators", entrance.watch),) if entrance.watch is not None else ()),
+                *((name, kept.run) for name, kept in keeping.items()),
                 *neighbours(settings, database, blobs, bus, counters, clock),
             ),
         )
@@ -368,24 +370,49 @@ def _addresses(
     servers: Sequence[tuple[HttpServer, socket.socket]], broking: Broking, settings: Settings
 ) -> Addresses:
     http, *door = (f"{_in_url(reachable(on.getsockname()[0]))}:{on.getsockname()[1]}" for _, on in servers)
+    if (named := web_host(settings)) is not None:
+        http = f"{_in_url(named)}:{http.rpartition(':')[2]}"
+    shown = f"{'https' if settings.https else 'http'}://{http}"
     told = service_hosts(settings)[0] if settings.tls else broking.link.host
     scheme = "mqtts" if settings.tls else "mqtt"
     return Addresses(
-        http=f"http://{http}",
+        http=shown,
         mqtt=f"{scheme}://{_in_url(broking.told_host or told)}:{broking.link.port}",
-        dashboard=f"http://{http}/",
+        dashboard=f"{shown}/",
         pid=os.getpid(),
         devices=f"https://{_in_url(told)}:{door[0].rpartition(':')[2]}" if door else f"http://{http}",
     )
 
 
+def _keeping(
+    settings: Settings,
+    doors: Doors,
+    broking: Broking,
+    web: WebFiles | None,
+    servers: Sequence[HttpServer],
+    clock: SystemClock,
+) -> dict[str, ServiceCertificates]:
+    """What renews certificates, or reads those of others again, by the name under which it is ready or not."""
+    keeping = {}
+    others = web is not None and settings.http_cert_file is not None
+    if doors.certify is not None:
+        certify = partial(_certify, doors.certify, broking.certify)
+        read_again = partial(_read_again, servers[1:] if others else servers, broking)
+        keeping["certificates"] = ServiceCertificates(certify, read_again, clock)
+    if web is not None and others:
+        keeping["http_certificate"] = ServiceCertificates(web.changed, partial(_read_again, servers[:1]), clock)
+    return keeping
+
+
+async def _read_again(servers: Iterable[HttpServer], broking: Broking | None = None) -> None:
+    for server in servers:
+        server.renew()
+    if broking is not None:
+        await broking.read_again()
+
+
 def _certify(own: Callable[[], bool], brokers: Callable[[], bool]) -> bool:
     return own() | brokers()
-
-
-async def _read_again(door: HttpServer, broking: Broking) -> None:
-    door.renew()
-    await broking.read_again()
 
 
 def _in_url(host: str) -> str:

@@ -22,6 +22,7 @@ from cloud.home.settings import HomeAssistantSettings
 from cloud.identity.settings import IdentitySettings
 from cloud.infer.default import InferSettings
 from cloud.offload.settings import OffloadSettings
+from cloud.operators.settings import LoginSettings
 from cloud.push.settings import PushSettings
 from cloud.retention.settings import RetentionSettings
 from cloud.web.questions import DoorSettings
@@ -91,7 +92,10 @@ class Settings(BaseSettings):
         data_dir: Database, pictures, the broker's sessions.
         http_host, http_port: Where the dashboard and the API are; port 0 is any free one, told in `serve.json`.
         mqtt_host, mqtt_port: Where devices connect; without a port 1883, or 8883 with `tls`.
-        tls: Serve devices over TLS, and know them by certificates; else by tokens, in plain text.
+        http_cert_file, http_key_file: With `tls`: under which the dashboard and the API are served, PEM, whole chain.
+            Without them it is a certificate of the service's own beyond loopback, and none there.
+        tls: Serve devices over TLS, and know them by certificates; else by tokens, in plain text. Beyond loopback the
+            dashboard and the API are served over TLS as well, to operators who log in.
         device_host, device_port: Where devices call over HTTPS, with `tls`; without it they use the HTTP port.
         allow_plaintext: Listen beyond this machine where nothing is encrypted, and anyone may look at the dashboard.
         allowed_hosts: Names beside loopback's under which browsers may call the service.
@@ -107,6 +111,8 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=default_data_dir)
     http_host: str = "127.0.0.1"
     http_port: Port = 8080
+    http_cert_file: Path | None = None
+    http_key_file: Path | None = None
     mqtt_host: str = "127.0.0.1"
     mqtt_port: Port | None = None
     tls: bool = False
@@ -123,6 +129,7 @@ class Settings(BaseSettings):
     door: DoorSettings = DoorSettings()
     broker: ExternalBrokerSettings = ExternalBrokerSettings()
     identity: IdentitySettings = IdentitySettings()
+    login: LoginSettings = LoginSettings()
     retention: RetentionSettings = RetentionSettings()
     home_assistant: HomeAssistantSettings | None = None
     push: Annotated[tuple[PushSettings, ...], Field(max_length=32), AfterValidator(_each_named_once)] = ()
@@ -152,6 +159,32 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _http_certificate_is_whole(self) -> Self:
+        if (self.http_cert_file is None) != (self.http_key_file is None):
+            msg = "http_cert_file and http_key_file belong together: give both, or neither"
+            raise ValueError(msg)
+        if self.http_cert_file is not None and not self.tls:
+            # Devices with tokens call over this port, too, and would not believe it.
+            msg = "http_cert_file and http_key_file need tls = true, so that devices have a port of their own"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def _open_to_all(self) -> bool:
+        """Nobody but this machine can reach the dashboard, or everybody may."""
+        return self.allow_plaintext or is_loopback(self.http_host)
+
+    @property
+    def https(self) -> bool:
+        """Whether the dashboard and the API are served over TLS."""
+        return self.tls and (self.http_cert_file is not None or not self._open_to_all)
+
+    @property
+    def asks_login(self) -> bool:
+        """Whether the dashboard and the API are for operators who log in."""
+        return self.login.always or not self._open_to_all
+
     @property
     def broker_port(self) -> int:
         """`mqtt_port`, or what is usual."""
@@ -165,17 +198,18 @@ class Settings(BaseSettings):
         Raises:
             BindRefused: An address is not loopback, and that was not allowed.
         """
-        heard = {"http_host": self.http_host} | ({} if self.tls else {"mqtt_host": self.mqtt_host})
-        if self.broker.host is not None and not self.tls:
+        if self.tls:
+            return self
+        heard = {"http_host": self.http_host, "mqtt_host": self.mqtt_host}
+        if self.broker.host is not None:
             heard["broker.host"] = self.broker.host
         for key, host in heard.items():
             if not self.allow_plaintext and not is_loopback(host):
                 raise BindRefused(
                     f"{key} = {host!r} can be reached from other machines, and neither tokens nor pictures are"
                     " encrypted on the way" + (", nor are viewers asked who they are" if key == "http_host" else ""),
-                    "Set `tls = true` for devices; put a TLS proxy with a login in front of the dashboard, or"
-                    " set `allow_plaintext = true`"
-                    " where you trust the whole network.",
+                    "Set `tls = true`: devices then have certificates, and operators log in to the dashboard over"
+                    " TLS; or set `allow_plaintext = true` where you trust the whole network.",
                 )
         return self
 

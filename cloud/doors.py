@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from cloud.adapters.data_dir import DataDir
@@ -119,19 +120,70 @@ def open_identities(settings: Settings, authority: Authority | None, database: D
 
 
 def service_hosts(settings: Settings) -> list[str]:
-    """The names and addresses under which devices may reach the service, the first being the one to tell them."""
-    bound = [host for host in (settings.device_host, settings.mqtt_host) if host not in ANYWHERE]
-    everywhere = [socket.gethostname()] if {settings.device_host, settings.mqtt_host} & ANYWHERE else []
+    """The names and addresses under which the service may be reached, the first being the one to tell devices."""
+    heard = [settings.device_host, settings.mqtt_host, *([settings.http_host] if settings.https else [])]
+    bound = [host for host in heard if host not in ANYWHERE]
+    everywhere = [socket.gethostname()] if ANYWHERE.intersection(heard) else []
     return list(dict.fromkeys((*settings.identity.names, *bound, *everywhere, "localhost", "127.0.0.1")))
+
+
+class WebFiles:
+    """The certificate under which the dashboard is served, and its key, in PEM.
+
+    Args:
+        cert_file: The whole chain.
+        key_file: Its key.
+    """
+
+    ca_file: None = None
+    """Browsers are asked for no certificate."""
+
+    def __init__(self, cert_file: Path, key_file: Path) -> None:
+        self.cert_file = cert_file
+        self.key_file = key_file
+        self._seen = self._times()
+        _load(cert_file, key_file)
+
+    def changed(self) -> bool:
+        """Whether there are others than at the last look.
+
+        Raises:
+            AuthorityUnusable: They can't be used, or not yet.
+        """
+        now = self._times()
+        if now == self._seen:
+            return False
+        _load(self.cert_file, self.key_file)
+        self._seen = now
+        return True
+
+    def _times(self) -> tuple[int, ...]:
+        try:
+            return tuple(file.stat().st_mtime_ns for file in (self.cert_file, self.key_file))
+        except OSError as refused:
+            raise AuthorityUnusable(
+                f"{refused.filename} can't be read: {refused.strerror}", "Restore it, or correct its rights."
+            ) from None
 
 
 def _check(files: IdentityFiles) -> None:
     """Now rather than at the first connection."""
+    context = _load(files.cert_file, files.key_file)
     try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(files.cert_file, files.key_file)
         context.load_verify_locations(files.ca_file)
     except (OSError, ssl.SSLError) as broken:
         raise AuthorityUnusable(
-            f"the service's certificate can't be used: {broken}", "Name files in PEM that belong together."
+            f"{files.ca_file} can't be used: {broken}", "Name a file in PEM that holds certificates."
         ) from None
+
+
+def _load(cert_file: Path, key_file: Path) -> ssl.SSLContext:
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert_file, key_file, password="")  # empty, rather than asked for on a terminal
+    except (OSError, ssl.SSLError) as broken:
+        raise AuthorityUnusable(
+            f"the certificate in {cert_file} can't be used: {broken}",
+            "Name files in PEM that belong together, the key without a passphrase.",
+        ) from None
+    return context

@@ -4,6 +4,7 @@ CloudError
 ├── SettingsInvalid          names the key and the mend
 ├── StartRefused
 │   ├── BindRefused          not loopback, and plain text was not allowed
+│   ├── NobodyMayLogIn       a login is asked for, and no operator is there
 │   ├── PortTaken            something else listens there
 │   ├── DataDirInUse         another service works in the data directory
 │   ├── DataDirUnusable      it can't be made or written
@@ -55,6 +56,10 @@ class StartRefused(CloudError):
 
 class BindRefused(StartRefused):
     """The address is not loopback, and plain text was not allowed."""
+
+
+class NobodyMayLogIn(StartRefused):
+    """A login is asked for, and no operator is there."""
 
 
 class PortTaken(StartRefused):

@@ -222,6 +222,9 @@ COUNTED: Final[Mapping[str, tuple[str, str]]] = {
         "vedette_push_dropped",
         "Alerts that a receiver refused, or that could not be delivered in time.",
     ),
+    "login.accepted": ("vedette_logins", "Logins of operators."),
+    "login.failed": ("vedette_login_failures", "Logins that were refused: name or password was wrong."),
+    "login.held_back": ("vedette_login_held_back", "Logins that came faster than they may, and were not looked at."),
     "push.failed": ("vedette_push_failed", "Requests to receivers of pushes that were not taken."),
 }
 """Counts by the name under which the parts count them: the metric, without `_total`, and what it means."""

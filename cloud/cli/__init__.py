@@ -1,8 +1,8 @@
-"""What a person types: `vedette serve`, `devices`, `device …`, `model …`, `rollout …`, `push …` and `command`.
+"""What a person types: `vedette serve`, `devices`, `device …`, `operator …`, `model …`, `rollout …` and more.
 
 All but `serve` work on the database and the registry's files, not on a running service's HTTP API: they work whether
-or not the service runs, they need the rights to its files and nothing else (the API has no operator's login yet, and
-enrolling through it would let any page or program on the machine in), and each change is one transaction. The service
+or not the service runs, they need the rights to its files and nothing else (the API only shows, also to operators who
+log in: ADR 7), and each change is one transaction. The service
 sees a new device at its next connection, and within a second that one was revoked, a rollout wanted, or a command
 given. The exit codes are in `cloud.cli.telling`.
 """

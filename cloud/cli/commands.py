@@ -25,6 +25,7 @@ from cloud.cli.cost import cost
 from cloud.cli.export import export_app
 from cloud.cli.model import model_app
 from cloud.cli.names import read_names
+from cloud.cli.operator import operator_app
 from cloud.cli.push import push_app
 from cloud.cli.rollout import rollout_app
 from cloud.cli.snippet import agent_snippet, claim_text
@@ -49,6 +50,7 @@ app: Final = typer.Typer(
 )
 device_app: Final = typer.Typer(help="One device: show, enroll, revoke.", no_args_is_help=True)
 app.add_typer(device_app, name="device")
+app.add_typer(operator_app, name="operator")
 app.add_typer(rollout_app, name="rollout")
 app.command()(command)
 app.command()(audit)

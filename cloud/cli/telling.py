@@ -6,8 +6,8 @@
 | 1 | a fault of the program's own, with a trace |
 | 2 | wrong usage, or wrong settings |
 | 3 | the service can't start, or its database can't be used |
-| 4 | there is no such device or rollout |
-| 5 | the device exists already |
+| 4 | there is no such device, rollout or operator |
+| 5 | the device or the operator exists already |
 | 6 | `command --wait`: a device refused, or failed |
 | 7 | `command --wait`: it expired, or was not done in time |
 | 8 | a rollout can't be started, or not do what is wanted of it |
@@ -39,6 +39,7 @@ from cloud.errors import (
     StartRefused,
     StoreError,
 )
+from cloud.operators.errors import OperatorError, OperatorExists, OperatorUnknown
 from cloud.registry.errors import RegistryError
 from vision.errors import VisionError
 from wire.errors import NotOurs, VedetteError
@@ -55,6 +56,9 @@ EXIT_CODES: Final[tuple[tuple[type[VedetteError], int], ...]] = (
     (DeviceUnknown, 4),
     (NotFound, 4),
     (DeviceExists, 5),
+    (OperatorUnknown, 4),
+    (OperatorExists, 5),
+    (OperatorError, 2),
     (RolloutError, 8),
     (RegistryError, 10),
     (PushError, 11),

@@ -314,3 +314,34 @@ pushes: Final = Table(
     Column("failing", String(500), nullable=False),
     Column("changed_at", UtcTime),
 )
+
+operators: Final = Table(
+    "operators",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("password", String(200), nullable=False),
+    Column("added_at", UtcTime, nullable=False),
+    Column("changed_at", UtcTime, nullable=False),
+    Column("seen_at", UtcTime),
+)
+
+operator_sessions: Final = Table(
+    "operator_sessions",
+    metadata,
+    Column("token_sha256", String(64), primary_key=True),
+    Column("operator", String(63), nullable=False),
+    Column("begun_at", UtcTime, nullable=False),
+    Column("used_at", UtcTime, nullable=False),
+    Index(None, "operator"),
+)
+
+operator_tokens: Final = Table(
+    "operator_tokens",
+    metadata,
+    Column("token_sha256", String(64), primary_key=True),
+    Column("operator", String(63), nullable=False),
+    Column("purpose", String(63), nullable=False),
+    Column("made_at", UtcTime, nullable=False),
+    Column("used_at", UtcTime),
+    UniqueConstraint("operator", "purpose"),
+)

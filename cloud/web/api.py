@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Protocol
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from cloud.domain import TelemetryPoint
@@ -13,6 +13,7 @@ from cloud.ports import Clock
 from cloud.store.alerts import AlertFilter, AlertStore
 from cloud.store.devices import DeviceStore
 from cloud.web.events import Feed
+from cloud.web.login_gate import viewer_of
 from cloud.web.views import AlertDetail, AlertPage, DeviceView, Summary, alert_detail, alert_view, device_view
 from wire.fields import DEVICE_ID_PATTERN, ID_PATTERN
 from wire.messages import PICTURES_PATH, AlertState, Refusal
@@ -42,11 +43,12 @@ def read_router(
     _add_picture_routes(router, alerts, pictures)
 
     @router.get("/api/events", response_class=StreamingResponse)
-    async def events() -> StreamingResponse:
+    async def events(request: Request) -> StreamingResponse:
         """`alert`, `device`, `summary`, `rollout` and `commands` as they change, as server-sent events."""
         feed.check_room()
+        viewer = viewer_of(request)
         return StreamingResponse(
-            feed.listen(),
+            feed.listen(None if viewer is None else viewer.digest),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )

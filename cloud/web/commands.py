@@ -1,6 +1,6 @@
 """Commands over HTTP: what the dashboard reads, and where a device puts the picture that a `snapshot` asked for.
 
-Nothing is issued here: the service has no operator's login yet (`cloud.cli`).
+Nothing is issued here: that takes a shell on the service's machine (`cloud.cli`).
 """
 
 from __future__ import annotations

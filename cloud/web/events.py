@@ -51,7 +51,7 @@ class Feed:
         self._devices = devices
         self._rollouts = rollouts
         self._clock = clock
-        self._listeners: set[asyncio.Queue[bytes | None]] = set()
+        self._listeners: dict[asyncio.Queue[bytes | None], str | None] = {}
         self._dirty = asyncio.Event()
         self._moved: dict[str, None] = {}
         self._commanded = False
@@ -77,10 +77,23 @@ class Feed:
         if self._closed or len(self._listeners) >= MAX_LISTENERS:
             raise TooManyListeners("no more live dashboards can be served", "Close some, or try again in a moment.")
 
-    async def listen(self) -> AsyncIterator[bytes]:
-        """The events from now on, with a heartbeat while nothing happens; ends when the listener is let go."""
+    def owners(self) -> set[str]:
+        """Under whose sessions or tokens, by their digests, somebody listens."""
+        return {owner for owner in self._listeners.values() if owner is not None}
+
+    def let_go_of(self, owner: str) -> None:
+        """Let those listeners go."""
+        for listener in [listener for listener, by in self._listeners.items() if by == owner]:
+            self._let_go(listener)
+
+    async def listen(self, owner: str | None = None) -> AsyncIterator[bytes]:
+        """The events from now on, with a heartbeat while nothing happens; ends when the listener is let go.
+
+        Args:
+            owner: The digest of the session or token that lets the listener in, where one has to.
+        """
         listener: asyncio.Queue[bytes | None] = asyncio.Queue(_MAX_WAITING)
-        self._listeners.add(listener)
+        self._listeners[listener] = owner
         try:
             yield HELLO
             while True:
@@ -93,7 +106,7 @@ class Feed:
                     return
                 yield event
         finally:
-            self._listeners.discard(listener)
+            self._listeners.pop(listener, None)
 
     async def summary(self) -> Summary:
         """The fleet's sums as of now."""
@@ -178,7 +191,7 @@ class Feed:
                 self._let_go(listener)
 
     def _let_go(self, listener: asyncio.Queue[bytes | None]) -> None:
-        self._listeners.discard(listener)
+        self._listeners.pop(listener, None)
         while not listener.empty():
             listener.get_nowait()
         listener.put_nowait(None)

@@ -1,4 +1,4 @@
-"""Rollouts over HTTP, for reading: nothing is started here, the service has no operator's login yet (`cloud.cli`)."""
+"""Rollouts over HTTP, for reading: nothing is started here (`cloud.cli`)."""
 
 from __future__ import annotations
 

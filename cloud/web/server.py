@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from cloud.errors import BlobMissing, DeviceUnknown, NotFound, PortTaken
 from cloud.web.device_door import CertificateProtocol
 from cloud.web.doorway import LOOPBACK_NAMES, Doorway
+from cloud.web.login_gate import Gate, LoginGate
 from wire.errors import VedetteError
 from wire.messages import Refusal
 
@@ -41,10 +42,23 @@ _NO_DASHBOARD: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><
 
 
 def make_application(
-    routers: Sequence[APIRouter], *, allowed_hosts: frozenset[str] = frozenset(), static: Path = STATIC
+    routers: Sequence[APIRouter],
+    *,
+    allowed_hosts: frozenset[str] = frozenset(),
+    static: Path = STATIC,
+    gate: Gate | None = None,
 ) -> FastAPI:
-    """All routes behind the doorway; the dashboard's files, where they are built, under everything else."""
+    """All routes behind the doorway; the dashboard's files, where they are built, under everything else.
+
+    Args:
+        routers: The routes.
+        allowed_hosts: Names beside loopback's under which it may be asked.
+        static: Where the dashboard's files are.
+        gate: Where operators log in; None lets everybody in.
+    """
     application = FastAPI(title="Vedette", docs_url=None, redoc_url=None)
+    if gate is not None:
+        application.add_middleware(LoginGate, viewers=gate.viewers, cookie=gate.cookie, openings=gate.openings)
     application.add_middleware(Doorway, hosts=LOOPBACK_NAMES | allowed_hosts)
     for router in routers:
         application.include_router(router)
@@ -83,8 +97,8 @@ class ServerTls(Protocol):
     """Files in PEM."""
 
     @property
-    def ca_file(self) -> Path:
-        """Whose certificates are verified."""
+    def ca_file(self) -> Path | None:
+        """Whose certificates are verified where one is shown; None: nobody is asked for one."""
 
     @property
     def cert_file(self) -> Path:
@@ -100,22 +114,20 @@ class HttpServer(uvicorn.Server):
 
     Args:
         application: What is served.
-        tls: Under which certificate, and whose certificates are verified where one is shown; None for plain text.
+        tls: Under which certificate, and whose certificates of clients are verified; None for plain text.
     """
 
     def __init__(self, application: ASGIApp, tls: ServerTls | None = None) -> None:
         self._tls = tls
-        encrypted: dict[str, Any] = (
-            {}
-            if tls is None
-            else {
-                "ssl_certfile": tls.cert_file,
-                "ssl_keyfile": tls.key_file,
-                "ssl_ca_certs": str(tls.ca_file),
-                "ssl_cert_reqs": ssl.CERT_OPTIONAL,
-                "http": CertificateProtocol,
-            }
-        )
+        encrypted: dict[str, Any] = {}
+        if tls is not None:
+            encrypted = {"ssl_certfile": tls.cert_file, "ssl_keyfile": tls.key_file}
+            if tls.ca_file is not None:
+                encrypted |= {
+                    "ssl_ca_certs": str(tls.ca_file),
+                    "ssl_cert_reqs": ssl.CERT_OPTIONAL,
+                    "http": CertificateProtocol,
+                }
         super().__init__(
             uvicorn.Config(
                 application,

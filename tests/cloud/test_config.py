@@ -69,3 +69,34 @@ def test_other_addresses_must_be_allowed(host: str) -> None:
     with pytest.raises(BindRefused, match=r"who they are.+allow_plaintext"):
         load_settings(None, {"http_host": host}).check_binds()
     assert load_settings(None, {"http_host": host, "allow_plaintext": True}).check_binds()
+
+
+def test_the_dashboard_is_open_on_loopback_and_asks_beyond(tmp_path: Path) -> None:
+    def of(**given: object) -> tuple[bool, bool]:
+        settings = load_settings(None, given).check_binds()
+        return settings.https, settings.asks_login
+
+    files = {"http_cert_file": tmp_path / "a.pem", "http_key_file": tmp_path / "a.key"}
+    far: dict[str, object] = {"http_host": "192.0.2.7"}
+    assert of() == of(tls=True) == (False, False)
+    assert of(login={"always": True}) == (False, True)
+    assert of(tls=True, **files) == (True, False)
+    assert of(tls=True, **far) == of(tls=True, **far, **files) == (True, True)
+    assert of(allow_plaintext=True, **far) == of(tls=True, allow_plaintext=True, **far) == (False, False)
+    assert of(allow_plaintext=True, login={"always": True}, **far) == (False, True)
+    assert of(tls=True, allow_plaintext=True, **far, **files) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('tls = true\nhttp_cert_file = "a.pem"', "give both"),
+        ('http_cert_file = "a.pem"\nhttp_key_file = "a.key"', "tls = true"),
+        ("[login]\nidle_minutes = 0", "login.idle_minutes"),
+        ("[login]\nsession_hours = inf", "login.session_hours"),
+        ("login = true", "login"),
+    ],
+)
+def test_mistake_about_the_login_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(SettingsInvalid, match=said):
+        load_settings(file(tmp_path, text), {})

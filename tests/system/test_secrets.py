@@ -1,7 +1,7 @@
 """Secrets show nowhere: looked for in all that a service and an agent write and say, while they do what they can do.
 
-With tokens and passwords in addresses, this is `test_watching`'s; here it is certificates, claims, and all that the
-service keeps to itself.
+With tokens and passwords in addresses, this is `test_watching`'s; here it is certificates, claims, what operators
+log in with, and all that the service keeps to itself.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ mqtt_port = 0
 device_port = 0
 log_level = "debug"
 log_format = "json"
+[login]
+always = true
 """
 CAMERA = "planted@with:signs"
 TOLD = """
@@ -80,7 +82,13 @@ def test_nothing_secret_is_written_or_said(tmp_path: Path) -> None:
     children = Children(tmp_path)
     try:
         operator("model", "keys", "create", "--keys", str(tmp_path / "offline"), "--demo")
+        password, token = (
+            vedette(root, "operator", *words, "--config", str(config)).strip()
+            for words in (("add", "anna", "--generate"), ("token", "anna", "backup"))
+        )
         service, addresses = start_service(children, tmp_path, ["--config", str(config)])
+        session = log_in(addresses.http, password)
+        plant_what_the_operator_has(planted, password, token, session)
         claim = json.loads(vedette(root, "device", "enroll", "gate-1", "--json", "--config", str(config)))["claim"]
         said["enroll"] = agent("enroll", "--identity", str(own / "identity"), given=f"{claim}\n")
         said["thief"] = agent("enroll", "--identity", str(tmp_path / "thief"), given=f"{claim}\n", code=1)
@@ -104,7 +112,10 @@ def test_nothing_secret_is_written_or_said(tmp_path: Path) -> None:
         page = re.search(r"status page at (http://[^\"]+)", device.log.read_text())
         assert page is not None
         found += planted.in_answers(page[1], ("", "metrics"))
-        found += planted.in_answers(addresses.http, _paths(addresses.http, kept))
+        for shown in ({"Cookie": f"vedette={session}"}, {"Authorization": f"Bearer {token}"}):
+            found += planted.in_answers(addresses.http, _paths(addresses.http, kept, shown), shown)
+        assert httpx.post(f"{addresses.http}/login", data={"name": password}, timeout=BOUND_S).status_code == 403
+        operator("operator", "list", "--json")
         operator("device", "revoke", "gate-1")
         said["revoked"] = agent("renew", "--identity", str(own / "identity"), code=1)
         eventually(
@@ -128,6 +139,22 @@ def plant_what_the_device_has(planted: Planted, own: Path, claim: str) -> None:
     planted.add_key("the device's key", own / "identity" / "device.pem")
 
 
+def log_in(base: str, password: str) -> str:
+    """The session's token; a guess before it goes wrong."""
+    for guess, code in ((password[1:], 401), (password, 303)):
+        form = {"name": "anna", "password": guess}
+        answer = httpx.post(f"{base}/login", data=form, headers={"Origin": base}, timeout=BOUND_S)
+        assert answer.status_code == code, answer.text
+    return answer.cookies["vedette"]
+
+
+def plant_what_the_operator_has(planted: Planted, password: str, token: str, session: str) -> None:
+    planted.add("the operator's password", password)
+    planted.add("the password that was guessed", password[1:])
+    planted.add("the program's token", token)
+    planted.add("the operator's session", session)
+
+
 def plant_what_the_service_has(planted: Planted, root: Path) -> None:
     online = [file for file in (root / "registry" / "keys").rglob("*") if file.is_file()]
     assert online
@@ -140,14 +167,15 @@ def plant_what_the_service_has(planted: Planted, root: Path) -> None:
         planted.add(f"the broker's password {number}", password, config)
 
 
-def _paths(base: str, kept: Kept) -> Iterator[str]:
+def _paths(base: str, kept: Kept, shown: dict[str, str]) -> Iterator[str]:
     """Everything of the operator's door that can be read, as it describes itself."""
     values = {
         "device": "gate-1",
         "alert_id": kept.rows("SELECT id FROM alerts")[0][0],
         "question_id": kept.rows("SELECT id FROM questions")[0][0],
     }
-    described: dict[str, dict[str, Any]] = httpx.get(f"{base}/openapi.json", timeout=BOUND_S).json()["paths"]
+    openapi = httpx.get(f"{base}/openapi.json", timeout=BOUND_S, headers=shown)
+    described: dict[str, dict[str, Any]] = openapi.json()["paths"]
     yield from ("/", "/metrics", "/openapi.json")
     for path, methods in described.items():
         named = re.findall(r"{(\w+)[^}]*}", path)

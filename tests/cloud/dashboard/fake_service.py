@@ -28,6 +28,7 @@ from cloud.domain import TelemetryPoint
 from cloud.web.audits import AuditReport
 from cloud.web.commands import CommandPage, CommandsChanged
 from cloud.web.doorway import LOOPBACK_NAMES, Doorway
+from cloud.web.login import SessionView
 from cloud.web.rollouts import RolloutDetail, RolloutView
 from cloud.web.views import AlertDetail, AlertPage, AlertView, DeviceView, Summary
 
@@ -215,6 +216,10 @@ class FakeService:
         return app
 
     def _add_boards(self, app: FastAPI) -> None:
+        @app.get("/api/session")
+        async def _session() -> SessionView:
+            return SessionView(asked=False, operator=None, by_session=False)
+
         @app.get("/api/audits/estimates")
         async def _accuracy() -> Response:
             if self.accuracy is None:

@@ -1,7 +1,7 @@
 /** What the page knows, and the one place that changes it. */
 
-import { fetchAlerts, fetchDevices, fetchHistory, fetchSummary, ServiceError } from "./api/client";
-import type { Alert, AlertFilter, Device, HistoryPoint, Summary } from "./api/contract";
+import { fetchAlerts, fetchDevices, fetchHistory, fetchSession, fetchSummary, ServiceError } from "./api/client";
+import type { Alert, AlertFilter, Device, HistoryPoint, Session, Summary } from "./api/contract";
 import { LiveConnection } from "./api/live";
 import type { RolloutDetail } from "./api/updates";
 import { CommandTrail } from "./commands.svelte";
@@ -23,6 +23,8 @@ export class Dashboard {
   link = $state<Link>({ state: "connecting" });
   /** The first answer came: an empty list means that there is nothing. */
   loaded = $state(false);
+  /** Who looks; null until it is known. */
+  session = $state.raw<Session | null>(null);
   summary = $state.raw<Summary | null>(null);
   devices = $state.raw<readonly Device[]>([]);
   histories = $state.raw<Readonly<Record<string, readonly HistoryPoint[]>>>({});
@@ -99,7 +101,13 @@ export class Dashboard {
   /** Everything that may have changed while no events came. */
   async #refetch(): Promise<void> {
     try {
-      const [summary, devices] = await Promise.all([fetchSummary(), fetchDevices(), this.#page()]);
+      const [summary, devices, session] = await Promise.all([
+        fetchSummary(),
+        fetchDevices(),
+        fetchSession(),
+        this.#page(),
+      ]);
+      this.session = session;
       this.summary = summary;
       this.devices = devices;
     } catch (error) {

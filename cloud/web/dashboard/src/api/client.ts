@@ -1,5 +1,5 @@
 import type { CommandPage } from "./commands";
-import type { AlertDetail, AlertFilter, AlertPage, Device, HistoryPoint, Summary } from "./contract";
+import type { AlertDetail, AlertFilter, AlertPage, Device, HistoryPoint, Session, Summary } from "./contract";
 import type { Rollout, RolloutDetail } from "./updates";
 
 const TIMEOUT_MS = 15_000;
@@ -28,6 +28,26 @@ async function refusal(response: Response): Promise<string> {
   }
 }
 
+/**
+ * To the page on which operators log in, which leads back to what `hash` names. What is shown here stays in the
+ * browser's memory no longer, and Back does not return to it.
+ */
+export function leaveForLogin(hash = ""): void {
+  location.replace(`/login${hash}`);
+}
+
+/** Ends the session; whoever is gone already is as well. */
+export async function logOut(): Promise<void> {
+  let response: Response;
+  try {
+    response = await fetch("/api/session", { method: "DELETE", signal: AbortSignal.timeout(TIMEOUT_MS) });
+  } catch {
+    throw new ServiceError("The service does not answer.", null);
+  }
+  if (!response.ok && response.status !== 401) throw new ServiceError(await refusal(response), response.status);
+  leaveForLogin();
+}
+
 export async function get<T>(path: string): Promise<T> {
   let response: Response;
   try {
@@ -38,6 +58,7 @@ export async function get<T>(path: string): Promise<T> {
   } catch {
     throw new ServiceError("The service does not answer.", null);
   }
+  if (response.status === 401) leaveForLogin(location.hash);
   if (!response.ok) throw new ServiceError(await refusal(response), response.status);
   try {
     return (await response.json()) as T;
@@ -61,6 +82,7 @@ export function commandsPath(device: string | null, limit: number, before: strin
   return `/api/commands?${query.toString()}`;
 }
 
+export const fetchSession = () => get<Session>("/api/session");
 export const fetchSummary = () => get<Summary>("/api/summary");
 export const fetchDevices = () => get<Device[]>("/api/devices");
 export const fetchHistory = (device: string) =>

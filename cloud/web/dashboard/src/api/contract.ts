@@ -10,6 +10,13 @@ export type AlertState = (typeof ALERT_STATES)[number];
 export type Box = readonly [x1: number, y1: number, x2: number, y2: number];
 export type DecidedBy = "device" | "cloud" | "reviewer";
 
+/** Who looks; `operator` is null where the service asks nobody. */
+export interface Session {
+  asked: boolean;
+  operator: string | null;
+  by_session: boolean;
+}
+
 export interface Summary {
   devices: number;
   online: number;

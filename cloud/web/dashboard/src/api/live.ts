@@ -41,7 +41,7 @@ export class LiveConnection {
     this.#timer = setTimeout(() => this.#lost(source), SILENCE_MS);
     source.addEventListener("open", () => void this.#opened(source));
     // The browser would retry by itself, but not after a refusal, never with a growing pause, and without a word.
-    source.addEventListener("error", () => this.#lost(source));
+    source.addEventListener("error", () => this.#failed(source));
     this.#on(source, "alert", decodeAlert, this.listener.alert);
     this.#on(source, "device", decodeDevice, this.listener.device);
     this.#on(source, "summary", decodeSummary, this.listener.summary);
@@ -89,6 +89,12 @@ export class LiveConnection {
         () => this.#lost(source),
       );
     }, SILENCE_MS);
+  }
+
+  #failed(source: EventSource): void {
+    // A refusal, the one event that the browser does not retry, does not say why; a question is told.
+    if (source === this.#source && source.readyState === EventSource.CLOSED) this.listener.probe().catch(() => {});
+    this.#lost(source);
   }
 
   #lost(source: EventSource): void {
