@@ -119,6 +119,7 @@ class Person:
             assert self.ends(watching) in {0, 130}, seen
             drained.join()
         finally:
+            self.ends(watching)
             os.close(screen)
         return seen
 
