@@ -324,7 +324,7 @@ def _state(release: Release) -> str:
 def _table(releases: list[Release], found: dict[tuple[str, str], list[Evaluation]]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("model", "version", "release", "state", "mAP50", "size", "licence", "digest"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in {"model", "mAP50"})
+        table.add_column(heading, overflow="fold", no_wrap=heading == "mAP50")
     for each in releases:
         row = (each.ref.name, each.ref.version, _number(each), _state(each), summary(found[_key(each)]))
         table.add_row(*row, _size(each), each.licence, each.ref.digest[:19])

@@ -165,7 +165,7 @@ def list_(
             return
         table = Table(box=None, pad_edge=False)
         for heading in ("rollout", "group", "release", "phase", "devices", "since", ""):
-            table.add_column(heading, overflow="fold", no_wrap=heading in {"rollout", "release"})
+            table.add_column(heading, overflow="fold")
         for view in views:
             table.add_row(
                 view.id[:8],

@@ -45,6 +45,8 @@ class Person:
             "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}",
             "XDG_DATA_HOME": str(folder / "data"),
             "XDG_CACHE_HOME": str(folder / "cache"),
+            # A wide window, in which no figure is broken over two lines.
+            "COLUMNS": "160",
             # Only so that other tests and other people on this machine keep theirs.
             "VEDETTE_HTTP_PORT": str(free_port()),
             "VEDETTE_MQTT_PORT": str(free_port()),
