@@ -35,7 +35,7 @@ TOOLS = {
 BOOT_S = 60.0
 AT_THE_NODE = """
 sudo() { "$@"; }
-nano() { cat "/run/given/${1##*/}" > "$1"; }
+nano() { cat "/srv/given/${1##*/}" > "$1"; rm "/srv/given/${1##*/}"; }
 """
 """Who is there is root already, and writes without an editor."""
 HIERARCHIES = [
@@ -224,7 +224,7 @@ class Node:
     def types(self, block: str, given: Mapping[str, str] | None = None) -> str:
         """Run what a document says, as root; `given` is what a person writes in the editor, by the file's name."""
         for name, text in (given or {}).items():
-            self.write(f"/run/given/{name}", text)
+            self.write(f"/srv/given/{name}", text, 0o600)
         return self.run("bash", "-euc", AT_THE_NODE + block, timeout_s=240).stdout
 
     def says(self, *words: object) -> str:
