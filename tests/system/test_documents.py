@@ -228,7 +228,7 @@ def test_what_replay_s_page_says(person: Person) -> None:
     person.follows("docs/replay.md", stands_for={"clip.mp4": "short.mp4", "vtest.avi": "short.mp4"})
     (heads,) = {line for line in page.read_text("utf-8").splitlines() if line.startswith("| switched off |")}
     assert heads in (person.folder / "ablation.md").read_text()
-    assert "| `ours`" in (person.folder / "policies.md").read_text()
+    assert "\n| ours " in (person.folder / "policies.md").read_text()
     assert "<svg" in (person.folder / "replay.html").read_text()
 
     person.types("vedette replay --source short.mp4 --jsonl lines.jsonl")
