@@ -24,7 +24,7 @@ from typing import Final
 
 from agent.adapters.identity_folder import IdentityFolder
 from agent.adapters.sd_notify import supervisor
-from agent.app.bench import bench
+from agent.app.bench import FEWEST_FRAMES_A_TURN, FRAMES_A_TURN, bench
 from agent.app.check import check
 from agent.app.detect import detect
 from agent.app.egress import egress, moment
@@ -116,7 +116,7 @@ def _detect(chosen: argparse.Namespace) -> int:
 def _bench(chosen: argparse.Namespace) -> int:
     line = Line()
     try:
-        result = bench(chosen.source, _model(chosen), line.show)
+        result = bench(chosen.source, _model(chosen), line.show, frames_a_turn=chosen.frames)
     finally:
         line.clear()
     if chosen.json:
@@ -270,6 +270,13 @@ def _parser() -> argparse.ArgumentParser:
 
     one = _command(commands, "bench", _bench, "measure this device's speed against the bare runtime in the same run")
     one.add_argument("--source", required=True, type=_recorded, help="a video file or a folder of pictures")
+    one.add_argument(
+        "--frames",
+        type=_frames,
+        default=FRAMES_A_TURN,
+        metavar="N",
+        help=f"in each of twelve turns ({FRAMES_A_TURN}); fewer are quicker, and tell less",
+    )
     one.add_argument("--json", action="store_true", help="for programs")
     _model_options(one)
 
@@ -372,6 +379,13 @@ def _threads(text: str) -> int:
     with contextlib.suppress(ValueError):
         return DetectSettings(threads=int(text)).threads
     raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 16")
+
+
+def _frames(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if int(text) >= FEWEST_FRAMES_A_TURN:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from {FEWEST_FRAMES_A_TURN} up")
 
 
 def _text(text: str) -> str:

@@ -51,6 +51,7 @@ from wire.messages import CameraState
 TURNS: Final = 5
 FRAMES_A_TURN: Final = 200
 """Over a second a turn at the default model's speed, so that a commit or a context switch is averaged away."""
+FEWEST_FRAMES_A_TURN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,10 @@ class Result:
         return asdict(self)
 
 
-def bench(source: str, model: DetectSettings, show: Callable[[Progress], None]) -> Result:
-    """Measure.
+def bench(
+    source: str, model: DetectSettings, show: Callable[[Progress], None], *, frames_a_turn: int = FRAMES_A_TURN
+) -> Result:
+    """Measure, in turns of the agent's pipeline and of the bare loop; the first of each does not count.
 
     Raises:
         VedetteError: The source or the model can't be used, or the source has too few frames.
@@ -94,18 +97,18 @@ def bench(source: str, model: DetectSettings, show: Callable[[Progress], None]) 
     with tempfile.TemporaryDirectory(prefix="vedette-bench-") as folder:
         duty = Duty(detector, settings, Path(folder))
         hand_back(library_data())
-        duty.run(FRAMES_A_TURN)
+        duty.run(frames_a_turn)
         memory = rss_mib()
         bare = BareLoop(detector, model, settings)
-        bare.run(FRAMES_A_TURN)
+        bare.run(frames_a_turn)
         piped: list[float] = []
         alone: list[float] = []
         for turn in range(TURNS):
             # Whoever goes second finds warm caches, so the order changes.
             steps = [(piped, duty.run), (alone, bare.run)]
             for rates, run in steps if turn % 2 == 0 else reversed(steps):
-                rates.append(FRAMES_A_TURN / run(FRAMES_A_TURN))
-                progress.done += FRAMES_A_TURN
+                rates.append(frames_a_turn / run(frames_a_turn))
+                progress.done += frames_a_turn
                 show(progress)
         stages = duty.stages_us()
         duty.close()

@@ -13,7 +13,6 @@ import cv2
 import pytest
 
 from agent.__main__ import main
-from agent.app import bench as bench_module
 from tests.agent.app.material import SIDE, clip, demo_clip, folder, person_model, picture
 from tests.vision.shared import built
 
@@ -370,12 +369,6 @@ def test_interrupting_leaves_nothing_behind(tmp_path: Path, model: str) -> None:
 BENCH_KEYS = ["pipeline_fps", "bare_fps", "ratio", "rss_mib", "stages_us", "first_frame_s", "model", "source"]
 
 
-@pytest.fixture
-def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_module, "FRAMES_A_TURN", 20)
-
-
-@pytest.mark.usefixtures("short_turns")
 @pytest.mark.parametrize("kind", ["clip", "one frame", "folder", "one picture"])
 def test_bench_tells_its_figures(tmp_path: Path, model: str, kind: str, capsys: Capture) -> None:
     match kind:
@@ -384,7 +377,7 @@ def test_bench_tells_its_figures(tmp_path: Path, model: str, kind: str, capsys: 
         case _:
             source = folder(tmp_path / "pictures", 5 if kind == "folder" else 1)
             (source / "broken.png").write_bytes(b"no picture")
-    assert main(["bench", "--source", str(source), "--model", model, "--json"]) == 0
+    assert main(["bench", "--source", str(source), "--model", model, "--frames", "20", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert list(result) == BENCH_KEYS
     assert result["ratio"] == pytest.approx(result["pipeline_fps"] / result["bare_fps"], rel=0.01)
@@ -395,9 +388,8 @@ def test_bench_tells_its_figures(tmp_path: Path, model: str, kind: str, capsys: 
     assert result["model"].startswith("tiny 1 on litert")
 
 
-@pytest.mark.usefixtures("short_turns")
 def test_bench_for_people(tmp_path: Path, model: str, capsys: Capture) -> None:
-    assert main(["bench", "--source", str(clip(tmp_path / "c.avi")), "--model", model]) == 0
+    assert main(["bench", "--source", str(clip(tmp_path / "c.avi")), "--model", model, "--frames", "20"]) == 0
     said = capsys.readouterr().out
     assert [line.split("  ")[0] for line in said.splitlines()] == [
         "pipeline",

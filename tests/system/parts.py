@@ -8,7 +8,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from tests.agent.deliver.network import Proxy
+from tests.system.preloaded import programs
 from wire.messages import Alert, Question, Verdict
 from workbench.demo.parts import agent_folder, cloud_folder, enrol, start_agent, start_service, token_file
 from workbench.demo.processes import Child, Children
@@ -123,7 +123,7 @@ class System:
 
     def typed(self, *words: str) -> str:
         """What a command of the operator's prints, on a terminal so wide that no figure is broken over two lines."""
-        command = [sys.executable, "-m", "workbench", *words, "--data-dir", str(cloud_folder(self.folder).root)]
+        command = [programs().vedette, *words, "--data-dir", str(cloud_folder(self.folder).root)]
         wide = environment(COLUMNS="200")
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=BOUND_S, env=wide).stdout
 

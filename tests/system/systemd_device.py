@@ -13,8 +13,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.docs.prose import exported, section, written
 from tests.system.engines import missing
 from tests.system.parts import BOUND_S, Kept, environment, eventually
+from tests.system.preloaded import programs
 from tests.system.systemd_node import ROOT, Line, Network, Node, packages, system
 from wire.messages import Alert
 from workbench.demo.parts import cloud_folder
@@ -23,6 +25,7 @@ from workbench.demo.processes import Children
 HOME = "usr/lib/vedette-agent"
 SITE = f"{HOME}/lib/python3.11/site-packages"
 UNIT = "vedette-agent"
+GUIDE = ROOT / "docs" / "install-systemd.md"
 NEWER = "+test1"
 
 QUICK = {
@@ -105,9 +108,9 @@ class Device:
             "--json",
         ]
         command += ["--data-dir", str(self.data_dir)]
-        told = {"HTTP_HOST": Network.CLOUD, "MQTT_HOST": Network.CLOUD, "ALLOW_PLAINTEXT": "true"}
-        told["ALLOWED_HOSTS"] = json.dumps([Network.CLOUD])
-        self.settings = {f"VEDETTE_{name}": value for name, value in (told | more).items()}
+        (serving, _, _) = section(GUIDE, "With a token")
+        told = {name: value.replace("192.0.2.10", Network.CLOUD) for name, value in exported(serving).items()}
+        self.settings = told | {f"VEDETTE_{name}": value for name, value in more.items()}
         child = self.children.start("cloud", command, self.settings, stdout=writing)
         os.close(writing)
         with os.fdopen(reading, "rb") as said:
@@ -118,7 +121,7 @@ class Device:
     def vedette(self, *words: str) -> str:
         """What a person types on the service's machine."""
         done = subprocess.run(
-            [sys.executable, "-m", "workbench", *words],
+            [programs().vedette, *words],
             env=environment(VEDETTE_DATA_DIR=str(self.data_dir), **self.settings),
             capture_output=True,
             text=True,
@@ -129,18 +132,19 @@ class Device:
         return done.stdout
 
     def install(self, file: str) -> str:
-        done = self.node.run(
-            "apt-get", "install", "-y", "-q", "--allow-downgrades", "--no-install-recommends", file, timeout_s=240
-        )
-        return done.stdout + done.stderr
+        command = written("docs/install-systemd.md", "sudo apt install ./vedette-agent_0.1.0_arm64.deb")
+        without_asking = " -y -q --allow-downgrades --no-install-recommends"
+        return self.node.types(command.replace("./vedette-agent_0.1.0_arm64.deb", file) + without_asking)
 
-    def take_in(self, **files: str) -> None:
-        """Enrol it with a token, and write what a person writes; `configured` of what the service prints."""
+    def take_in(self, agent_toml: str, root_json: str | None = None) -> None:
+        """Enrol it with a token as the guide says, with `configured` of what the service prints as its settings."""
         enrolled = json.loads(self.vedette("device", "enroll", self.name, "--json"))
-        self.node.write("/etc/vedette/token", enrolled["token"], 0o600)
-        for name, text in files.items():
-            self.node.write(f"/etc/vedette/{name.replace('_', '.')}", text)
-        self.node.run("systemctl", "restart", UNIT)
+        if root_json is not None:
+            self.node.write("/etc/vedette/root.json", root_json)
+        (_, _, on_the_device) = section(GUIDE, "With a token")
+        assert "active (running)" in self.node.types(
+            on_the_device, {"agent.toml": agent_toml, "token": enrolled["token"]}
+        )
 
     # --- what is said ---------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.prose import section
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import BOUND_S, Kept, environment, eventually
 from tests.system.systemd_node import INCLUDED, ROOT, Network, Node, booted, cached_debian, need_node_tools, networked
@@ -128,16 +129,17 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def test_mosquitto_runs_as_the_documents_say_and_reads_its_lists_again_by_itself(site: Site) -> None:
     node = site.node
-    node.run("install", "-d", "-o", "root", "-g", "mosquitto", "-m", "2750", f"/{FOLDER}")
+    folder_and_files, units = section(ROOT / "docs" / "brokers.md", "mosquitto")
+    install, folder, prepare = folder_and_files.splitlines()
+    # It is there already: the node has no network to fetch it over.
+    assert node.says("dpkg-query", "-W", "-f", "${Package}", install.split()[-1]) == "mosquitto"
+    node.run("useradd", "--system", "vedette")
+    node.types(folder)
+    # The service is not on this node, and nobody's but root's.
+    assert prepare == "sudo -u vedette vedette broker prepare --config service.toml"
     site.vedette("broker", "prepare")
-    dropins = node.root / "etc/systemd/system/mosquitto.service.d"
-    dropins.mkdir(parents=True)
-    shutil.copy(UNITS / "mosquitto.conf", dropins / "vedette.conf")
-    for unit in ("vedette-mosquitto.path", "vedette-mosquitto.service"):
-        shutil.copy(UNITS / unit, node.root / "etc/systemd/system")
-    node.run("systemctl", "daemon-reload")
-    node.run("systemctl", "enable", "--now", "vedette-mosquitto.path")
-    node.run("systemctl", "restart", "mosquitto")
+    shutil.copytree(UNITS, node.root / "srv/deploy/broker")
+    node.types(f"cd /srv\n{units}")
     main = node.property("mosquitto", "MainPID")
     user = node.run("stat", "--format=%U", f"/proc/{main}").stdout.strip()
     assert user == "mosquitto"

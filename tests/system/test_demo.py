@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +20,8 @@ import pytest
 from cloud.store.alerts import AlertStore
 from cloud.store.database import open_database
 from cloud.store.devices import DeviceStore
-from tests.system.engines import need_clip, need_models
+from tests.docs.prose import ROOT, written
+from tests.system.engines import missing, need_clip, need_models
 from tests.system.parts import Kept, alive, descendants, environment, eventually
 from vision.models import UPGRADE_MODEL
 from workbench.demo.parts import cloud_folder
@@ -45,16 +48,18 @@ def _parts() -> None:
 class Demo:
     """The process, and the folder in which it may make temporary ones."""
 
-    def __init__(self, scratch: Path, *options: str) -> None:
+    def __init__(self, scratch: Path, *options: str, command: Sequence[str] | None = None) -> None:
         self.scratch = scratch
         scratch.mkdir(exist_ok=True)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "workbench", "demo", "--json", "--no-browser", *options],
+            command or [sys.executable, "-m", "workbench", "demo", "--json", "--no-browser", *options],
+            cwd=ROOT if command else None,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment(TMPDIR=str(scratch)),
+            # Where there is a screen, it would be opened on it.
+            env=environment(TMPDIR=str(scratch), DISPLAY="", WAYLAND_DISPLAY=""),
             start_new_session=True,
         )
         self.parts: list[psutil.Process] = []
@@ -103,8 +108,8 @@ def demo(tmp_path: Path) -> Iterator[type[Demo]]:
     started: list[Demo] = []
 
     class Started(Demo):
-        def __init__(self, *options: str) -> None:
-            super().__init__(tmp_path / "scratch", *options)
+        def __init__(self, *options: str, command: Sequence[str] | None = None) -> None:
+            super().__init__(tmp_path / "scratch", *options, command=command)
             started.append(self)
 
     yield Started
@@ -172,7 +177,31 @@ def test_a_model_that_was_not_built_is_named_at_once(demo: type[Demo]) -> None:
     assert "no-such-model" in complained
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_what_the_readme_says_first(demo: type[Demo]) -> None:
+    """Ctrl-C in the terminal goes to `make` as well as to what it started."""
+    command = written("README.md", "make demo")
+    stamp = subprocess.run(["make", "--question", ".venv/.ready-run"], cwd=ROOT, check=False)  # noqa: S607
+    if stamp.returncode != 0:
+        missing("this folder's .venv is not set up: make setup")
+    running = demo(command=command.split())
+    assert running.process.stdout is not None
+    said = ""
+    while not re.search(r"http://127\.0\.0\.1:\d+/", said):
+        line = running.process.stdout.readline()
+        assert line, f"it ends before it prints the dashboard's address: {said}"
+        said += line
+    running.parts = descendants(running.process.pid)
+    assert any(part.name() == "nats-server" for part in running.parts)
+    os.killpg(running.process.pid, signal.SIGINT)
+    said += running.process.stdout.read()
+    # `make` waits for what it started, and then ends by the same signal.
+    assert running.process.wait(BOUND_S) == -signal.SIGINT, said
+    assert re.search(r"First alert on the dashboard .+; \d+ raised, \d+ stored, 0 twice; ", said), "what was saved"
+    assert alive(running.parts) == []
+    assert running.left_over() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_stops_everything_that_it_started(demo: type[Demo], number: signal.Signals) -> None:
     running = demo()
     running.wait_until_it_runs()

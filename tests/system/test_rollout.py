@@ -23,6 +23,7 @@ from tests.system.bad_updates import make_bad_updates
 from tests.system.browser import in_browser
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import BOUND_S, Kept, environment, eventually
+from tests.system.preloaded import programs
 from vision.describe import describe
 from vision.models import DEFAULT_MODEL, UPGRADE_MODEL, find_model
 from wire.messages import Alert
@@ -76,7 +77,7 @@ every_s = 2
 def vedette(root: Path, *words: str, code: int = 0) -> str:
     """Run the command, as a person at the service's machine would; its standard output."""
     done = subprocess.run(
-        [sys.executable, "-m", "workbench", *words],
+        [programs().vedette, *words],
         env=environment(VEDETTE_DATA_DIR=str(root)),
         capture_output=True,
         text=True,
@@ -313,7 +314,7 @@ def test_dashboard_shows_what_watch_shows(fleet: Fleet, tmp_path: Path) -> None:
         expect(page.get_by_test_id("update")).to_contain_text(UPGRADE_MODEL)
         page.screenshot(path=tmp_path / "overview.png", full_page=True)
 
-    assert in_browser(look, SETTLED_S) == []
+    assert in_browser(look, within_s=SETTLED_S) == []
     fleet.children.check()
 
 

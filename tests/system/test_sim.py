@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.docs.prose import ROOT, section, written
 from tests.system.engines import need_models
 from tests.system.parts import BOUND_S, Kept, alive, descendants, environment, eventually
 from workbench.demo.parts import cloud_folder, start_service
@@ -23,8 +26,18 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(480)]
 DEVICES = 60
 
 
-def sim(folder: Path, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "workbench", "sim", "--data-dir", str(folder), "--json", *words]
+def sim(folder: Path, typed: str, *words: str) -> subprocess.Popen[str]:
+    """As a document has it, but for what is so in a test only: where an option comes twice, the last one counts."""
+    command = [
+        sys.executable,
+        "-m",
+        "workbench",
+        *shlex.split(typed)[1:],
+        "--data-dir",
+        str(folder),
+        "--json",
+        *words,
+    ]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True
     )
@@ -33,9 +46,8 @@ def sim(folder: Path, *words: str) -> subprocess.Popen[str]:
 @pytest.mark.alone
 def test_all_that_was_raised_is_stored_once_and_liars_harm_nobody(tmp_path: Path) -> None:
     need_models()
-    process = sim(
-        tmp_path, "--devices", str(DEVICES), "--mix", "all", "--duration", "12", "--alerts-per-minute", "15"
-    )
+    everybody = written("docs/simulating.md", "vedette sim --devices 100 --mix all")
+    process = sim(tmp_path, everybody, "--devices", str(DEVICES), "--duration", "12", "--alerts-per-minute", "15")
     said, complained = process.communicate(timeout=400)
     assert process.returncode == 0, complained
     figures = json.loads(said)
@@ -75,8 +87,18 @@ def test_all_that_was_raised_is_stored_once_and_liars_harm_nobody(tmp_path: Path
         assert told[name] // 2 <= refused <= told[name], name
 
 
-def test_ctrl_c_ends_all_that_was_started_and_keeps_what_was_raised(tmp_path: Path) -> None:
-    process = sim(tmp_path, "--devices", "20", "--duration", "0", "--no-rollout", "--commands", "0")
+@pytest.mark.parametrize(
+    ("typed", "more"),
+    [
+        ("vedette sim --devices 1000", ("--duration", "0", "--no-rollout")),
+        ("vedette sim --devices 1000 --no-rollout --commands 0 --alerts-per-minute 10", ("--duration", "0")),
+        ("vedette sim --devices 50 --duration 0 --http-port 8080", ("--no-rollout", "--http-port", "0")),
+    ],
+)
+def test_ctrl_c_ends_all_that_was_started_and_keeps_what_was_raised(
+    tmp_path: Path, typed: str, more: tuple[str, ...]
+) -> None:
+    process = sim(tmp_path, written("docs/simulating.md", typed), "--devices", "20", *more)
     store = Kept(cloud_folder(tmp_path).root / "vedette.db")
     try:
         eventually(lambda: len(store.rows("SELECT 1 FROM alert_events")) >= 5, "alerts are raised and stored")
@@ -94,16 +116,18 @@ def test_ctrl_c_ends_all_that_was_started_and_keeps_what_was_raised(tmp_path: Pa
 
 def test_a_service_elsewhere_is_used_with_what_its_operator_printed(tmp_path: Path) -> None:
     """As a compose file does it: the service is somebody else's, known by its addresses and a list of tokens."""
-    data, names = tmp_path / "data", tmp_path / "names"
-    names.write_text("\n".join(f"yard-{number}" for number in range(1, 13)))
+    (block,) = section(ROOT / "docs" / "simulating.md", "Against a service that runs elsewhere")
+    names, enroll, whole = block.replace("1000", "12").splitlines()
+    data = tmp_path / "data"
+    at_the_service = environment(VEDETTE_DATA_DIR=str(data), PATH=f"{sys.prefix}/bin:{os.environ['PATH']}")
+    subprocess.run(
+        ["bash", "-euc", f"{names}\n{enroll}"],  # noqa: S607 - whichever the machine has
+        check=True,
+        cwd=tmp_path,
+        env=at_the_service,
+    )
     words = ["--data-dir", str(data)]
     run = [sys.executable, "-m", "workbench"]
-    enrolled = subprocess.run(
-        [*run, "device", "enroll", "--from", str(names), "--json", *words],
-        check=True, capture_output=True, text=True, env=environment(),
-    )  # fmt: skip
-    tokens = tmp_path / "tokens.jsonl"
-    tokens.write_text(enrolled.stdout)
     service = subprocess.Popen(
         [*run, "serve", "--json", "--http-port", "0", "--mqtt-port", "0", *words],
         stdout=subprocess.PIPE, text=True, env=environment(VEDETTE_ANSWER_QUESTIONS="false"),
@@ -111,8 +135,9 @@ def test_a_service_elsewhere_is_used_with_what_its_operator_printed(tmp_path: Pa
     try:
         assert service.stdout is not None
         addresses = json.loads(service.stdout.readline())
-        where = ["--service", addresses["http"], "--broker", addresses["mqtt"], "--credentials", str(tokens)]
-        process = sim(tmp_path / "sim", "--devices", "12", "--duration", "5", "--alerts-per-minute", "30", *where)
+        where = ["--service", addresses["http"], "--broker", addresses["mqtt"]]
+        where += ["--credentials", str(tmp_path / "credentials.jsonl")]
+        process = sim(tmp_path / "sim", whole, "--duration", "5", "--alerts-per-minute", "30", *where)
         said, complained = process.communicate(timeout=2 * BOUND_S)
     finally:
         service.terminate()

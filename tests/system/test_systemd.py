@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 
 from cloud.deployment import OPEN
+from tests.docs.prose import section
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import BOUND_S, eventually
 from tests.system.systemd_device import (
+    GUIDE,
     HOME,
     NEWER,
     SITE,
@@ -282,6 +284,15 @@ def test_a_camera_of_the_machine_may_be_opened(device: Device) -> None:
     device.node.run("systemctl", "restart", UNIT)
     eventually(lambda: "usb lost: /dev/video7 could not be opened as a camera" in device.status(), device.status())
     assert "1 of 2 cameras live" in device.status()
+
+    closing, edgetpu = section(GUIDE, "Cameras and accelerators")
+    assert "char-video4linux" in device.node.property(UNIT, "DeviceAllow")
+    device.node.types(closing + edgetpu)
+    device.node.run("systemctl", "daemon-reload")
+    assert "char-video4linux" not in device.node.property(UNIT, "DeviceAllow")
+    assert "plugdev" in device.node.property(UNIT, "SupplementaryGroups")
+    device.node.run("rm", "-r", f"/etc/systemd/system/{UNIT}.service.d")
+    device.node.run("systemctl", "daemon-reload")
     file.write_text(text)
     device.node.run("systemctl", "restart", UNIT)
     device.goes_on()
@@ -327,19 +338,18 @@ def test_a_certificate_instead_of_a_token(device: Device) -> None:
     other = Device(node, device.line, folder, device.children, DEVICE)
     free = {"HTTP_PORT": "0", "MQTT_PORT": "0", "DEVICE_PORT": "0"}
     other.serve(TLS="true", DEVICE_HOST=Network.CLOUD, IDENTITY__NAMES=json.dumps([Network.CLOUD]), **free)
-    claims = [_claimed(other)]
+    claims = [_claim(other)]
     identity = f"/var/lib/{UNIT}/identity"
 
     dropins = f"/etc/systemd/system/{UNIT}.service.d"
+    (_, claim_and_dropin, settings_and_start) = section(GUIDE, "With a certificate")
     file = node.root / "etc/vedette/agent.toml"
     text = file.read_text()
-    node.run("mkdir", "-p", dropins)
-    node.run("ln", "-s", f"/usr/share/{UNIT}/systemd/certificates.conf", dropins)
+    node.types(claim_and_dropin, {"claim": claims[0] + "\n"})
     node.run("mv", "/etc/vedette/token", "/etc/vedette/token.away")
     without_link = re.sub(r"(?ms)^\[(link|ask|trust)\].*?(?=^\[|\Z)", "", text)
-    file.write_text(re.sub(r"(?m)^device = .*$", f'identity = "{identity}"', without_link))
-    node.run("systemctl", "daemon-reload")
-    node.run("systemctl", "restart", UNIT)
+    certified = re.sub(r"(?m)^device = .*$", f'identity = "{identity}"', without_link)
+    assert "active (running)" in node.types(settings_and_start, {"agent.toml": certified})
     eventually(lambda: "; connected to mqtts://" in device.status(), f"it speaks TLS:\n{device.status()}")
     eventually(lambda: bool(other.stored()), "its alerts arrive")
     assert node.run("systemctl", "reload", UNIT, check=False).returncode == 0
@@ -354,7 +364,8 @@ def test_a_certificate_instead_of_a_token(device: Device) -> None:
     node.run("systemctl", "restart", UNIT)
     assert (private / "device.pem").read_text() == renewed, "the claim is still there, and was used already"
     other.goes_on()
-    claims.append(_claimed(other))
+    claims.append(_claim(other))
+    node.write("/etc/vedette/claim", claims[1] + "\n", 0o600)
     node.run("systemctl", "restart", UNIT)
     enrolled_anew = (private / "device.pem").read_text()
     assert enrolled_anew != renewed
@@ -362,7 +373,9 @@ def test_a_certificate_instead_of_a_token(device: Device) -> None:
     node.run("rm", "/etc/vedette/claim")
     node.run("systemctl", "restart", UNIT)
     other.goes_on()
-    device.check_nothing_shows(private, (*claims, *(line_of_key(pem) for pem in (first, renewed, enrolled_anew))))
+    device.check_nothing_shows(
+        private, (*map(_secret, claims), *(line_of_key(pem) for pem in (first, renewed, enrolled_anew)))
+    )
 
     node.run("rm", "-r", dropins)
     node.run("mv", "/etc/vedette/token.away", "/etc/vedette/token")
@@ -372,10 +385,12 @@ def test_a_certificate_instead_of_a_token(device: Device) -> None:
     device.goes_on()
 
 
-def _claimed(other: Device) -> str:
-    """A new claim, where systemd finds it; what of it is secret."""
-    claim = json.loads(other.vedette("device", "enroll", DEVICE, "--json"))["claim"]
-    other.node.write("/etc/vedette/claim", claim + "\n", 0o600)
+def _claim(other: Device) -> str:
+    enrolled = json.loads(other.vedette("device", "enroll", DEVICE, "--json"))
+    return str(enrolled["claim"])
+
+
+def _secret(claim: str) -> str:
     return read_claim(claim).secret
 
 
@@ -392,9 +407,11 @@ def test_removed_and_installed_by_hand_and_purged(device: Device) -> None:
     assert (node.root / "etc/vedette/agent.toml").is_file()
     assert device.outbox.rows("SELECT name FROM camera")
 
-    node.run("/opt/vedette/bin/vedette-agent", "install-service")
+    (by_hand,) = section(GUIDE, "Without the package")
+    *_, install_service, enable = by_hand.splitlines()
+    node.types(install_service)
     assert "is as it should be" in node.run("/opt/vedette/bin/vedette-agent", "install-service").stdout
-    node.run("systemctl", "enable", "--now", UNIT)
+    node.types(enable)
     device.goes_on()
     node.run("/opt/vedette/bin/vedette-agent", "uninstall-service")
     assert node.property(UNIT, "LoadState") == "not-found"

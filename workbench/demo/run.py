@@ -137,7 +137,7 @@ class _Running:
             if options.open_browser:
                 webbrowser.open(figures.dashboard)
             began = time.time()
-            screen.begin()
+            screen.begin(figures.dashboard)
             try:
                 while not stop.wait(LOOK_EVERY_S) and not self._is_over(began):
                     self._children.check()

@@ -27,8 +27,10 @@ class Screen:
         # A command that is broken over two lines can't be copied.
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def begin(self) -> None:
-        """Start drawing."""
+    def begin(self, dashboard: str) -> None:
+        """Start drawing. A file or pipe gets the figures at the end, and the dashboard's address now."""
+        if not self._console.is_terminal:
+            self.say(f"The dashboard is at {dashboard}")
         self._live.start()
 
     def show(self, figures: Figures, elapsed_s: float) -> None:
