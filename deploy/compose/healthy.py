@@ -1,7 +1,8 @@
-"""Whether what runs in a container does its work: `healthy.py agent|cloud|broker`; 0 where it does.
+"""Whether what runs in a container does its work: `healthy.py agent|cloud|broker|simulated`; 0 where it does.
 
 Needs nothing but Python, and is in each image. A device is well when its cameras give pictures and it looks at them:
-one whose link is cut goes on watching, and starting it again would mend nothing.
+one whose link is cut goes on watching, and starting it again would mend nothing. Simulated devices do nothing but
+speak, and are well when half of them are connected: flaky ones stay away for a while.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ from urllib.parse import urlsplit
 PATIENCE_S: Final = 4.0
 AGENT: Final = "VEDETTE_STATUS__LISTEN"
 BROKER: Final = "127.0.0.1:8222"
+SIMULATED: Final = "SIM_DEVICES"
+SOCKETS: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+MQTTS: Final = 8883
+ESTABLISHED: Final = "01"
+"""TCP_ESTABLISHED in the kernel's include/net/tcp_states.h, as its tables of sockets write it."""
 
 
 def main(part: str) -> str:
@@ -30,8 +36,12 @@ def main(part: str) -> str:
             _get(urlsplit(told["http"]).netloc, "/readyz")
         case "broker":
             _get(BROKER, "/healthz?js-enabled-only=true")
+        case "simulated":
+            there = sum(connected(table.read_text("ascii")) for table in SOCKETS if table.exists())
+            devices = int(os.environ[SIMULATED])
+            return "" if 2 * there >= devices else f"{there} of {devices} devices are connected"
         case _:
-            return f"there is no part {part!r}: agent, cloud, broker"
+            return f"there is no part {part!r}: agent, cloud, broker, simulated"
     return ""
 
 
@@ -52,6 +62,12 @@ def watching(figures: str) -> str:
         for labels, is_live in live.items()
         if not is_live or not looked.get(labels)
     )
+
+
+def connected(table: str) -> int:
+    """How many connections to a broker there are in what the kernel says of its sockets."""
+    rows = [line.split() for line in table.splitlines()[1:]]
+    return sum(row[2].endswith(f":{MQTTS:04X}") and row[3] == ESTABLISHED for row in rows)
 
 
 def _get(netloc: str, path: str) -> str:

@@ -26,7 +26,7 @@ from deploy.compose.fleet import desk, device, links, names
 from deploy.compose.fleet.device import StartFailed, settings, turn_s, video_in
 from deploy.compose.fleet.links import QUALITIES, Links, Quality, Weather, quality_of
 from deploy.compose.fleet.names import NoDevice, Replica, replica_named, replica_of
-from deploy.compose.healthy import watching
+from deploy.compose.healthy import connected, watching
 from tests.cloud.samples import BOUND_S, ManualClock
 from wire.identity import read_claim
 
@@ -397,3 +397,21 @@ def test_a_device_is_well_when_it_watches(text: str, wrong: str) -> None:
     said = watching(text)
     assert (said == "") == (wrong == "")
     assert wrong in said
+
+
+SOCKETS = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 10001        0 8123 1 0 100 0 0 10 0
+   1: 020014AC:22B3 030014AC:C350 01 00000000:00000000 00:00000000 00000000 10001        0 8124 1 0 20 4 30 10 -1
+   2: 030014AC:C350 020014AC:22B3 01 00000000:00000000 02:000005FD 00000000 10001        0 8125 2 0 20 4 30 10 -1
+   3: 030014AC:C351 020014AC:22B3 01 00000000:00000000 02:000005FD 00000000 10001        0 8126 2 0 20 4 30 10 -1
+   4: 030014AC:C352 020014AC:22B3 06 00000000:00000000 03:00000F01 00000000     0        0 0 3 0 20 4 30 10 -1
+   5: 030014AC:C353 020014AC:20FB 01 00000000:00000000 02:000005FD 00000000 10001        0 8127 2 0 20 4 30 10 -1
+"""
+"""As Linux writes /proc/net/tcp: one listens, one came from elsewhere, one is closing, one is HTTPS."""
+
+
+def test_simulated_devices_are_counted_by_their_connections() -> None:
+    assert connected(SOCKETS) == 2
+    assert connected(SOCKETS.splitlines()[0]) == 0
+    assert connected("") == 0

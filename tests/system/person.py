@@ -177,14 +177,14 @@ class Person:
         """Press Ctrl-C in that terminal."""
         if terminal.poll() is None:
             os.killpg(terminal.pid, signal.SIGINT)
-        return terminal.wait(30)
+        return terminal.wait(90)
 
     def leave(self) -> None:
         for terminal in reversed(self._begun.values()):
             self.ends(terminal)
 
     def reads(self, path: str) -> Any:
-        answer = httpx.get(self.dashboard + path, timeout=10)
+        answer = httpx.get(self.dashboard + path, timeout=60)
         answer.raise_for_status()
         return answer.json()
 

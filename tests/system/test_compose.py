@@ -9,7 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+<<<<<<< HEAD
 import shlex
+=======
+import re
+>>>>>>> arm64
 import signal
 import threading
 import time
@@ -18,12 +22,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from tests.docs.prose import commands_under, written
 from tests.ports import free_port
-from tests.system.docker_engine import BASE, BUILT_WITHIN_S, Engine, engine, have_base, need_wheel
+from tests.system.docker_engine import BASE, BUILT_WITHIN_S, Engine, engine, have_base, have_prometheus, need_wheel
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import Kept, eventually
 from tests.system.systemd_node import ROOT
@@ -43,6 +48,10 @@ HEALTHY_WITHIN_S = 180.0
 SETTLED_S = 480.0
 OUTAGE_S = 20.0
 MAX_AGENT_MB = 400
+SIMULATED = 50
+CONNECTED_WITHIN_S = 300
+STOPPED_WITHIN_S = 240
+"""Three minutes are theirs to come to rest in; a tenth of one is usual."""
 GATES = (
     "--soak",
     "0s",
@@ -65,7 +74,14 @@ class Fleet:
         self.docker = docker
         self.project = f"vedette-test-{os.getpid()}"
         self._port = port
-        self._more = {"VEDETTE_PORT": str(port), "VEDETTE_TAG": "test", "VEDETTE_CLIPS": str(need_clip().parent)}
+        self._prometheus = free_port()
+        self._more = {
+            "VEDETTE_PORT": str(port),
+            "VEDETTE_TAG": "test",
+            "VEDETTE_CLIPS": str(need_clip().parent),
+            "PROMETHEUS_PORT": str(self._prometheus),
+            "SIM_DEVICES": str(SIMULATED),
+        }
 
     def compose(self, *words: object, code: int = 0, timeout_s: float = 300.0) -> str:
         file = ROOT / "deploy" / "compose" / "compose.yaml"
@@ -79,6 +95,11 @@ class Fleet:
             words.insert(1, "--no-TTY")
         return self.compose(*words, *more, timeout_s=timeout_s)
 
+    def left(self) -> list[str]:
+        """Its containers, running or not."""
+        mine = f"label=com.docker.compose.project={self.project}"
+        return self.docker.run("ps", "--all", "--quiet", "--filter", mine).split()
+
     def container(self, name: str) -> dict[str, Any]:
         number = "" if name[-1].isdigit() else "-1"
         return self.docker.inspect("container", f"{self.project}-{name}{number}")
@@ -86,6 +107,26 @@ class Fleet:
     def get(self, path: str) -> Any:
         with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=60) as answer:
             return json.load(answer)
+
+    def official(self, service: str) -> str:
+        """The image that compose takes for it."""
+        whole = json.loads(self.compose("--profile", "*", "config", "--format", "json"))
+        return str(whole["services"][service]["image"])
+
+    def watched_with(self, image: str) -> None:
+        self._more["PROMETHEUS_IMAGE"] = image
+
+    def figures(self, kind: str, **query: str) -> Any:
+        """What Prometheus answers."""
+        address = f"http://127.0.0.1:{self._prometheus}/api/v1/{kind}?{urlencode(query)}"
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            return json.load(answer)["data"]
+
+    def figure(self, query: str) -> float:
+        """Of a query with one answer; nothing is 0."""
+        found = self.figures("query", query=query)["result"]
+        assert len(found) <= 1, found
+        return float(found[0]["value"][1]) if found else 0.0
 
     def online(self) -> set[str]:
         return {device["device"] for device in self.get("/api/devices") if device["presence"] == "online"}
@@ -152,7 +193,12 @@ def fleet(docker: Engine) -> Iterator[Fleet]:
             print(made.compose("logs", "--tail", "40"))  # noqa: T201 - pytest shows it where a test failed
         raise
     finally:
+<<<<<<< HEAD
         made.types(written(PAGE, "docker compose down --volumes"), "--timeout", "5")
+=======
+        made.compose("--profile", "*", "down", "--volumes", "--timeout", "5")
+        assert not made.left(), "nothing of it is left"
+>>>>>>> arm64
 
 
 def test_images_hold_what_they_should_and_no_more(fleet: Fleet) -> None:
@@ -216,6 +262,60 @@ def test_one_rollout_over_all_of_it(fleet: Fleet) -> None:
     eventually(lambda: running() == dict.fromkeys((*NEAR, *FAR), UPGRADE_MODEL), "all say that they run it")
     fates = dict(fleet.store.rows("SELECT device, fate FROM rollout_orders"))
     assert fates == dict.fromkeys((*NEAR, *FAR), "committed")
+
+
+def test_prometheus_scrapes_the_service_and_each_agent_and_has_the_rules(fleet: Fleet) -> None:
+    fleet.watched_with(have_prometheus(fleet.docker, fleet.official("prometheus")))
+    fleet.compose("up", "--detach", "--wait", "--no-build", "prometheus")
+    assert fleet.container("prometheus")["State"]["Health"]["Status"] == "healthy"
+    for name in NEAR:
+        assert fleet.container(name)["State"]["Running"], "who watches leaves the fleet as it was"
+
+    def targets() -> list[tuple[str, str]]:
+        return sorted((one["labels"]["job"], one["health"]) for one in fleet.figures("targets")["activeTargets"])
+
+    wanted = [("vedette", "up"), *(("vedette-agent", "up") for _ in NEAR)]
+    eventually(lambda: targets() == wanted, "service and near agents are scraped")
+    eventually(
+        lambda: fleet.figure("vedette_devices_enrolled") == AGENTS + FAR_AGENTS, "the service says who there is"
+    )
+    eventually(
+        lambda: fleet.figure("count(count by (instance) (vedette_agent_frames_judged_total > 0))") == AGENTS,
+        "each agent says that it judges",
+    )
+    written = set(re.findall(r"(?m)^ +- alert: (\w+)$", (ROOT / "deploy" / "monitoring" / "rules.yml").read_text()))
+
+    def evaluated() -> set[str]:
+        rules = [rule for group in fleet.figures("rules")["groups"] for rule in group["rules"]]
+        return {rule["name"] for rule in rules if rule["health"] == "ok"}
+
+    eventually(lambda: evaluated() == written, "every rule is loaded and evaluated")
+    fleet.compose("stop", "prometheus")
+    assert fleet.container("prometheus")["State"]["ExitCode"] == 0
+
+
+def test_simulated_devices_get_certificates_and_their_alerts_arrive(fleet: Fleet) -> None:
+    light = {f"sim-{number:05d}" for number in range(1, SIMULATED + 1)}
+    begun = time.monotonic()
+    fleet.compose("up", "--detach", "--wait", "--no-build", "--wait-timeout", CONNECTED_WITHIN_S, "simulated")
+    print(f"\n{SIMULATED} simulated devices were healthy after {time.monotonic() - begun:.0f} s")  # noqa: T201
+    certified = {name for (name,) in fleet.store.rows("SELECT device FROM certificates")}
+    assert light <= certified
+    seen: set[str] = set()
+
+    def all_came() -> bool:
+        # Flaky ones are never all there at once.
+        seen.update(fleet.online())
+        return light <= seen
+
+    eventually(all_came, "each is shown as online at some time")
+    # Two alerts a minute is what each raises on average.
+    eventually(lambda: len(light & {name for name, _ in fleet.alerts()}) > SIMULATED // 2, "half of them alert")
+    fleet.compose("stop", "simulated", timeout_s=STOPPED_WITHIN_S)
+    state = fleet.container("simulated")
+    # It says otherwise by its exit code where one of their messages was lost, or is stored twice.
+    assert (state["State"]["ExitCode"], state["State"]["OOMKilled"], state["RestartCount"]) == (0, False, 0)
+    eventually(lambda: not light & fleet.online(), "none is shown as online any more")
 
 
 def test_cut_links_and_killed_parts_lose_nothing(fleet: Fleet) -> None:
