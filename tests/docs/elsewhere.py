@@ -16,7 +16,9 @@ CONFORMANCE: Final = (
     './env/bin/pytest tuf_conformance --entrypoint "/path/to/vedette/.venv/bin/python'
     ' /path/to/vedette/tests/conformance/client.py"'
 )
-MANY_DEVICES: Final = "a thousand devices take the whole machine; tests/system/test_sim.py starts the same program"
+ARM64_IMAGE: Final = (
+    "docker build --platform linux/arm64 --target agent --tag vedette-agent:arm64 --file deploy/compose/Dockerfile ."
+)
 ELSEWHERE: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     ".ci/run": {"README.md": ("make test",), "docs/development.md": ("make check",)},
     "tests/system/test_demo.py::test_what_the_readme_says_first": {"README.md": ("make demo",)},
@@ -55,6 +57,15 @@ ELSEWHERE: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "docker compose down --volumes",
         ),
     },
+    "tests/system/test_compose.py::test_prometheus_scrapes_the_service_and_each_agent_and_has_the_rules": {
+        "docs/compose.md": ("docker compose up --detach --wait prometheus",)
+    },
+    "tests/system/test_compose.py::test_simulated_devices_get_certificates_and_their_alerts_arrive": {
+        "docs/compose.md": ("SIM_DEVICES=1000 docker compose up --detach --wait simulated",)
+    },
+    "tests/system/test_arm64.py::test_the_agents_image_builds_for_arm64_and_detects_the_same": {
+        "docs/compose.md": (ARM64_IMAGE,)
+    },
     "tests/deploy/test_make_fleet.py::test_it_ends_with_where_to_look_and_how_to_stop": {
         "docs/compose.md": ("make fleet",)
     },
@@ -69,8 +80,6 @@ NOT_HERE: Final[dict[str, dict[str, str]]] = {
     "docs/compose.md": {
         "cd deploy/compose": "the test is everywhere at home: it names the file",
         "docker compose up --detach --wait --scale agent=15": "fifteen agents are too many for two cores",
-        "SIM_DEVICES=1000 docker compose --profile simulated up --detach --scale agent=3": MANY_DEVICES,
-        "docker compose --profile monitoring up --detach": "it takes Prometheus' image from a registry",
     },
     "docs/tuf-conformance.md": {
         CONFORMANCE: "the suite is not on PyPI, and takes a clone of its repository",
