@@ -290,6 +290,12 @@ def test_an_identity_is_had_and_its_authority_replaced_as_the_page_says(another:
         assert "gate-1" not in another.types("vedette authority show")
     now = (another.folder / "identity" / "authority.pem").read_text()
     assert was.strip() not in now
+    # Without a terminal the password is not asked for.
+    another.follows(
+        "docs/identity.md", "Operators and the dashboard",
+        stands_for={"add anna": "add anna --password-stdin"}, given=f"{PASSPHRASE}\n",
+    )  # fmt: skip
+    assert "anna" in another.types("vedette operator list")
 
 
 def test_nothing_that_a_document_tells_to_type_was_left_out(request: pytest.FixtureRequest) -> None:
