@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("vedette", "vedette-agent")
+TERMINALS = {"COLUMNS", "LINES", "TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
 CALLER = """\
 #!{python} -IS
 import array, json, os, socket, sys
@@ -46,10 +47,13 @@ class Preloaded:
             file.write_text(CALLER.format(python=sys.executable, address=address, program=program))
             file.chmod(stat.S_IRWXU)
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        # Of whoever types a command, not of whoever reads the programs in: what is looked at while they are read in
+        # would hold for every command.
+        own = {name: value for name, value in os.environ.items() if name not in TERMINALS and "VEDETTE" not in name}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.system.preloading", address],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": path},
+            env=own | {"PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
         )

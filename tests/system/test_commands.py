@@ -53,6 +53,7 @@ def types(system: System, *words: str) -> tuple[int, list[dict[str, object]]]:
         timeout=BOUND_S,
         check=False,
     )
+    assert done.returncode >= 0, f"it was ended by signal {-done.returncode}: {done.stderr}"
     return done.returncode, json.loads(done.stdout)
 
 

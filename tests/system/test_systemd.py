@@ -242,9 +242,13 @@ def test_two_nodes_and_a_model_that_comes_while_one_has_no_line_and_then_no_powe
     device.goes_on()
     assert "; connected to mqtt://" in device.status()
 
-    for rollout in json.loads(device.vedette("rollout", "list", "--json")):
-        if rollout["phase"] in OPEN:
-            device.vedette("rollout", "abort", rollout["id"])
+    def still_open() -> list[str]:
+        listed = json.loads(device.vedette("rollout", "list", "--json"))
+        return [rollout["id"] for rollout in listed if rollout["phase"] in OPEN]
+
+    for rollout in still_open():
+        device.vedette("rollout", "abort", rollout)
+    eventually(lambda: not still_open(), "what was under way is aborted")
     device.vedette("rollout", "start", UPGRADE_MODEL, "--canary", neighbour.name, "--stages", "100", *GATES)
     neighbour.line.mend()
     eventually(lambda: waiting <= {alert.message_id for alert in neighbour.stored()}, "what waited arrives")
