@@ -20,7 +20,11 @@ _MAX_KEY: Final = 200
 
 
 class LocalBlobs:
-    """Bytes by key below `folder`."""
+    """Bytes by key below `folder`.
+
+    The store is called in threads of ours. Its own still hold objects of Python's for a moment after an answer, and
+    where the program has ended by then, as a command does, they abort it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -34,8 +38,7 @@ class LocalBlobs:
         """
         _check(key)
         try:
-            await self._store.put_async(key, data)
-            await asyncio.to_thread(_to_disk, self._folder, self._folder / key)
+            await asyncio.to_thread(self._put, key, data)
         except (BaseError, OSError) as error:
             raise BlobFailed(
                 f"picture {key} can't be kept: {_first_line(error)}", "Look at the disk's space."
@@ -63,8 +66,7 @@ class LocalBlobs:
         """
         _check(key)
         try:
-            found = await self._store.get_async(key)
-            return bytes(await found.bytes_async())
+            return await asyncio.to_thread(self._get, key)
         except FileNotFoundError:
             raise BlobMissing(f"there is no picture {key}") from None
         except (BaseError, OSError) as error:
@@ -79,11 +81,18 @@ class LocalBlobs:
         for key in keys:
             _check(key)
             try:
-                await self._store.delete_async(key)
+                await asyncio.to_thread(self._store.delete, key)
             except FileNotFoundError:
                 continue
             except (BaseError, OSError) as error:
                 raise BlobFailed(f"{key} can't be deleted: {_first_line(error)}", "Look at the disk.") from error
+
+    def _put(self, key: str, data: bytes) -> None:
+        self._store.put(key, data)
+        _to_disk(self._folder, self._folder / key)
+
+    def _get(self, key: str) -> bytes:
+        return bytes(self._store.get(key).bytes())
 
 
 def _check(key: str) -> None:
