@@ -195,7 +195,9 @@ def test_over_tls_a_device_takes_no_more_than_60_kb(tmp_path: Path) -> None:
 
 def certified(folder: Path, devices: int, http: str, claims: Path) -> dict[str, Any]:
     where = ["--service", http, "--credentials", str(claims), "--service-data", str(cloud_folder(folder).root)]
-    process = sim(folder / "sim", "--devices", str(devices), "--duration", "3", "--mix", "steady=1", *where)
+    process = sim(
+        folder / "sim", "vedette sim", "--devices", str(devices), "--duration", "3", "--mix", "steady=1", *where
+    )
     said, complained = process.communicate(timeout=BOUND_S)
     assert process.returncode == 0, complained
     found = json.loads(said)
