@@ -73,8 +73,10 @@ class Flow:
         kept = self._kept
         if kept and (kept[-1].plane.shape != plane.shape or not 0.0 <= at - kept[-1].at <= LONGEST_GAP_S):
             kept.clear()
-        if len(kept) > 1 and not kept[-1].asked and kept[-1].at - kept[-2].at < APART_S:
-            del kept[-1]
+        match kept:
+            # The last one stays in any case: an object's place is known there.
+            case [*_, one, other, _] if not other.asked and other.at - one.at < APART_S:
+                del kept[-2]
         kept.append(_Kept(at, plane))
         while at - kept[0].at > KEPT_S:
             del kept[0]

@@ -81,6 +81,16 @@ def test_a_fast_camera_keeps_the_frame_that_was_asked_about_and_not_all_others()
     assert flow.since(0.04, [moved(4)]) == [None]
 
 
+def test_a_fast_camera_s_boxes_go_from_each_picture_to_the_next():
+    flow = Flow()
+    flow.see(scene(), 0.0)
+    box = BOX
+    for k in range(1, 16):
+        flow.see(scene(2 * k), k / 30)
+        (box,) = flow.moved([box])
+        assert box == pytest.approx(moved(2 * k), abs=0.004)
+
+
 def test_a_frame_that_nobody_asked_about_or_that_is_too_old_carries_nothing():
     flow = Flow()
     assert flow.since(5.0, [BOX]) == [None]
