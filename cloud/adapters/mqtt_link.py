@@ -22,15 +22,15 @@ from cloud.ingest.ports import Counter, Received
 from cloud.ports import Clock
 from wire.codec import encode
 from wire.messages import Message
-from wire.topics import Channel, Direction, every_device, topic
+from wire.topics import UPWARD, Channel, every_device, everything_up, topic
 
 log = logging.getLogger(__name__)
 
 CLIENT_ID: Final = "_vedette_cloud"
 """User name and client id of the cloud. No device id begins with an underscore, so no device can ever bear it."""
 
-# The broker sends at most `MAX_UNACKED` messages of QoS 1 a subscription, of which there are two, before it wants
-# acknowledgements; but while the store is down it repeats them endlessly. QoS 0, telemetry, has no bound.
+# The broker sends at most `MAX_UNACKED` messages of QoS 1 before it wants acknowledgements; but while the store is
+# down it repeats them endlessly. QoS 0, telemetry, has no bound.
 MAX_UNACKED: Final = 1000
 MAX_WAITING_TELEMETRY: Final = 4096
 MAX_WAITING: Final = MAX_WAITING_TELEMETRY + 4 * MAX_UNACKED
@@ -47,8 +47,7 @@ FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 # Without it a QoS 1 round trip took 44 ms instead of 0.3, on every broker but mosquitto.
 NO_DELAY: Final = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-UP: Final = tuple(channel for channel in Channel if channel.direction is Direction.UP)
-NEVER_RETAINED: Final = tuple(channel for channel in UP if not channel.retained)
+NEVER_RETAINED: Final = tuple(channel for channel in UPWARD if not channel.retained)
 _NEVER_RETAINED: Final = tuple(f"/{channel.direction}/{channel}" for channel in NEVER_RETAINED)
 
 
@@ -237,8 +236,9 @@ class MqttLink:
         client._client.manual_ack_set(True)  # noqa: SLF001, FBT003 - aiomqtt acknowledges before anything is stored
         async with client:
             connection = _Connection(client)
-            for channel in UP:
-                await client.subscribe(every_device(channel), qos=channel.qos)
+            await client.subscribe(everything_up(), qos=1)
+            # A session that an earlier release left with the broker hears each channel by itself, too.
+            await client.unsubscribe([every_device(channel) for channel in UPWARD])
             self._connection = connection
             self._connected.set()
             log.info("connected to the broker")

@@ -58,13 +58,15 @@ class ScriptedBroker:
         try:
             while True:
                 kind, length = (await reader.readexactly(1))[0], (await reader.readexactly(1))[0]
-                while length >= 0x80:
+                if length >= 0x80:  # Two bytes are enough for what is said here.
                     length = (length & 0x7F) | ((await reader.readexactly(1))[0] << 7)
                 body = await reader.readexactly(length)
                 if kind >> 4 == 1:
                     writer.write(_packet(0x20, b"\x00\x00"))
                 elif kind >> 4 == 8:
                     writer.write(_packet(0x90, body[:2] + b"\x01"))
+                elif kind >> 4 == 10:
+                    writer.write(_packet(0xB0, body[:2]))
                 elif kind >> 4 == 3:
                     self.published.set()
         except (asyncio.IncompleteReadError, ConnectionError):
