@@ -210,6 +210,10 @@ COUNTED: Final[Mapping[str, tuple[str, str]]] = {
     "ingest.repeats": ("vedette_ingest_repeats", "Messages that were stored before; harmless, devices repeat."),
     "ingest.out_of_order": ("vedette_ingest_out_of_order", "Messages that came before one of a lower sequence."),
     "ingest.left": ("vedette_ingest_left", "Messages left unacked, to come again behind the one they wait for."),
+    "ingest.redelivered": (
+        "vedette_ingest_redelivered",
+        "Messages that the broker repeated, since they were not acknowledged in time.",
+    ),
     "ingest.missing": ("vedette_ingest_missing", "Sequence numbers that never came, and were no longer waited for."),
     "auth.admitted": ("vedette_auth_admitted", "Connections of devices that were admitted."),
     "auth.failed": ("vedette_auth_failed", "Connections refused since the token could not be checked."),
