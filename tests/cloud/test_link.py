@@ -6,8 +6,17 @@ import asyncio
 
 import aiomqtt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cloud.adapters.mqtt_link import MAX_WAITING, MAX_WAITING_TELEMETRY, LinkSettings, MqttLink, _BoundedQueue
+from cloud.adapters.mqtt_link import (
+    ALERTS_IN_A_ROW,
+    MAX_WAITING,
+    MAX_WAITING_TELEMETRY,
+    LinkSettings,
+    MqttLink,
+    _BoundedQueue,
+)
 from cloud.errors import LinkLost
 from cloud.ingest.counters import Counters
 from tests.cloud.samples import BOUND_S, NOW, ManualClock, new_id
@@ -30,6 +39,35 @@ def test_flood_is_bounded_and_telemetry_gives_way_to_alerts() -> None:
         queue.put_nowait(message(1))
     with pytest.raises(asyncio.QueueFull):
         queue.put_nowait(message(1))
+
+
+@given(steps=st.lists(st.sampled_from(["alerts", "responses", "telemetry", "get"]), max_size=200))
+def test_alerts_go_first_and_nobody_waits_for_ever_or_is_overtaken_on_its_channel(steps: list[str]) -> None:
+    queue = _BoundedQueue()
+    put: list[tuple[str, int]] = []
+    got: list[tuple[str, int]] = []
+    passed_over = 0
+    for number, step in enumerate((*steps, *["get"] * len(steps))):
+        if step != "get":
+            put.append((step, number))
+            where = f"vedette/v1/cam-1/up/{step}"
+            queue.put_nowait(aiomqtt.Message(where, b"%d" % number, int(step != "telemetry"), False, 1, None))
+            assert queue.qsize() == len(put) - len(got)
+        elif queue.empty():
+            assert len(got) == len(put)
+        else:
+            waiting = [one for one in put if one not in got]
+            one = queue.get_nowait()
+            got.append((one.topic.value.rpartition("/")[2], int(bytes(one.payload))))
+            alerts_wait = any(kind == "alerts" for kind, _ in waiting)
+            others_wait = any(kind != "alerts" for kind, _ in waiting)
+            passed_over = passed_over + 1 if got[-1][0] == "alerts" and others_wait else 0
+            assert passed_over <= ALERTS_IN_A_ROW
+            if got[-1][0] != "alerts" and alerts_wait:
+                assert [kind for kind, _ in got[-1 - ALERTS_IN_A_ROW : -1]] == ["alerts"] * ALERTS_IN_A_ROW
+    assert sorted(got) == sorted(put)
+    for channels in ({"alerts"}, {"responses", "telemetry"}):
+        assert [one for one in got if one[0] in channels] == [one for one in put if one[0] in channels]
 
 
 def acks() -> Acks:
