@@ -110,19 +110,47 @@ class _Heard(aiomqtt.Message):
 
 
 class _Client(aiomqtt.Client):
+    """Leaves out what the broker repeats while we still have it in hand.
+
+    It repeats what nobody acknowledged for a while. A service that is that far behind would fall further behind with
+    each repeat that it took.
+    """
+
+    def __init__(self, *where: Any, counter: Counter, **how: Any) -> None:  # noqa: ANN401 - aiomqtt's own arguments
+        super().__init__(*where, **how)
+        self._counter = counter
+        self._in_hand: dict[int, int] = {}
+        """By the broker's number. That alone may be another message's: NATS lends the numbers of what it had retained
+        a second time."""
+
+    def acknowledge(self, received: Sequence[Received]) -> None:
+        """Tell the broker that these are dealt with."""
+        for one in received:
+            if one.qos > 0:
+                self._in_hand.pop(one.number, None)
+                self._client.ack(one.number, one.qos)
+
     def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:  # noqa: ANN401, ARG002 - paho's signature
+        what = hash((message.topic, message.payload))
+        if message.dup:
+            self._counter.count("link.redelivered")
+            if self._in_hand.get(message.mid) == what:
+                return
         heard = _Heard._from_paho_message(message)  # noqa: SLF001 - as aiomqtt itself does
         heard.again = message.dup
         try:
             self._queue.put_nowait(heard)
         except asyncio.QueueFull:
             log.debug("a message is refused: as many wait as may")
+            return
+        if message.qos > 0:
+            self._in_hand[message.mid] = what
 
 
 class _Connection:
     """One connection, from its making to its loss. A client object is never used twice."""
 
-    def __init__(self, client: aiomqtt.Client) -> None:
+    def __init__(self, client: _Client) -> None:
         self.client = client
         # aiomqtt says in this future alone when a connection ends.
         self.lost: asyncio.Future[None] = client._disconnected  # noqa: SLF001
@@ -142,11 +170,8 @@ class _Connection:
             self.given_up.set_result(None)
 
     def acknowledge(self, received: Sequence[Received]) -> None:
-        if self.lost.done():
-            return
-        for one in received:
-            if one.qos > 0:
-                self.client._client.ack(one.number, one.qos)  # noqa: SLF001 - aiomqtt offers no acknowledging by hand
+        if not self.lost.done():
+            self.client.acknowledge(received)
 
 
 class MqttBatch:
@@ -248,6 +273,7 @@ class MqttLink:
             username=CLIENT_ID,
             password=self._settings.password,
             identifier=CLIENT_ID,
+            counter=self._counter,
             clean_session=False,
             keepalive=KEEPALIVE_S,
             timeout=CONNECT_WITHIN_S,

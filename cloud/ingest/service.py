@@ -77,7 +77,6 @@ class IngestService:
         read = _read(batch.received)
         decided = await self._committed(read.arrivals)
         self.working = True
-        self._counter.count("ingest.redelivered", sum(one.again for one in batch.received))
         self._note(decided, (*read.refused, *decided.refused))
         self._tell(decided)
         return decided

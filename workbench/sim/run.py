@@ -291,7 +291,7 @@ class _Simulation:
         grown = Counter(await view.counts())
         grown.subtract(before)
         figures.lies_refused = {name: grown[name] for name in sorted(set(COUNTED_AS.values()))}
-        figures.messages_left, figures.messages_redelivered = grown["ingest.left"], grown["ingest.redelivered"]
+        figures.messages_left, figures.messages_redelivered = grown["ingest.left"], grown["link.redelivered"]
         if cloud.child is not None:
             self._measure_service(cloud.child)
         figures.wall_s = round(time.monotonic() - self._began, 2)

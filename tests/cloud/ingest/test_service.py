@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -249,12 +249,6 @@ async def test_what_can_t_be_taken_is_counted_not_acked_and_keeps_nothing_else_o
     assert rig.counters[f"ingest.refused.{name}"] == 1
     assert [acks.message_ids for _, acks in rig.link.acks] == [(good.message_id,)]
     assert await rig.stored() == 1
-
-
-async def test_what_the_broker_repeats_is_counted(rig: Rig) -> None:
-    rig.link.feed(replace(received(alert()), again=True), received(alert(sequence=2), number=2))
-    await rig.settled()
-    assert rig.counters["ingest.redelivered"] == 1
 
 
 async def test_batch_with_nothing_to_ack_is_acknowledged_to_the_broker(rig: Rig) -> None:
