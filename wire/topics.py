@@ -56,6 +56,8 @@ class Channel(StrEnum):
 
 
 _DOWNWARD: Final = frozenset({Channel.ACKS, Channel.VERDICTS, Channel.DESIRED, Channel.COMMANDS})
+UPWARD: Final = tuple(channel for channel in Channel if channel.direction is Direction.UP)
+"""What a device may say anything on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,15 @@ def everything_down(device: str) -> str:
     return topic(device, Channel.ACKS).removesuffix(Channel.ACKS) + "+"
 
 
+def everything_up() -> str:
+    """The subscription with which the cloud hears all channels of all devices.
+
+    One, not one a channel: NATS has so many places for what a session has not acknowledged, and lends each of its
+    subscriptions all of them. What then finds none is not kept back but passed over, and comes when it is repeated.
+    """
+    return f"{ROOT}/v{PROTOCOL}/+/{Direction.UP}/+"
+
+
 def every_device(channel: Channel) -> str:
-    """The subscription with which the cloud hears `channel` of all devices."""
+    """The topics of `channel` of all devices."""
     return f"{ROOT}/v{PROTOCOL}/+/{channel.direction}/{channel}"

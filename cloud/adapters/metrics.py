@@ -215,6 +215,10 @@ COUNTED: Final[Mapping[str, tuple[str, str]]] = {
     "auth.failed": ("vedette_auth_failed", "Connections refused since the token could not be checked."),
     "broker.restarts": ("vedette_broker_restarts", "Times that the embedded broker was started again."),
     "retention.failed": ("vedette_retention_failed", "Times that what is too old could not all be forgotten."),
+    "link.redelivered": (
+        "vedette_link_redelivered",
+        "Messages that the broker repeated, since they were not acknowledged in time.",
+    ),
     "link.reconnects": ("vedette_link_reconnects", "Attempts to connect to the broker that failed."),
     "home.reconnects": ("vedette_home_reconnects", "Connections to Home Assistant's broker that failed or broke."),
     "push.delivered": ("vedette_push_delivered", "Alerts that a receiver of pushes took."),

@@ -13,7 +13,7 @@ from typing import Final
 
 from cloud.adapters.mqtt_link import CLIENT_ID, MAX_UNACKED, NEVER_RETAINED
 from wire.protocol import PROTOCOL
-from wire.topics import ROOT
+from wire.topics import ROOT, UPWARD
 
 CONFIG_FILE: Final = "mosquitto.conf"
 ACCESS_FILE: Final = "access.acl"
@@ -95,7 +95,7 @@ def access_rules() -> str:
         *(f"topic write {every}/up/{channel}" for channel in NEVER_RETAINED),
         "",
         "# %u is the name in the certificate.",
-        f"pattern write {own}/up/#",
+        *(f"pattern write {own}/up/{channel}" for channel in UPWARD),
         f"pattern read {own}/down/#",
     ]
     return "\n".join(lines) + "\n"

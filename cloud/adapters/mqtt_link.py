@@ -10,6 +10,7 @@ import logging
 import random
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,15 +23,15 @@ from cloud.ingest.ports import Counter, Received
 from cloud.ports import Clock
 from wire.codec import encode
 from wire.messages import Message
-from wire.topics import Channel, Direction, every_device, topic
+from wire.topics import UPWARD, Channel, every_device, everything_up, topic
 
 log = logging.getLogger(__name__)
 
 CLIENT_ID: Final = "_vedette_cloud"
 """User name and client id of the cloud. No device id begins with an underscore, so no device can ever bear it."""
 
-# The broker sends at most `MAX_UNACKED` messages of QoS 1 a subscription, of which there are two, before it wants
-# acknowledgements; but while the store is down it repeats them endlessly. QoS 0, telemetry, has no bound.
+# The broker sends at most `MAX_UNACKED` messages of QoS 1 before it wants acknowledgements; but while the store is
+# down it repeats them endlessly. QoS 0, telemetry, has no bound.
 MAX_UNACKED: Final = 1000
 MAX_WAITING_TELEMETRY: Final = 4096
 MAX_WAITING: Final = MAX_WAITING_TELEMETRY + 4 * MAX_UNACKED
@@ -47,8 +48,10 @@ FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 # Without it a QoS 1 round trip took 44 ms instead of 0.3, on every broker but mosquitto.
 NO_DELAY: Final = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-UP: Final = tuple(channel for channel in Channel if channel.direction is Direction.UP)
-NEVER_RETAINED: Final = tuple(channel for channel in UP if not channel.retained)
+NEVER_RETAINED: Final = tuple(channel for channel in UPWARD if not channel.retained)
+ALERTS_IN_A_ROW: Final = 3
+"""So many are taken before one of what else waits: a flood of alerts must not silence all other channels."""
+_ALERTS: Final = f"/{Channel.ALERTS}"
 _NEVER_RETAINED: Final = tuple(f"/{channel.direction}/{channel}" for channel in NEVER_RETAINED)
 
 
@@ -67,16 +70,37 @@ class LinkSettings:
 
 
 class _BoundedQueue(asyncio.Queue[aiomqtt.Message]):
-    """Refuses telemetry when full, which may be lost.
+    """Gives alerts first, and one of the others after every few of them; each in the order in which they came.
 
-    Past that it refuses what the broker sends again: everything that is new fits, and what is refused here is not
-    acknowledged, so it comes again once more.
+    Refuses telemetry when full, which may be lost. Past that it refuses what the broker sends again: everything that
+    is new fits, and what is refused here is not acknowledged, so it comes again once more.
     """
 
     def put_nowait(self, item: aiomqtt.Message) -> None:
         if self.qsize() >= (MAX_WAITING_TELEMETRY if item.qos == 0 else MAX_WAITING):
             raise asyncio.QueueFull
         super().put_nowait(item)
+
+    def qsize(self) -> int:
+        return len(self._alerts) + len(self._others)
+
+    def empty(self) -> bool:
+        return not self.qsize()
+
+    def _init(self, maxsize: int) -> None:  # noqa: ARG002 - the place to say what waits where; asyncio's signature
+        self._alerts: deque[aiomqtt.Message] = deque()
+        self._others: deque[aiomqtt.Message] = deque()
+        self._alerts_in_a_row = 0
+
+    def _put(self, item: aiomqtt.Message) -> None:
+        (self._alerts if item.topic.value.endswith(_ALERTS) else self._others).append(item)
+
+    def _get(self) -> aiomqtt.Message:
+        if self._alerts and (self._alerts_in_a_row < ALERTS_IN_A_ROW or not self._others):
+            self._alerts_in_a_row += 1
+            return self._alerts.popleft()
+        self._alerts_in_a_row = 0
+        return self._others.popleft()
 
 
 class _Heard(aiomqtt.Message):
@@ -86,19 +110,47 @@ class _Heard(aiomqtt.Message):
 
 
 class _Client(aiomqtt.Client):
+    """Leaves out what the broker repeats while we still have it in hand.
+
+    It repeats what nobody acknowledged for a while. A service that is that far behind would fall further behind with
+    each repeat that it took.
+    """
+
+    def __init__(self, *where: Any, counter: Counter, **how: Any) -> None:  # noqa: ANN401 - aiomqtt's own arguments
+        super().__init__(*where, **how)
+        self._counter = counter
+        self._in_hand: dict[int, int] = {}
+        """By the broker's number. That alone may be another message's: NATS lends the numbers of what it had retained
+        a second time."""
+
+    def acknowledge(self, received: Sequence[Received]) -> None:
+        """Tell the broker that these are dealt with."""
+        for one in received:
+            if one.qos > 0:
+                self._in_hand.pop(one.number, None)
+                self._client.ack(one.number, one.qos)
+
     def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:  # noqa: ANN401, ARG002 - paho's signature
+        what = hash((message.topic, message.payload))
+        if message.dup:
+            self._counter.count("link.redelivered")
+            if self._in_hand.get(message.mid) == what:
+                return
         heard = _Heard._from_paho_message(message)  # noqa: SLF001 - as aiomqtt itself does
         heard.again = message.dup
         try:
             self._queue.put_nowait(heard)
         except asyncio.QueueFull:
             log.debug("a message is refused: as many wait as may")
+            return
+        if message.qos > 0:
+            self._in_hand[message.mid] = what
 
 
 class _Connection:
     """One connection, from its making to its loss. A client object is never used twice."""
 
-    def __init__(self, client: aiomqtt.Client) -> None:
+    def __init__(self, client: _Client) -> None:
         self.client = client
         # aiomqtt says in this future alone when a connection ends.
         self.lost: asyncio.Future[None] = client._disconnected  # noqa: SLF001
@@ -118,11 +170,8 @@ class _Connection:
             self.given_up.set_result(None)
 
     def acknowledge(self, received: Sequence[Received]) -> None:
-        if self.lost.done():
-            return
-        for one in received:
-            if one.qos > 0:
-                self.client._client.ack(one.number, one.qos)  # noqa: SLF001 - aiomqtt offers no acknowledging by hand
+        if not self.lost.done():
+            self.client.acknowledge(received)
 
 
 class MqttBatch:
@@ -224,6 +273,7 @@ class MqttLink:
             username=CLIENT_ID,
             password=self._settings.password,
             identifier=CLIENT_ID,
+            counter=self._counter,
             clean_session=False,
             keepalive=KEEPALIVE_S,
             timeout=CONNECT_WITHIN_S,
@@ -237,8 +287,9 @@ class MqttLink:
         client._client.manual_ack_set(True)  # noqa: SLF001, FBT003 - aiomqtt acknowledges before anything is stored
         async with client:
             connection = _Connection(client)
-            for channel in UP:
-                await client.subscribe(every_device(channel), qos=channel.qos)
+            await client.subscribe(everything_up(), qos=1)
+            # A session that an earlier release left with the broker hears each channel by itself, too.
+            await client.unsubscribe([every_device(channel) for channel in UPWARD])
             self._connection = connection
             self._connected.set()
             log.info("connected to the broker")

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cloud.errors import LinkRefused
+from wire.topics import UPWARD
 
 DEVICES_ACCOUNT: Final = "DEVICES"
 # A session of MQTT needs a handful of subscriptions in the broker; this is far above, and still bounds a device.
@@ -179,7 +180,8 @@ def admit(who: Connecting, device: str, signer: Signer, now: int, until: int | N
             "subs": MAX_DEVICE_SUBSCRIPTIONS,
             "data": -1,
             "payload": -1,  # For MQTT the broker heeds the configuration's limit only.
-            "pub": {"allow": [f"vedette.v1.{device}.up.>"]},
+            # Not `up.>`: what it had retained under names of its own invention would all come to the service.
+            "pub": {"allow": [f"vedette.v1.{device}.up.{channel}" for channel in UPWARD]},
             # `down/#` in MQTT includes its parent; the last is how the broker itself delivers QoS 1.
             "sub": {"allow": [f"vedette.v1.{device}.down", f"vedette.v1.{device}.down.>", "$MQTT.sub.>"]},
         },

@@ -2,6 +2,7 @@
 
 For each batch, in this order: commit; ack to the devices; acknowledge to the broker. Whatever stops it in between,
 the broker delivers the batch again, the store knows the messages by their ids, and the devices are acked again.
+While a batch's devices are acked, the next one is committed: the broker takes its time where it has a lot to do.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 # Measured on two cores: 1.5k messages/s one a transaction, 6.1k/s in batches of up to 200.
 BATCH: Final = 200
 RETRY_S: Final = 1.0
+ACKED_AT_ONCE: Final = 4
+"""Batches whose acks may be under way; with the one that is committed, all that the broker sends un-acknowledged."""
 
 
 class Batches(Protocol):
@@ -62,16 +65,23 @@ class IngestService:
     async def run(self) -> None:
         """Take batch after batch."""
         self.working = True
-        while True:
-            batch = await self._link.batch(BATCH)
-            await self._take(batch)
+        room = asyncio.Semaphore(ACKED_AT_ONCE)
+        async with asyncio.TaskGroup() as acking:
+            while True:
+                await room.acquire()
+                batch = await self._link.batch(BATCH)
+                decided = await self._take(batch)
+                acking.create_task(self._ack(batch, decided), name="acks").add_done_callback(lambda _: room.release())
 
-    async def _take(self, batch: Batch) -> None:
+    async def _take(self, batch: Batch) -> Plan:
         read = _read(batch.received)
         decided = await self._committed(read.arrivals)
         self.working = True
         self._note(decided, (*read.refused, *decided.refused))
         self._tell(decided)
+        return decided
+
+    async def _ack(self, batch: Batch, decided: Plan) -> None:
         if await self._acked(decided):
             batch.acknowledge()
 

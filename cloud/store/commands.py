@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from pydantic import JsonValue
-from sqlalchemy import Row, and_, func, insert, select, update
+from sqlalchemy import Row, and_, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.deployment import DEFAULT_GROUP
@@ -150,8 +150,9 @@ async def take_responses(connection: AsyncConnection, responses: Sequence[tuple[
 
 
 async def _write(connection: AsyncConnection, changed: Iterable[CommandRecord]) -> None:
-    for command in changed:
-        values = {
+    rows = [
+        {
+            "key": command.id,
             "open": command.is_open,
             "state": command.state,
             "sent_at": command.sent_at,
@@ -162,7 +163,11 @@ async def _write(connection: AsyncConnection, changed: Iterable[CommandRecord]) 
             "result": json.dumps(dict(command.result)),
             "answered_by_device": command.answered_by_device,
         }
-        await connection.execute(update(commands).where(commands.c.id == command.id).values(values))
+        for command in changed
+    ]
+    if rows:
+        these = update(commands).where(commands.c.id == bindparam("key"))
+        await connection.execute(these.values({name: bindparam(name) for name in rows[0] if name != "key"}), rows)
 
 
 class CommandStore:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from wire.errors import NewerProtocol, NotOurs
 from wire.fields import DEVICE_ID_PATTERN
-from wire.topics import Channel, Topic, every_device, parse, topic
+from wire.topics import UPWARD, Channel, Topic, every_device, everything_up, parse, topic
 
 
 @given(st.from_regex(DEVICE_ID_PATTERN.rstrip("$"), fullmatch=True), st.sampled_from(Channel))
@@ -56,3 +56,5 @@ def test_a_device_id_that_would_break_a_topic_is_refused(device):
 
 def test_the_cloud_hears_all_devices():
     assert every_device(Channel.ALERTS) == "vedette/v1/+/up/alerts"
+    assert everything_up() == "vedette/v1/+/up/+"
+    assert [str(channel) for channel in UPWARD] == ["status", "telemetry", "alerts", "reported", "responses"]

@@ -28,6 +28,8 @@ class Figures:
         alert_p99_s: From the raising of an alert message to the cloud's ack, where the connection held in between.
         alert_p99_with_cuts_s: The same over all, so with the time that flaky devices were away.
         messages_lost: Alert messages that were raised and are not in the store.
+        messages_left: Messages that came to the service before one that they follow, and so had to come once more.
+        messages_redelivered: Messages, of any kind, that the broker repeated to the service.
         lies_stored: Messages of liars in the store that must not be there; anything but 0 is a fault.
         commands_done: Commands that devices answered with `ok`.
         updated: Devices that run the rolled-out model and have come through their probation.
@@ -53,6 +55,8 @@ class Figures:
     alert_p99_with_cuts_s: float | None = None
     messages_raised: int = 0
     messages_lost: int = 0
+    messages_left: int = 0
+    messages_redelivered: int = 0
     lies_told: dict[str, int] = field(default_factory=dict)
     lies_refused: dict[str, int] = field(default_factory=dict)
     lies_stored: int = 0

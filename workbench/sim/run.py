@@ -288,10 +288,10 @@ class _Simulation:
         else:
             stored = await read_alerts(view.http, tally.alert_ids)
         self._note(stored)
-        after = await view.counts()
-        figures.lies_refused = {
-            name: after.get(name, 0) - before.get(name, 0) for name in sorted(set(COUNTED_AS.values()))
-        }
+        grown = Counter(await view.counts())
+        grown.subtract(before)
+        figures.lies_refused = {name: grown[name] for name in sorted(set(COUNTED_AS.values()))}
+        figures.messages_left, figures.messages_redelivered = grown["ingest.left"], grown["link.redelivered"]
         if cloud.child is not None:
             self._measure_service(cloud.child)
         figures.wall_s = round(time.monotonic() - self._began, 2)

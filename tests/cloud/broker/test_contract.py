@@ -76,6 +76,8 @@ async def test_stolen_client_id_is_refused_and_the_rightful_device_stays(service
 async def test_publish_on_another_device_s_topic_arrives_nowhere(service: Service) -> None:
     mine, _ = await service.enroll("cam-1"), await service.enroll("cam-2")
     async with connected(service.addresses.mqtt, "cam-1", mine) as device:
+        # A name of its own invention would come to the service, and if retained, at each of its starts again.
+        await device.client.publish("vedette/v1/cam-1/up/invented", b"{}", qos=1, retain=True)
         for name, channel in (("cam-2", Channel.ALERTS), ("cam-1", Channel.ACKS), ("cam-2", Channel.ACKS)):
             spoofed = alert(name) if channel is Channel.ALERTS else None
             payload = encode(spoofed) if spoofed else b"{}"
@@ -90,6 +92,7 @@ async def test_publish_on_another_device_s_topic_arrives_nowhere(service: Servic
         assert [type(message).__name__ for message in device.heard] == ["Acks"]
     shown = await service.get("/api/alerts")
     assert [one["device"] for one in shown["alerts"]] == ["cam-1"]  # type: ignore[index]
+    assert "ingest.refused.NotOurs" not in await service.counts()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from cloud.errors import LinkLost, StoreFailed
 from cloud.ingest.counters import Counters, RefusalLog
 from cloud.ingest.plan import Plan
 from cloud.ingest.ports import Received
-from cloud.ingest.service import IngestService
+from cloud.ingest.service import ACKED_AT_ONCE, IngestService
 from cloud.store.alerts import AlertFilter, AlertStore
 from cloud.store.batches import BatchStore
 from cloud.store.database import Database, open_database
@@ -39,9 +39,9 @@ class Story(list[str]):
         super().append(line)
         self._went_on.set()
 
-    async def reaches(self, line: str) -> None:
+    async def reaches(self, line: str, times: int = 1) -> None:
         async with asyncio.timeout(BOUND_S):
-            while line not in self:
+            while self.count(line) < times:
                 self._went_on.clear()
                 await self._went_on.wait()
 
@@ -62,6 +62,7 @@ class ScriptedLink:
     story: Story = field(default_factory=Story)
     acks: list[tuple[str, Acks]] = field(default_factory=list)
     broken: bool = False
+    slow: asyncio.Event | None = None
     _waiting: asyncio.Queue[ScriptedBatch] = field(default_factory=asyncio.Queue)
 
     def feed(self, *received: Received) -> None:
@@ -79,6 +80,9 @@ class ScriptedLink:
         if self.broken:
             self.story.append("device not acked")
             raise LinkLost("the broker went away")
+        if self.slow is not None:
+            self.story.append(f"acks for {message.message_ids[0]} are under way")
+            await self.slow.wait()
         self.story.append("device acked")
         self.acks.append((device, message))
 
@@ -187,6 +191,34 @@ async def test_acks_that_could_not_be_sent_leave_the_batch_to_come_again(rig: Ri
     ]
     assert await rig.stored() == 1
     assert rig.counters["ingest.repeats"] == 1
+
+
+async def test_a_broker_that_is_slow_to_take_acks_holds_up_no_commit_until_too_many_wait(rig: Rig) -> None:
+    rig.link.slow = asyncio.Event()
+    messages = [alert(sequence=number) for number in range(1, ACKED_AT_ONCE + 2)]
+    for number, message in enumerate(messages, 1):
+        rig.link.feed(received(message, number=number))
+    for message in messages[:-1]:
+        await rig.link.story.reaches(f"acks for {message.message_id} are under way")
+    assert rig.link.story.count("committed") == rig.link.story.count("asked for more") == ACKED_AT_ONCE
+    assert "broker acknowledged" not in rig.link.story
+    rig.link.slow.set()
+    await rig.link.story.reaches(f"acks for {messages[-1].message_id} are under way")
+    await rig.link.story.reaches("broker acknowledged", ACKED_AT_ONCE + 1)
+    assert rig.link.story.count("device acked") == ACKED_AT_ONCE + 1
+    assert await rig.stored() == ACKED_AT_ONCE + 1
+
+
+async def test_acks_that_could_not_be_sent_hold_up_none_that_can_be(rig: Rig) -> None:
+    lost, kept = alert(sequence=1), alert(sequence=2)
+    rig.link.broken = True
+    rig.link.feed(received(lost))
+    await rig.settled("device not acked")
+    rig.link.broken = False
+    rig.link.feed(received(kept, number=2))
+    await rig.settled()
+    assert [acks.message_ids for _, acks in rig.link.acks] == [(kept.message_id,)]
+    assert rig.link.story.count("broker acknowledged") == 1
 
 
 def _newer() -> bytes:
