@@ -126,6 +126,8 @@ class Track:
         stands: Whether the device stands behind it in this frame, seen or not.
         word: What the cloud said of it last; None where it has not.
         appearance: What it looks like by now; None where nobody looked.
+        seen_well: It is seen, and as well as the device can: it has looked closely within half a second, or the
+            object is so large that a closer look shows no more. Only of a device that makes second looks.
     """
 
     id: int
@@ -141,6 +143,7 @@ class Track:
     stands: bool = True
     word: Word | None = None
     appearance: Appearance | None = None
+    seen_well: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,17 @@ LONGEST_GAP_S: Final = 0.5
 """People who walk are twice their own width away by then, and flow finds somebody else."""
 WINDOW_PX: Final = 7
 LEVELS: Final = 2
-# Where in a box the flow is measured: the trunk of a person, rather than the ground beside it.
+MOST_POINTS: Final = 100
+"""At once, for all boxes together: the cost of a frame is bounded, and in a crowd each has fewer. With no more than
+72, F1 was .851 and .856 at 1 and 2 % of the bytes (second half of PETS09-S2L1), with 100 and without any bound .864
+and .862."""
+MOST_BOXES: Final = 14
+"""Followed at once, the first ones; the others go on by their speed."""
 ACROSS: Final = (0.3, 0.5, 0.7)
+"""Where in a box the flow is measured, with DOWN: the trunk of a person, rather than the ground beside it."""
 DOWN: Final = (0.15, 0.3, 0.45, 0.6, 0.75)
-FEWEST: Final = 4
-"""Of those points, how many must be found again for the box to be."""
+FEWEST: Final = 0.25
+"""Of a box's points, how many must be found again for the box to be, and three at the least."""
 UNLIKE: Final = 30.0
 """By how many grey levels of 255 a point's surroundings may differ on average to be found again. To follow each point
 back as well costs twice as much and carried no better."""
@@ -41,7 +47,15 @@ MARGIN_PX: Final = 10
 SMALLEST_PX: Final = 8
 
 _Plane = npt.NDArray[np.uint8]
-_IN_BOX: Final = np.array([(x, y) for x in ACROSS for y in DOWN], np.float32)
+_IN_BOX: Final = tuple(
+    np.array(points, np.float32)
+    for points in (
+        [(x, y) for x in ACROSS for y in DOWN],
+        [(x, y) for x in ACROSS for y in (0.15, 0.35, 0.55, 0.75)],
+        [(x, y) for x in ACROSS for y in DOWN[::2]],
+        [(x, y) for x in ACROSS[::2] for y in DOWN[::2]],
+    )
+)
 
 
 @dataclass(slots=True)
@@ -123,29 +137,42 @@ def _small(image: Image) -> _Plane:
 
 def _flow(before: _Plane, after: _Plane, boxes: Sequence[Box]) -> list[Box | None]:
     """Each box moved by the median of its points: what covers less than half of it does not take it along."""
-    nowhere: list[Box | None] = [None] * len(boxes)
-    if not boxes:
-        return nowhere
+    moved: list[Box | None] = [None] * len(boxes)
+    followed = boxes[:MOST_BOXES]
+    if not followed:
+        return moved
     height, width = before.shape
-    corners = np.array(boxes, np.float32) * np.array((width, height, width, height), np.float32)
+    corners = np.array(followed, np.float32) * np.array((width, height, width, height), np.float32)
     # The cost is that of the pyramids, so they are built of no more than what is looked at.
     left, top = np.clip(corners[:, :2].min(axis=0) - MARGIN_PX, 0, (width, height)).astype(int)
     right, bottom = np.clip(corners[:, 2:].max(axis=0) + MARGIN_PX, 0, (width, height)).astype(int)
     if min(right - left, bottom - top) < SMALLEST_PX:
-        return nowhere
+        return moved
     one, other = before[top:bottom, left:right], after[top:bottom, left:right]
     sides = corners[:, 2:] - corners[:, :2]
-    points = corners[:, None, :2] + _IN_BOX * sides[:, None] - np.array((left, top), np.float32)
+    in_box = next((grid for grid in _IN_BOX if len(grid) * len(followed) <= MOST_POINTS), _IN_BOX[-1])
+    points = corners[:, None, :2] + in_box * sides[:, None] - np.array((left, top), np.float32)
     points = np.ascontiguousarray(points.reshape(-1, 1, 2), np.float32)
     there, found, unlike = cv2.calcOpticalFlowPyrLK(
         one, other, points, np.empty_like(points), winSize=(WINDOW_PX, WINDOW_PX), maxLevel=LEVELS
     )
-    good = (np.asarray(found).ravel() == 1) & (np.asarray(unlike).ravel() < UNLIKE)
-    shifts = (there - points).reshape(len(boxes), -1, 2)
-    moved = nowhere
-    for row, known in enumerate(good.reshape(len(boxes), -1)):
-        if int(known.sum()) >= FEWEST:
-            dx, dy = np.median(shifts[row][known], axis=0).tolist()
+    good = ((np.asarray(found).ravel() == 1) & (np.asarray(unlike).ravel() < UNLIKE)).reshape(len(followed), -1)
+    counts = good.sum(axis=1)
+    shifts = _medians((there - points).reshape(len(followed), -1, 2), good, counts)
+    shifts /= np.array((width, height), np.float32)
+    fewest = max(3, math.ceil(FEWEST * len(in_box)))
+    for row, (count, (dx, dy)) in enumerate(zip(counts.tolist(), shifts.tolist(), strict=True)):
+        if count >= fewest:
             x1, y1, x2, y2 = boxes[row]
-            moved[row] = (x1 + dx / width, y1 + dy / height, x2 + dx / width, y2 + dy / height)
+            moved[row] = (x1 + dx, y1 + dy, x2 + dx, y2 + dy)
     return moved
+
+
+def _medians(
+    shifts: npt.NDArray[np.float32], good: npt.NDArray[np.bool_], counts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """Of the good points of each box, (N, points, 2) to (N, 2): `np.median` of one takes as long as this of ten."""
+    ordered = np.sort(np.where(good[..., None], shifts, np.float32(np.inf)), axis=1)
+    rows = np.arange(len(shifts))
+    middle = ordered[rows, np.maximum(counts - 1, 0) // 2] + ordered[rows, np.minimum(counts // 2, good.shape[1] - 1)]
+    return np.asarray(middle / np.float32(2.0), np.float32)

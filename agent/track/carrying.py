@@ -17,14 +17,12 @@ from agent.domain import STANDS_FROM, Box, Found, Report, Word
 
 TRUST: Final = 0.9
 """How much of a fresh word that vouches for an object is believed."""
-TRUST_AFTER_LOOK: Final = 0.15
-"""The same where the device has looked closely itself within LOOKED_S, and seen the object: a hidden one is better
-seen among what is around it, which only the cloud is shown."""
 LOOKED_S: Final = 0.5
+"""For so long an object that the device looked at closely, and saw, counts as looked at closely."""
 LARGE: Final = 0.107**2
 """Share of the frame from which a detector sees an object well at its first look: 32 of 300 pixels each way, where
 COCO ceases to call objects small. On a device that looks closely at what is smaller, it counts as looked at
-closely, and keeps the size that the device gives it."""
+closely."""
 VOUCHED_S: Final = 2.0
 """How slowly such a word is worth less."""
 DENIED_S: Final = 1.0
@@ -79,21 +77,23 @@ def believed(own: float, word: Word | None, now: float) -> float:
     if word is None:
         return own
     age_s = now - word.at
-    trust = TRUST_AFTER_LOOK if word.after_look else TRUST
     if word.vouches:
-        return own + trust * math.exp(-age_s / VOUCHED_S) * (word.score - own)
-    odds: float = DENIED_ODDS ** (trust / TRUST * math.exp(-age_s / DENIED_S))
+        heard = own + TRUST * math.exp(-age_s / VOUCHED_S) * (word.score - own)
+        return max(own, heard) if word.after_look else heard
+    if word.after_look:
+        return own
+    odds: float = DENIED_ODDS ** math.exp(-age_s / DENIED_S)
     return own * odds / (own * odds + 1.0 - own)
 
 
 def carried(word: Word | None, now: float) -> bool:
     """Whether an object's box still comes from the cloud."""
-    return word is not None and word.vouches and now - word.at <= CARRIED_S
+    return word is not None and word.vouches and not word.after_look and now - word.at <= CARRIED_S
 
 
 def rides(word: Word | None, now: float) -> bool:
     """Whether an object goes where the pictures show that it went: the device's own boxes are worse placed."""
-    return word is not None and word.vouches and not word.after_look and now - word.at <= RIDDEN_S
+    return word is not None and carried(word, now) and now - word.at <= RIDDEN_S
 
 
 def coast_s(own_s: float, word: Word | None, now: float) -> float:

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from agent.appearance import blended, difference
+from agent.appearance import difference
 from agent.boxes import area, covered, distance, overlap
-from agent.domain import Appearance, Box, Expected, Found, Report, Track, Word
+from agent.domain import Appearance, Box, Expected, Found, Report, Track
 from agent.track import carrying
+from agent.track.followed import Followed, Sighting
 from agent.track.matching import first_come, likeliest_first, pair, touching
-from agent.track.motion import Motion
 from agent.track.settings import TrackSettings
 from vision.detections import Detections
 
@@ -25,8 +25,6 @@ OTHER_SIZE: Final = 2.5
 INSIDE: Final = 0.6
 """A detection of which this much lies within a seen object is a part of it, not another one."""
 SMALLEST_AREA: Final = 1e-8
-FIRST_BELIEF: Final = 0.7
-"""Of its score, what the first sighting of an object is believed: one frame's word is not enough."""
 HIDDEN: Final = 0.4
 """An unseen object of which this much is covered by a seen one is likely to be behind it."""
 HIDDEN_S: Final = 2.5
@@ -40,61 +38,6 @@ switches away."""
 STRANGE: Final = 3.0
 """The same for nearness, in box sizes."""
 
-_Found = tuple[Box, float, Appearance | None]
-
-
-class _Object:
-    """What is known of one object."""
-
-    __slots__ = (
-        "appearance",
-        "belief",
-        "best_score",
-        "first_at",
-        "hits",
-        "id",
-        "last_at",
-        "looked_at",
-        "motion",
-        "ridden",
-        "score",
-        "seen",
-        "word",
-    )
-
-    def __init__(self, number: int, found: _Found, now: float) -> None:
-        box, score, self.appearance = found
-        self.id = number
-        self.motion = Motion(box)
-        self.score = self.best_score = score
-        self.first_at = self.last_at = now
-        self.hits = 1
-        self.seen = True
-        self.belief = FIRST_BELIEF * score
-        self.looked_at: float | None = None
-        self.ridden = False
-        self.word: Word | None = None
-
-    def see(self, found: _Found, now: float, gain: float) -> None:
-        """Take in a detection; `gain` is how much of its score is believed."""
-        box, score, appearance = found
-        if appearance is not None:
-            before = self.appearance
-            self.appearance = appearance if before is None else blended(before, appearance)
-        self.belief += gain * (score - self.belief)
-        after_look = self.word is not None and self.word.after_look
-        if self.ridden:
-            self.motion.shift(box, carrying.RIDDEN_GAIN, carrying.CARRIED_SIZE_GAIN)
-        elif carrying.carried(self.word, now) and not (after_look and area(box) >= carrying.LARGE):
-            self.motion.correct(box, carrying.CARRIED_SIZE_GAIN)
-        else:
-            self.motion.correct(box)
-        self.score = score
-        self.best_score = max(self.best_score, score)
-        self.last_at = now
-        self.hits += 1
-        self.seen = True
-
 
 class Tracker:
     """Follows the objects of one camera.
@@ -104,7 +47,7 @@ class Tracker:
 
     def __init__(self, settings: TrackSettings) -> None:
         self._settings = settings
-        self._objects: dict[str, list[_Object]] = {}
+        self._objects: dict[str, list[Followed]] = {}
         self._last_id = 0
         self._now: float | None = None
         self._since_update_s = 0.0
@@ -208,20 +151,24 @@ class Tracker:
             for said in heard.news:
                 self._begin(said, report)
 
-    def _take_word(self, one: _Object, report: Report, said: Found | None, now: float) -> None:
+    def _take_word(self, one: Followed, report: Report, said: Found | None, now: float) -> None:
         if one.word is not None and one.word.at > report.at:
             return
-        looked = one.looked_at is not None and report.at - one.looked_at <= carrying.LOOKED_S
-        large = self._looks_closely and area(one.motion.box) >= carrying.LARGE
-        looked = (looked or large) and one.last_at >= report.at
-        one.word = carrying.spoken(report, said, after_look=looked)
+        after_look = self._sees_well(one, report.at) and one.last_at >= report.at
+        one.word = carrying.spoken(report, said, after_look=after_look)
         if said is not None and carrying.carried(one.word, now):
             if said.gone is not None and carrying.rides(one.word, now) and self._shows(one, self._seen_boxes()):
                 one.motion.shift(said.gone, 1.0, 1.0)
-            elif not looked:
+            else:
                 there = carrying.moved(said.box, report.known[one.id], one.motion.box)
                 one.motion.shift(there, carrying.SHIFT, carrying.SHIFT)
             one.last_at = max(one.last_at, report.at)
+
+    def _sees_well(self, one: Followed, at: float) -> bool:
+        """Whether the device saw as well as it can what was there at that time."""
+        if one.looked_at is not None and at - one.looked_at <= carrying.LOOKED_S:
+            return True
+        return self._looks_closely and area(one.motion.box) >= carrying.LARGE
 
     def _begin(self, said: Found, report: Report) -> None:
         """Follow what the cloud found, unless something is followed there by now."""
@@ -229,7 +176,7 @@ class Tracker:
         if self._crowded(said.box if said.gone is None else said.gone, places):
             return
         self._last_id += 1
-        one = _Object(self._last_id, (said.box, said.score, None), report.at)
+        one = Followed(self._last_id, (said.box, said.score, None), report.at)
         if said.gone is not None and self._now is not None:
             one.motion.ride(said.gone, self._now - report.at)
         one.word = carrying.spoken(report, said, after_look=False)
@@ -238,8 +185,8 @@ class Tracker:
 
     def _sort_by_label(
         self, detections: Detections, appearances: Sequence[Appearance | None]
-    ) -> dict[str, list[_Found]]:
-        found: dict[str, list[_Found]] = {}
+    ) -> dict[str, list[Sighting]]:
+        found: dict[str, list[Sighting]] = {}
         looks = appearances or [None] * len(detections)
         rows = zip(
             detections.boxes.tolist(), detections.scores.tolist(), detections.classes.tolist(), looks, strict=True
@@ -252,7 +199,7 @@ class Tracker:
     def _seen_boxes(self) -> list[Box]:
         return [one.motion.box for known in self._objects.values() for one in known if one.seen]
 
-    def _shows(self, one: _Object, seen: Sequence[Box]) -> bool:
+    def _shows(self, one: Followed, seen: Sequence[Box]) -> bool:
         """Whether the pictures show it, for all that is known.
 
         Of a device that looks closely, what it does not see is mostly hidden: with what it does not see carried as
@@ -268,7 +215,7 @@ class Tracker:
         self._now = now
         self._since_update_s += dt_s
         settings = self._settings
-        moved: dict[str, list[_Object]] = {}
+        moved: dict[str, list[Followed]] = {}
         for label, known in self._objects.items():
             for one in known:
                 there = ridden.get(one.id)
@@ -291,7 +238,7 @@ class Tracker:
         self._objects = moved
         return now
 
-    def _follow(self, known: list[_Object], found: Sequence[_Found], now: float) -> None:
+    def _follow(self, known: list[Followed], found: Sequence[Sighting], now: float) -> None:
         """Give each detection to an object, and begin new ones with those left over.
 
         Objects that were seen often choose first: a second box around one person then can't take its identity.
@@ -323,7 +270,7 @@ class Tracker:
             box, score, _ = found[column]
             if score >= self._settings.new_score and not self._crowded(box, seen):
                 self._last_id += 1
-                known.append(_Object(self._last_id, found[column], now))
+                known.append(Followed(self._last_id, found[column], now))
                 seen.append(box)
 
     def _see(
@@ -331,8 +278,8 @@ class Tracker:
         pairs: Iterable[tuple[int, int]],
         rows: list[int],
         columns: list[int],
-        known: Sequence[_Object],
-        found: Sequence[_Found],
+        known: Sequence[Followed],
+        found: Sequence[Sighting],
         now: float,
     ) -> None:
         """Give detections to objects; both are taken out of `rows` and `columns`."""
@@ -342,7 +289,7 @@ class Tracker:
             rows.remove(row)
             columns.remove(column)
 
-    def _nearness(self, one: _Object, found: _Found, now: float) -> float:
+    def _nearness(self, one: Followed, found: Sighting, now: float) -> float:
         """Above 0 where a detection may be of an object that it does not overlap."""
         box, _, appearance = found
         before = one.motion.box
@@ -352,7 +299,7 @@ class Tracker:
         reach = min(settings.reach + settings.reach_per_s * (now - one.last_at), FARTHEST_REACH)
         return reach - distance(before, box) - STRANGE * difference(one.appearance, appearance)
 
-    def _doubt(self, known: Sequence[_Object], seen: Sequence[Box]) -> None:
+    def _doubt(self, known: Sequence[Followed], seen: Sequence[Box]) -> None:
         """Believe less in what was not seen."""
         for one in known:
             if not one.seen:
@@ -363,7 +310,7 @@ class Tracker:
         crowding = self._settings.crowding
         return any(overlap(box, other) > crowding for other in seen) or _covered_by_any(box, seen, INSIDE)
 
-    def _report(self, label: str, known: Sequence[_Object], now: float) -> list[Track]:
+    def _report(self, label: str, known: Sequence[Followed], now: float) -> list[Track]:
         return [
             Track(
                 id=one.id,
@@ -379,6 +326,7 @@ class Tracker:
                 stands=(one.hits > 1 or one.word is not None) and belief >= self._settings.stand_belief,
                 word=one.word,
                 appearance=one.appearance,
+                seen_well=one.seen and self._sees_well(one, now),
             )
             for one in known
             if now - one.last_at <= carrying.coast_s(self._settings.coast_s, one.word, now)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.boxes import overlap
-from agent.detect.flow import KEPT_S, LONGEST_GAP_S, Flow
+from agent.detect.flow import KEPT_S, LONGEST_GAP_S, MOST_BOXES, Flow
 
 HEIGHT, WIDTH = 288, 384
 BOX = (0.25, 0.3, 0.35, 0.6)
@@ -48,6 +48,40 @@ def test_each_of_several_goes_its_own_way():
     assert person == pytest.approx(moved(5), abs=0.002)
     # A plain wall shows nothing by which to tell that it moved.
     assert still is None or still == pytest.approx(wall, abs=0.002)
+
+
+@pytest.mark.parametrize("many", [5, 9, MOST_BOXES])
+def test_in_a_crowd_each_is_followed_by_fewer_points_and_arrives_all_the_same(many):
+    before = np.kron(NOISE, np.ones((4, 4, 1), np.uint8))
+    flow = Flow()
+    flow.see(before, 5.0)
+    flow.see(np.roll(before, (3, 5), axis=(0, 1)), 5.1)
+    people = [(0.1 + 0.05 * k, 0.3, 0.15 + 0.05 * k, 0.6) for k in range(many)]
+    for there, box in zip(flow.moved(people), people, strict=True):
+        assert there == pytest.approx(moved(5, 3, box), abs=0.004)
+
+
+def test_of_more_than_a_frame_has_time_for_the_last_are_not_followed():
+    flow = Flow()
+    flow.see(scene(), 5.0)
+    flow.see(scene(6, -2), 5.1)
+    first, *_, last = flow.moved([BOX] * (MOST_BOXES + 1))
+    assert first is not None
+    assert last is None
+
+
+def test_some_points_that_are_lost_do_not_take_the_box_along():
+    """The lower half is hidden by something that stands still: the median of what is left goes with the person."""
+    after = scene(6)
+    top, bottom = (round(share * HEIGHT) for share in (0.5, 0.62))
+    before = scene()
+    for image in (before, after):
+        image[top:bottom] = np.kron(NOISE, np.ones((4, 4, 1), np.uint8))[top:bottom, ::-1]
+    flow = Flow()
+    flow.see(before, 5.0)
+    flow.see(after, 5.1)
+    (there,) = flow.moved([BOX])
+    assert there == pytest.approx(moved(6), abs=0.004)
 
 
 def test_who_is_not_to_be_seen_any_more_is_not_found_elsewhere():

@@ -117,14 +117,25 @@ def test_a_report_before_the_first_frame_is_nothing():
     assert tracker.update(found(), 0.1) == ()
 
 
-def test_a_word_after_a_close_look_of_its_own_moves_the_device_less():
-    plain, looked = watching()[0], watching()[0]
-    looked.update(found(person(0.1)), 0.5, looked=(EVERYWHERE,))
-    plain.update(found(person(0.1)), 0.5)
+def test_what_the_device_sees_closely_the_cloud_does_not_take_from_it():
+    plain, looked, alone = watching()[0], watching()[0], watching()[0]
+    for tracker, places in ((plain, ()), (looked, (EVERYWHERE,)), (alone, (EVERYWHERE,))):
+        tracker.update(found(person(0.1)), 0.5, looked=places)
     for tracker in (plain, looked):
         tracker.hear(report(0.5, known={1: WHERE}, track=1))
-    (far,), (near,) = (tracker.update(found(person(0.1)), 0.6) for tracker in (plain, looked))
-    assert far.belief < near.belief
+    (denied,), (kept,), (same,) = (tracker.update(found(person(0.1)), 0.6) for tracker in (plain, looked, alone))
+    assert denied.belief < kept.belief
+    assert (kept.belief, kept.box) == (same.belief, same.box)
+
+
+def test_what_the_device_doubts_after_a_close_look_the_cloud_may_vouch_for():
+    tracker, _ = watching(score=0.4)
+    (doubted,) = tracker.update(found(person(0.1, 0.4)), 0.5, looked=(EVERYWHERE,))
+    assert not doubted.stands
+    tracker.hear(report(0.5, Found("person", 0.9, WHERE), known={1: WHERE}, track=1))
+    (vouched,) = tracker.update(found(person(0.1, 0.4)), 0.6)
+    assert vouched.stands
+    assert vouched.word.after_look
 
 
 def test_a_hidden_object_is_kept_by_the_clouds_word_though_the_device_looked_closely_and_saw_nothing():
@@ -145,6 +156,12 @@ def test_belief_stays_a_share_and_returns_to_the_devices_own(score):
         assert all(0.0 <= believed(own, word, age) <= 1.0 for age in (0.0, 1.0, 1e6))
         assert believed(own, word, 1e3) == pytest.approx(own)
     assert believed(0.4, None, 5.0) == 0.4
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 100))
+def test_after_a_close_look_a_word_takes_nothing_and_gives_no_more_than_it_says(own, score, age_s):
+    heard = believed(own, Word("a" * 32, 0.0, "person", score, after_look=True), age_s)
+    assert own <= heard <= max(own, score)
 
 
 wild = st.one_of(st.floats(-1, 2), st.sampled_from((math.nan, math.inf, -math.inf)))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from agent.track import Tracker, TrackSettings, standing
+from agent.track.carrying import LOOKED_S
 from vision.detections import Detections
 
 LABELS = ("person", "car", "")
@@ -212,6 +213,18 @@ def test_a_place_was_looked_at_when_the_look_held_all_of_the_object():
     tracker = Tracker(TrackSettings())
     tracker.update(found(person(0.1), person(0.6)), 0.0, [(0.0, 0.0, 0.3, 0.8), (0.62, 0.0, 1.0, 1.0)])
     assert [one.looked_at for one in tracker.expected(0.1)] == [0.0, None]
+
+
+def test_an_object_is_seen_well_for_a_while_after_a_closer_look_at_it_and_a_large_one_wherever_looks_are_made():
+    tracker = Tracker(TrackSettings())
+    large = ("person", 0.9, 0.4, 0.2, 0.6, 0.8)
+    before = tracker.update(found(large, person(0.1)), 0.0)
+    after = tracker.update(found(large, person(0.1)), 0.1, [(0.0, 0.0, 0.3, 0.8)])
+    later = tracker.update(found(large, person(0.1)), 0.2 + LOOKED_S)
+    unseen = tracker.update(found(), 0.3 + LOOKED_S)
+    assert [[one.seen_well for one in tracks] for tracks in (before, after, later, unseen)] == [
+        [False, False], [True, True], [True, False], [False, False],
+    ]  # fmt: skip
 
 
 RED, BLUE = (0.0, 0.0, 200.0) * 3, (200.0, 0.0, 0.0) * 3
