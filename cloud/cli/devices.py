@@ -14,9 +14,16 @@ from rich.table import Table
 
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import DataDir
-from cloud.cli.claims import claims_for
+from cloud.cli.claims import claims_for, taken_in
 from cloud.cli.names import read_names
-from cloud.cli.snippet import agent_snippet, claim_text
+from cloud.cli.snippet import (
+    agent_snippet,
+    claim_text,
+    claimed_snippet,
+    device_addresses,
+    external_snippet,
+    external_text,
+)
 from cloud.cli.telling import output, told
 from cloud.config import Settings, load_settings
 from cloud.errors import SettingsInvalid
@@ -78,19 +85,34 @@ def enroll(
     names: Annotated[
         Path | None, typer.Option("--from", help="Instead of one: a file with an id on each line; - is the input.")
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="How long the claim can be used.", min=1)] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="How long the claim can be used; else as `identity.claim_minutes` says.", min=1),
+    ] = None,
     as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
 ) -> None:
     """Take a device in, and print what makes it one, this once: with TLS a claim, or else a token.
 
-    With TLS a device that is known already gets a new claim; what it had ends once that is used. With --from, all of
-    them are taken in or none, and each is printed as one line of JSON.
+    With TLS a device that is known already gets a new claim; what it had ends once that is used. With an authority
+    of your own there is no claim: it certifies the device. With --from, all of them are taken in or none, and each is
+    printed as one line of JSON.
     """
     with told():
         settings = _settings(config, data_dir)
         if (name is None) == (names is None):
             raise SettingsInvalid("which device is not said, or twice", "Say one name, or --from FILE.")
         several = [name] if name is not None else read_names(names)
+        if settings.tls and settings.identity.authority == "external":
+            _run(taken_in(settings, several))
+            running = DataDir(settings.data_dir).announced_addresses()
+            http, mqtt = device_addresses(settings, running)
+            if as_json or name is None:
+                for device in several:
+                    typer.echo(json.dumps({"device": device, "http": http, "mqtt": mqtt}))
+            else:
+                output.print(external_text(name))
+                output.print(external_snippet(name, settings, running))
+            return
         if settings.tls:
             claims = _run(claims_for(settings, several, minutes))
             if as_json or name is None:
@@ -102,7 +124,8 @@ def enroll(
                     }
                     typer.echo(json.dumps(facts))
             else:
-                output.print(claim_text(claims[0]), soft_wrap=True)
+                output.print(claim_text(claims[0]))
+                output.print(claimed_snippet(settings))
             return
         tokens = _run(_enroll(settings, several))
         if as_json or name is None:

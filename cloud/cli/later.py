@@ -6,13 +6,16 @@ none of it, and a command needs its own part only.
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from importlib import import_module
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
+
+_WITHIN_A_PARAGRAPH: Final = re.compile(r"(?<!\n)\n(?=[^\n ])")
 
 
 class Later(TyperCommand):
@@ -34,7 +37,9 @@ class Later(TyperCommand):
             alone.add_typer(found, name=self.name)
         else:
             alone.command(self.name)(found)
-        return cast("TyperCommand | TyperGroup", get_group(alone).commands[self.name or ""])
+        made = cast("TyperCommand | TyperGroup", get_group(alone).commands[self.name or ""])
+        _flow(made)
+        return made
 
     def make_context(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - typer keeps the type to itself
         """That of the command itself: whoever made it goes on with the context's command."""
@@ -53,6 +58,14 @@ def add_later(app: typer.Typer, panel: str, name: str, place: str, summary: str)
     """
     kind = type("Later", (Later,), {"place": place})
     app.command(name, cls=kind, help=summary, rich_help_panel=panel)(_unreached)
+
+
+def _flow(command: TyperCommand | TyperGroup) -> None:
+    """Typer shows where the source's lines end; only those that are set in are meant to be lines of their own."""
+    command.help = _WITHIN_A_PARAGRAPH.sub(" ", command.help or "")
+    if isinstance(command, TyperGroup):
+        for inner in command.commands.values():
+            _flow(cast("TyperCommand | TyperGroup", inner))
 
 
 def _unreached() -> None:

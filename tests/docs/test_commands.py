@@ -76,6 +76,9 @@ def test_each_command_of_the_service_explains_itself_and_its_options(path, comma
     assert shown.exit_code == 0, shown.output
     assert command.help
     assert [one.name for one in command.params if not getattr(one, "help", None)] == []
+    # Taken for markup, and not shown.
+    assert "[" not in command.help + "".join(one.help for one in command.params)
+    assert not re.search(r"[^\n]\n[^\n ]", command.help), "a line ends where the source's does"
 
 
 @pytest.mark.parametrize("command", [pytest.param(one, id=name) for name, one in SERVICE.commands.items()])
