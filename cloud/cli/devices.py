@@ -32,7 +32,7 @@ from cloud.log import configure
 from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
 from cloud.web.views import DeviceView, device_view
-from wire.messages import BudgetLeft, TunedBand
+from wire.messages import BudgetLeft, CameraTelemetry, TunedBand
 
 T = TypeVar("T")
 KB: Final = 1000.0
@@ -207,6 +207,7 @@ def _details(view: DeviceView) -> Table:
         "cameras": _cameras(view),
     }
     if view.telemetry is not None:
+        rows |= {f"frames, {camera.name}": _frames(camera) for camera in view.telemetry.cameras}
         rows["memory"] = f"{view.telemetry.rss_mib:.0f} MiB"
         rows["waiting to be sent"] = str(view.telemetry.outbox_depth)
         rows |= {_budget_of(budget): _budget(budget) for budget in view.telemetry.budgets}
@@ -214,6 +215,11 @@ def _details(view: DeviceView) -> Table:
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _frames(camera: CameraTelemetry) -> str:
+    pace = f"{camera.fps:.1f} a second, {camera.inference_ms:.0f} ms each"
+    return f"{pace}; {camera.judged} judged, {camera.still} still, {camera.dropped} left out"
 
 
 def _budget_of(budget: BudgetLeft) -> str:
