@@ -174,7 +174,8 @@ def _process(shown: Shown) -> Iterable[str]:
 
 def _state(shown: Shown) -> Iterable[str]:
     link = "<span class=good>online</span>" if shown.online else "<span class=bad>offline</span>"
-    yield f"<p>Link: {link}, {_text(shown.broker)}; {shown.waiting} alert messages wait for the cloud</p>"
+    waiting = "1 alert message waits" if shown.waiting == 1 else f"{shown.waiting} alert messages wait"
+    yield f"<p>Link: {link}, {_text(shown.broker)}; {waiting} for the cloud</p>"
     yield f"<p>Model: {_text(shown.model)}</p>"
     if shown.update is None:
         yield "<p>Update: models are never updated here</p>"
