@@ -3,14 +3,15 @@
 Exit codes: 0 done; 1 something failed, the message says what and what to do; 2 the command line is wrong;
 3 `egress --verify` found its log tampered with;
 75 a `restart` command ended `run`, start it again; 78 the configuration is wrong (EX_CONFIG); 130 interrupted.
+
+Each command imports what it needs once it is chosen: OpenCV, numpy and pydantic's types take a second on a small
+device, which `--help`, `--version` and a mistyped option need not wait for.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
-import faulthandler
 import json
 import logging
 import os
@@ -20,30 +21,18 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from agent.adapters.identity_folder import IdentityFolder
-from agent.adapters.sd_notify import supervisor
-from agent.app.bench import FEWEST_FRAMES_A_TURN, FRAMES_A_TURN, bench
-from agent.app.check import check
-from agent.app.detect import detect
-from agent.app.egress import egress, moment
-from agent.app.logs import begin_logging
-from agent.app.overrides import load_overridden
-from agent.app.progress import Line
-from agent.app.run import run
-from agent.app.service import DEVICES, Service, install, uninstall, unit_text
-from agent.capture.settings import CameraSettings, SourceKind
-from agent.config import load_config
-from agent.deliver.receipts import Mark
-from agent.detect.settings import DetectSettings
+from agent.app.turns import FEWEST_FRAMES_A_TURN, FRAMES_A_TURN
 from agent.errors import ConfigInvalid
-from agent.supervise.unit import CONFIG, UNIT
+from agent.supervise.unit import CONFIG, DEVICES, UNIT
 from wire.errors import VedetteError
-from wire.identity import MAX_CLAIM_CHARACTERS
+
+if TYPE_CHECKING:
+    from agent.deliver.receipts import Mark
+    from agent.detect.settings import DetectSettings
 
 NO_CLAIM: Final = "none"
-MAX_CLAIM_LINE: Final = 2 * MAX_CLAIM_CHARACTERS
 EX_FAILED: Final = 1
 EX_TAMPERED: Final = 3
 EX_CONFIG: Final = 78
@@ -80,6 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
+    import asyncio
+    import faulthandler
+
+    from agent.adapters.sd_notify import supervisor
+    from agent.app.logs import begin_logging
+    from agent.app.overrides import load_overridden
+    from agent.app.run import run
+
     manager = supervisor(os.environ, os.getpid())
     try:
         config = load_overridden(chosen.config)
@@ -94,6 +91,9 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _check(chosen: argparse.Namespace) -> int:
+    from agent.app.check import check
+    from agent.config import load_config
+
     report = check(load_config(chosen.config), settings_only=chosen.settings_only)
     if chosen.json:
         sys.stdout.write(json.dumps(report.for_programs()) + "\n")
@@ -103,6 +103,9 @@ def _check(chosen: argparse.Namespace) -> int:
 
 
 def _detect(chosen: argparse.Namespace) -> int:
+    from agent.app.detect import detect
+    from agent.app.progress import Line
+
     line = Line()
     try:
         done = detect(chosen.source, _model(chosen), chosen.jsonl, chosen.min_score, line.show)
@@ -114,6 +117,9 @@ def _detect(chosen: argparse.Namespace) -> int:
 
 
 def _bench(chosen: argparse.Namespace) -> int:
+    from agent.app.bench import bench
+    from agent.app.progress import Line
+
     line = Line()
     try:
         result = bench(chosen.source, _model(chosen), line.show, frames_a_turn=chosen.frames)
@@ -137,6 +143,9 @@ def _bench(chosen: argparse.Namespace) -> int:
 
 
 def _egress(chosen: argparse.Namespace) -> int:
+    from agent.app.egress import egress
+    from agent.config import load_config
+
     data_dir = chosen.data_dir or load_config(chosen.config).data_dir
     found = egress(data_dir, since=chosen.since, by=chosen.by, witness=chosen.mark)
     if chosen.json:
@@ -149,12 +158,14 @@ def _egress(chosen: argparse.Namespace) -> int:
 
 
 def _enroll(chosen: argparse.Namespace) -> int:
-    # Making keys takes memory that `run`, which shares this module, should not pay.
-    from agent.app.enrol import enroll, enroll_once  # noqa: PLC0415
+    from agent.adapters.identity_folder import IdentityFolder
+    from agent.app.enrol import enroll, enroll_once
+    from wire.identity import MAX_CLAIM_CHARACTERS
 
+    longest = 2 * MAX_CLAIM_CHARACTERS
     folder = IdentityFolder(chosen.identity)
     if chosen.claim is not None:
-        enrolled, failed = enroll_once(_claim_in(chosen.claim), folder, _now)
+        enrolled, failed = enroll_once(_claim_in(chosen.claim, longest), folder, _now)
         if failed is not None:
             sys.stderr.write(f"the new claim was not redeemed, and {enrolled.device} stays what it is: {failed}\n")
         sys.stdout.write(f"{enrolled.device}: certificate good until {enrolled.expires_at:%Y-%m-%d %H:%M} UTC\n")
@@ -162,7 +173,7 @@ def _enroll(chosen: argparse.Namespace) -> int:
     # Not as an argument: whoever lists this machine's processes would read the secret.
     if sys.stdin.isatty():
         sys.stderr.write("Paste the claim, then press Enter: ")
-    enrolled = enroll(sys.stdin.readline(MAX_CLAIM_LINE), folder, _now)
+    enrolled = enroll(sys.stdin.readline(longest), folder, _now)
     sys.stdout.write(
         f"{enrolled.device} is enrolled with {enrolled.http}; its certificate is good until"
         f" {enrolled.expires_at:%Y-%m-%d %H:%M} UTC, and renewed by itself before.\n"
@@ -171,10 +182,10 @@ def _enroll(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _claim_in(file: Path) -> str:
+def _claim_in(file: Path, longest: int) -> str:
     try:
         with file.open("r", encoding="ascii") as said:
-            word = said.read(MAX_CLAIM_LINE)
+            word = said.read(longest)
     except FileNotFoundError:
         return ""
     except (OSError, ValueError) as refused:
@@ -184,7 +195,8 @@ def _claim_in(file: Path) -> str:
 
 
 def _renew(chosen: argparse.Namespace) -> int:
-    from agent.app.enrol import renew  # noqa: PLC0415 - as above
+    from agent.adapters.identity_folder import IdentityFolder
+    from agent.app.enrol import renew
 
     enrolled = renew(IdentityFolder(chosen.identity), _now)
     sys.stdout.write(f"{enrolled.device}: certificate good until {enrolled.expires_at:%Y-%m-%d %H:%M} UTC\n")
@@ -196,6 +208,8 @@ def _now() -> datetime:
 
 
 def _install_service(chosen: argparse.Namespace) -> int:
+    from agent.app.service import Service, install, unit_text
+
     service = Service(chosen.config, chosen.user, tuple(chosen.device or ("v4l2",)), chosen.prefix.absolute())
     if chosen.print:
         sys.stdout.write(unit_text(service))
@@ -207,6 +221,8 @@ def _install_service(chosen: argparse.Namespace) -> int:
 
 
 def _uninstall_service(chosen: argparse.Namespace) -> int:
+    from agent.app.service import Service, uninstall
+
     uninstall(Service(chosen.config, prefix=chosen.prefix.absolute()), _say)
     return 0
 
@@ -216,6 +232,8 @@ def _say(line: str) -> None:
 
 
 def _model(chosen: argparse.Namespace) -> DetectSettings:
+    from agent.detect.settings import DetectSettings
+
     values: dict[str, object] = {"model": chosen.model, "threads": chosen.threads}
     if chosen.delegate:
         values["delegates"] = tuple(chosen.delegate)
@@ -363,12 +381,16 @@ def _share(text: str) -> float:
 
 
 def _moment(text: str) -> datetime:
+    from agent.app.egress import moment
+
     with contextlib.suppress(ValueError, OverflowError):
         return moment(text, _now())
     raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2026-11-26, 2026-11-26T08:00, 90m, 24h or 7d")
 
 
 def _mark(text: str) -> Mark:
+    from agent.deliver.receipts import Mark
+
     number, _, digest = text.partition(":")
     if number.isdecimal() and re.fullmatch(r"[0-9a-f]{64}", digest):
         return Mark(int(number), digest)
@@ -376,6 +398,8 @@ def _mark(text: str) -> Mark:
 
 
 def _threads(text: str) -> int:
+    from agent.detect.settings import DetectSettings
+
     with contextlib.suppress(ValueError):
         return DetectSettings(threads=int(text)).threads
     raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 16")
@@ -389,12 +413,16 @@ def _frames(text: str) -> int:
 
 
 def _text(text: str) -> str:
+    from agent.detect.settings import DetectSettings
+
     with contextlib.suppress(ValueError):
         return DetectSettings(model=text).model
     raise argparse.ArgumentTypeError("it is empty or far too long")
 
 
 def _recorded(text: str) -> str:
+    from agent.capture.settings import CameraSettings, SourceKind
+
     # A live camera's URL may hold a password, so it is not repeated.
     with contextlib.suppress(ValueError):
         if CameraSettings(name="source", source=text).kind is SourceKind.RECORDED:

@@ -63,7 +63,7 @@ def read_claim(word: str) -> Claim:
     text = "".join(word.split())
     if not text.startswith(CLAIM_PREFIX) or len(text) > MAX_CLAIM_CHARACTERS:
         raise NotOurs(
-            f"this is no claim: one begins with {CLAIM_PREFIX}", "Copy the whole of what the operator sent."
+            f"this is no claim, which begins with `{CLAIM_PREFIX}`", "Copy the whole of what the operator sent."
         )
     body = text.removeprefix(CLAIM_PREFIX)
     try:

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from cloud.cli import app
-from workbench.demo.command import demo
-from workbench.gain.command import gain_app
-from workbench.replay.command import replay
-from workbench.sim.command import sim
+from typing import Final
 
-app.command()(demo)
-app.command()(replay)
-app.command()(sim)
-app.add_typer(gain_app, name="gain")
+from cloud.cli import add_later, app
+
+WORKBENCH: Final = "Try and measure"
+
+COMMANDS: Final = (
+    (
+        WORKBENCH,
+        "demo",
+        "workbench.demo.command:demo",
+        "Everything on this machine, on real video: the service, agents, the dashboard. Ctrl-C stops it all.",
+    ),
+    (
+        WORKBENCH,
+        "replay",
+        "workbench.replay.command:replay",
+        "The whole hybrid on a clip, offline: what a policy would cost, and what it would catch.",
+    ),
+    (
+        WORKBENCH,
+        "sim",
+        "workbench.sim.command:sim",
+        "A simulated fleet that speaks the real protocol to a service started for it, or to one that runs.",
+    ),
+    (
+        WORKBENCH,
+        "gain",
+        "workbench.gain.command:gain_app",
+        "What devices rank questions by: learn it from recorded answers.",
+    ),
+)
+
+for command in COMMANDS:
+    add_later(app, *command)
 
 
 def main() -> None:

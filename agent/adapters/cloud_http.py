@@ -342,7 +342,7 @@ def _judged(status: int, body: bytes, retry_after: str | None) -> tuple[int, byt
     said = _said(status, body)
     if status == httpx.codes.UNAUTHORIZED:
         # A new token may be on its way to the file; what was asked is worth keeping until then.
-        raise TryAgain(AskRefused(f"the cloud does not know our token: {said}"), UNKNOWN_TOKEN_S)
+        raise TryAgain(AskRefused(f"the cloud does not know this device: {said}"), UNKNOWN_TOKEN_S)
     if httpx.codes.is_client_error(status) and status not in PASSING:
         raise AskRefused(f"the cloud refused: {said}")
     # A redirect is no answer of ours either: most likely a captive portal, which somebody will pass.

@@ -297,7 +297,8 @@ def refusal(code: int | ReasonCode | None) -> LinkLost | LinkRefused:
             "the broker does not speak this version of MQTT", 'Set link.protocol to "3.1.1" or "auto".'
         )
     return LinkRefused(
-        f"the broker refused the connection ({code})", "Check the device's id and token, and that it is enrolled."
+        f"the broker refused the connection ({code})",
+        "Check the device's id, its token or certificate, and that it is enrolled.",
     )
 
 

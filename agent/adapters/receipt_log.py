@@ -287,7 +287,9 @@ def read_files(folder: Path) -> tuple[list[tuple[str, bytes]], Mark | None]:
         ) from None
     if not found and mark is None:
         raise EgressUnreadable(
-            f"there is no egress log in {folder}", "Name the agent's configuration or data folder."
+            f"there is no egress log in {folder}",
+            "Name the agent's configuration or data folder; of the service under systemd: --data-dir"
+            " /var/lib/vedette-agent.",
         )
     return found, mark
 

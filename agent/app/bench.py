@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -26,6 +26,7 @@ from agent.adapters.system_clock import SystemClock
 from agent.app.figures import rss_mib
 from agent.app.ground import new_boot
 from agent.app.progress import Progress
+from agent.app.turns import FRAMES_A_TURN, TURNS
 from agent.capture.camera import Camera
 from agent.capture.settings import CameraSettings
 from agent.capture.slots import FrameSlots
@@ -47,11 +48,6 @@ from vision.detections import Image
 from vision.detector import ModelDetector
 from vision.models import find_model, model_file
 from wire.messages import CameraState
-
-TURNS: Final = 5
-FRAMES_A_TURN: Final = 200
-"""Over a second a turn at the default model's speed, so that a commit or a context switch is averaged away."""
-FEWEST_FRAMES_A_TURN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)

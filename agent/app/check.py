@@ -171,6 +171,8 @@ def _token(config: Config) -> Finding:
         token = token_source(config.link.token_file, config.link.token_env, os.environ)()
     except VedetteError as failed:
         return _bad("token", failed)
+    if token is None and config.link.cert_file is not None:
+        return Finding("token", f"for {config.link.url}: none, the certificate stands for it")
     return Finding("token", f"for {config.link.url}: {'there' if token else 'none, the broker may refuse'}")
 
 

@@ -118,18 +118,22 @@ class AgentControl:
         lines.append(f"memory: {figures.rss_mib} MiB, {figures.cpu_s} s of CPU")
         lines += [
             f"camera {camera.name}: {camera.fps} fps, {camera.inference_ms} ms, {camera.judged} judged,"
-            f" {camera.dropped} dropped, {camera.reopened} reopened"
+            f" {camera.dropped} left out, {camera.reopened} reopened"
             for camera in figures.cameras
         ]
         lines.append(f"alerts: {alerts}, {figures.outbox_depth} waiting, {figures.alerts_dropped} dropped")
         lines.append(f"questions: {figures.asks}, {figures.answers} answered, {figures.asks_failed} failed")
         lines.append(f"audits: {figures.audits}, {figures.audits_failed} lost")
-        lines.append(f"bytes sent: {dict(figures.bytes_by_reason)}")
-        lines.append(f"errors: {dict(figures.errors)}")
+        lines.append(f"bytes sent: {_counted(figures.bytes_by_reason)}")
+        lines.append(f"errors: {_counted(figures.errors)}")
         lines.append(f"overridden by command: {', '.join(sorted(kept(self._config.data_dir))) or 'nothing'}")
         head = [without_secrets(line) for line in lines]
         room = MAX_REPORT_BYTES - sum(len(line.encode()) + 2 for line in head)
         return "\n".join([*head, "", *tail_within(self._tail.lines(), room)])
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
 
 
 class CommandUploads:

@@ -15,10 +15,8 @@ from typing import Final
 import agent
 from agent.adapters.durable_file import replace_file
 from agent.errors import ServiceRefused
-from agent.supervise.unit import MARK, UNIT, Entry, closed_at, fitted
+from agent.supervise.unit import DEVICES, MARK, UNIT, Entry, closed_at, fitted
 
-DEVICES: Final = ("v4l2", "edgetpu", "gpu")
-"""The drop-ins that are shipped."""
 SYSTEMD_RUNS: Final = Path("/run/systemd/system")
 """sd_booted(3)."""
 USER_NAME: Final = re.compile(r"[a-z_][a-z0-9_-]{0,31}")

@@ -122,7 +122,7 @@ def shown(sources: Sources) -> Shown:
                 inference_ms=one.inference_ms,
                 judged=one.judged,
                 still=one.still,
-                dropped=one.dropped,
+                left_out=one.dropped,
             )
             for one in snapshot.cameras
         ],

@@ -30,6 +30,8 @@ th,td{text-align:left;padding:.3rem .7rem .3rem 0;border-bottom:1px solid var(--
 .good{color:var(--good)}.bad{color:var(--bad)}.unsure{color:var(--unsure)}
 .good,.bad,.unsure{font-weight:600}
 code{font-size:.9em;overflow-wrap:anywhere}
+.wide{overflow-x:auto}.wide code{overflow-wrap:normal}
+@media(max-width:45rem){th,td{white-space:nowrap}}
 """
 
 _GRADES: Final = {
@@ -53,7 +55,11 @@ _GRADES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class CameraLine:
-    """One camera; `fps` and `inference_ms` since the page was made last."""
+    """One camera; `fps` and `inference_ms` since the page was made last.
+
+    Attributes:
+        left_out: Frames that a newer one replaced, or that were over the camera's limit.
+    """
 
     name: str
     state: str
@@ -62,7 +68,7 @@ class CameraLine:
     inference_ms: float
     judged: int
     still: int
-    dropped: int
+    left_out: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +174,8 @@ def _process(shown: Shown) -> Iterable[str]:
 
 def _state(shown: Shown) -> Iterable[str]:
     link = "<span class=good>online</span>" if shown.online else "<span class=bad>offline</span>"
-    yield f"<p>Link: {link}, {_text(shown.broker)}; {shown.waiting} alert messages wait for the cloud</p>"
+    waiting = "1 alert message waits" if shown.waiting == 1 else f"{shown.waiting} alert messages wait"
+    yield f"<p>Link: {link}, {_text(shown.broker)}; {waiting} for the cloud</p>"
     yield f"<p>Model: {_text(shown.model)}</p>"
     if shown.update is None:
         yield "<p>Update: models are never updated here</p>"
@@ -188,7 +195,7 @@ def _camera(camera: CameraLine) -> str:
         f"<figure>{picture}<figcaption><b>{_text(camera.name)}</b> {_graded(camera.state)}"
         f"{': ' + _text(camera.detail) if camera.detail else ''}<br>"
         f"<small>{camera.fps:.1f} frames/s, {camera.inference_ms:.0f} ms each; {camera.judged} judged,"
-        f" {camera.still} still, {camera.dropped} dropped</small></figcaption></figure>"
+        f" {camera.still} still, {camera.left_out} left out</small></figcaption></figure>"
     )
 
 
@@ -196,7 +203,7 @@ def _alerts(alerts: Sequence[AlertLine]) -> Iterable[str]:
     if not alerts:
         yield "<p>None since the start.</p>"
         return
-    yield "<table><thead><tr><th>What<th>Where<th>State<th>Why<th>Begun<th>Id</tr></thead><tbody>"
+    yield "<div class=wide><table><thead><tr><th>What<th>Where<th>State<th>Why<th>Begun<th>Id</tr></thead><tbody>"
     for alert in alerts:
         over = " (over)" if alert.event == "end" else ""
         yield (
@@ -204,7 +211,7 @@ def _alerts(alerts: Sequence[AlertLine]) -> Iterable[str]:
             f"<td>{_graded(alert.state)}{over}<td>{_text(alert.reason)}<td>{_lasting(alert.age_s)} ago"
             f"<td><code>{_text(alert.id)}</code></tr>"
         )
-    yield "</tbody></table>"
+    yield "</tbody></table></div>"
 
 
 def _bands(bands: Sequence[BandLine]) -> Iterable[str]:
@@ -212,8 +219,8 @@ def _bands(bands: Sequence[BandLine]) -> Iterable[str]:
         return
     yield "<h2>Objective</h2>"
     yield (
-        "<table><thead><tr><th>What<th>Where<th>Uncertain<th>State<th>Missed<th>False alerts a day<th>Why</tr>"
-        "</thead><tbody>"
+        "<div class=wide><table><thead><tr><th>What<th>Where<th>Uncertain<th>State<th>Missed<th>False alerts a day"
+        "<th>Why</tr></thead><tbody>"
     )
     for band in bands:
         yield (
@@ -221,7 +228,7 @@ def _bands(bands: Sequence[BandLine]) -> Iterable[str]:
             f"<td>{_graded(band.state)}<td>{_text(band.misses)}<td>{_text(band.false_alerts)}"
             f"<td>{_text(band.reason)}</tr>"
         )
-    yield "</tbody></table>"
+    yield "</tbody></table></div>"
 
 
 def _budgets(budgets: Sequence[BudgetLine]) -> Iterable[str]:
@@ -229,13 +236,13 @@ def _budgets(budgets: Sequence[BudgetLine]) -> Iterable[str]:
         return
     yield "<h2>Asking</h2>"
     yield (
-        "<table><thead><tr><th>Budget<th>Allowed<th>Left<th>Borrowed<th>Spent since the start<th>Questions left"
-        "<th>Bar</tr></thead><tbody>"
+        "<div class=wide><table><thead><tr><th>Budget<th>Allowed<th>Left<th>Borrowed<th>Spent since the start"
+        "<th>Questions left<th>Bar</tr></thead><tbody>"
     )
     for one in budgets:
         cells = (one.of, one.allowance, one.left, one.borrowed, one.spent, one.questions_left, one.bar)
         yield f"<tr>{''.join(f'<td>{_text(cell)}' for cell in cells)}</tr>"
-    yield "</tbody></table>"
+    yield "</tbody></table></div>"
 
 
 def _errors(errors: Sequence[tuple[str, int]]) -> Iterable[str]:

@@ -15,6 +15,8 @@ MARK: Final = "# Written by `vedette-agent install-service`, which writes it ane
 PROGRAM: Final = "/usr/bin/vedette-agent"
 CONFIG_FOLDER: Final = "/etc/vedette"
 CONFIG: Final = f"{CONFIG_FOLDER}/agent.toml"
+DEVICES: Final = ("v4l2", "edgetpu", "gpu")
+"""The drop-ins that are shipped."""
 WHOSE: Final = "DynamicUser=yes\nUser=vedette-agent\n"
 HOMES_HIDDEN: Final = "ProtectHome=yes\n"
 HOMES: Final = ("/home", "/root", "/run/user")

@@ -10,5 +10,6 @@ given. The exit codes are in `cloud.cli.telling`.
 from __future__ import annotations
 
 from cloud.cli.commands import app
+from cloud.cli.later import add_later
 
-__all__ = ["app"]
+__all__ = ["add_later", "app"]

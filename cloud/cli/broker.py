@@ -27,7 +27,7 @@ def prepare(
     config: Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")] = None,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")] = None,
 ) -> None:
-    """Write what the broker of the table [broker] is started with; harmless twice."""
+    """Write what the broker that the table `broker` names is started with; harmless twice."""
     with told():
         settings = load_settings(config, {"data_dir": data_dir})
         data = DataDir(settings.data_dir)

@@ -1,4 +1,4 @@
-"""An operator's claims for devices, made beside the running service."""
+"""Devices that are taken in with certificates: an operator's claims for them, made beside the running service."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cloud.config import Settings
 from cloud.doors import open_authority, open_identities
 from cloud.errors import DeviceExists
 from cloud.fleet.enrolment import Enrolment
+from cloud.ports import Clock
 from cloud.store.database import open_database
 from cloud.store.devices import DeviceStore
 from wire.identity import Claim
@@ -34,13 +35,30 @@ async def claims_for(settings: Settings, names: Sequence[str], minutes: float | 
     clock, data = SystemClock(), DataDir(settings.data_dir)
     data.make()
     async with open_database(data.database_url) as database:
-        store = DeviceStore(database)
-        known = {device.id: device for device in await store.some(names)}
-        revoked = [name for name in names if name in known and known[name].revoked_at is not None]
-        if revoked:
-            raise DeviceExists(f"{revoked[0]} is revoked", "Enrol the device under another name.")
-        await Enrolment(store, clock).enroll_all([name for name in names if name not in known])
+        await _take_in(DeviceStore(database), clock, names)
         identities = open_identities(settings, open_authority(settings, data, clock), database, clock)
         http, mqtt = device_addresses(settings, data.announced_addresses())
         life = None if minutes is None else timedelta(minutes=minutes)
         return [await identities.claim(name, http=http, mqtt=mqtt, life=life) for name in names]
+
+
+async def taken_in(settings: Settings, names: Sequence[str]) -> None:
+    """Take in devices that are new, and that an external authority certifies.
+
+    Raises:
+        NotOurs: One is no device id.
+        DeviceExists: One is revoked.
+        StoreError: The database refused.
+    """
+    data = DataDir(settings.data_dir)
+    data.make()
+    async with open_database(data.database_url) as database:
+        await _take_in(DeviceStore(database), SystemClock(), names)
+
+
+async def _take_in(store: DeviceStore, clock: Clock, names: Sequence[str]) -> None:
+    known = {device.id: device for device in await store.some(names)}
+    revoked = [name for name in names if name in known and known[name].revoked_at is not None]
+    if revoked:
+        raise DeviceExists(f"{revoked[0]} is revoked", "Enrol the device under another name.")
+    await Enrolment(store, clock).enroll_all([name for name in names if name not in known])

@@ -1,46 +1,17 @@
-"""The commands."""
+"""All commands of the service, by name; each is imported when it is typed."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
 from importlib.metadata import version
-from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final
 
 import typer
-from rich.table import Table
 
-from cloud.adapters.clock import SystemClock
-from cloud.adapters.data_dir import Addresses, DataDir
-from cloud.app import serve_until_signalled
-from cloud.cli.audit import audit
-from cloud.cli.authority import authority_app
-from cloud.cli.broker import broker_app
-from cloud.cli.claims import claims_for
-from cloud.cli.command import command
-from cloud.cli.cost import cost
-from cloud.cli.export import export_app
-from cloud.cli.model import model_app
-from cloud.cli.names import read_names
-from cloud.cli.operator import operator_app
-from cloud.cli.push import push_app
-from cloud.cli.rollout import rollout_app
-from cloud.cli.snippet import agent_snippet, claim_text
-from cloud.cli.telling import output, told
-from cloud.config import Settings, default_data_dir, load_settings
-from cloud.errors import SettingsInvalid
-from cloud.fleet.enrolment import Enrolment
-from cloud.log import configure
-from cloud.store.database import Database, open_database
-from cloud.store.devices import DeviceStore
-from cloud.web.views import DeviceView, device_view
-from wire.messages import BudgetLeft, TunedBand
+from cloud.cli.later import add_later
 
-T = TypeVar("T")
-KB: Final = 1000.0
+SERVICE: Final = "The service"
+FLEET: Final = "The fleet"
+MODELS: Final = "Models"
 
 app: Final = typer.Typer(
     name="vedette",
@@ -48,23 +19,55 @@ app: Final = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-device_app: Final = typer.Typer(help="One device: show, enroll, revoke.", no_args_is_help=True)
-app.add_typer(device_app, name="device")
-app.add_typer(operator_app, name="operator")
-app.add_typer(rollout_app, name="rollout")
-app.command()(command)
-app.command()(audit)
-app.command()(cost)
-app.add_typer(export_app, name="export")
-app.add_typer(model_app, name="model")
-app.add_typer(push_app, name="push")
-app.add_typer(broker_app, name="broker")
-app.add_typer(authority_app, name="authority")
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")]
-NameArgument = Annotated[str, typer.Argument(help="The device's id.")]
+COMMANDS: Final = (
+    (
+        SERVICE,
+        "serve",
+        "cloud.cli.serve:serve",
+        "Run the cloud service on this machine: broker, ingest, answers, dashboard. Ctrl-C stops it.",
+    ),
+    (SERVICE, "operator", "cloud.cli.operator:operator_app", "The people who may log in to the dashboard."),
+    (SERVICE, "push", "cloud.cli.push:push_app", "Alerts to webhooks, ntfy and the like: list, test."),
+    (SERVICE, "broker", "cloud.cli.broker:broker_app", "A broker that is run elsewhere."),
+    (
+        SERVICE,
+        "authority",
+        "cloud.cli.authority:authority_app",
+        "The authority that certifies devices, and replacing it.",
+    ),
+    (FLEET, "devices", "cloud.cli.devices:devices", "The fleet: who is there, with which model and cameras."),
+    (FLEET, "device", "cloud.cli.devices:device_app", "One device: show, enroll, revoke."),
+    (
+        FLEET,
+        "command",
+        "cloud.cli.command:command",
+        "Ask something of devices: ping, snapshot, capture-clip, update-model, mute … `command list` shows what was.",
+    ),
+    (
+        FLEET,
+        "audit",
+        "cloud.cli.audit:audit",
+        "How good the devices are, from frames that they drew at random: recall and precision with 95 % intervals.",
+    ),
+    (
+        FLEET,
+        "cost",
+        "cloud.cli.cost:cost",
+        "What the fleet sent and why, against streaming everything; with a price, what that costs.",
+    ),
+    (FLEET, "export", "cloud.cli.export:export_app", "What devices sent, for other programs: coco."),
+    (
+        MODELS,
+        "model",
+        "cloud.cli.model:model_app",
+        "Models: import, evaluate, sign, publish, list, show; and their keys.",
+    ),
+    (MODELS, "rollout", "cloud.cli.rollout:rollout_app", "Bring a release to the fleet, stage by stage."),
+)
+
+for command in COMMANDS:
+    add_later(app, *command)
 
 
 def _say_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
@@ -81,230 +84,3 @@ def main(
     ] = False,
 ) -> None:
     """Edge-to-cloud hybrid inference: the service, and its fleet."""
-
-
-@app.command()
-def serve(
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
-    http_port: Annotated[int | None, typer.Option(help="0 is any free one.")] = None,
-    mqtt_port: Annotated[int | None, typer.Option(help="0 is any free one.")] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
-) -> None:
-    """Run the cloud service on this machine: broker, ingest, answers, dashboard. Ctrl-C stops it."""
-    with told():
-        settings = load_settings(
-            config, {"data_dir": data_dir, "http_port": http_port, "mqtt_port": mqtt_port, "log_level": log_level}
-        )
-        configure(settings.log_level, settings.log_format)
-
-        def ready(addresses: Addresses) -> None:
-            if as_json:
-                typer.echo(addresses.to_json())
-                return
-            output.print(f"Dashboard  {addresses.dashboard}")
-            where = "" if settings.data_dir == default_data_dir() else f" --data-dir {settings.data_dir}"
-            output.print(f"Devices    {addresses.mqtt}  (enrol one: vedette device enroll NAME{where})")
-            output.print("Ctrl-C stops it.")
-
-        asyncio.run(serve_until_signalled(settings, on_ready=ready))
-
-
-@app.command()
-def devices(
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
-) -> None:
-    """The fleet: who is there, with which model and cameras."""
-    with told():
-        views = _run(_list(_settings(config, data_dir)))
-        if as_json:
-            typer.echo(json.dumps([view.model_dump(mode="json") for view in views]))
-        elif views:
-            output.print(_table(views))
-        else:
-            output.print("No device is enrolled yet: vedette device enroll NAME")
-
-
-@device_app.command()
-def show(
-    name: NameArgument,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
-) -> None:
-    """What is known of one device."""
-    with told():
-        view = _run(_show(_settings(config, data_dir), name))
-        if as_json:
-            typer.echo(view.model_dump_json())
-        else:
-            output.print(_details(view))
-
-
-@device_app.command()
-def enroll(
-    name: Annotated[str | None, typer.Argument(help="The device's id.")] = None,
-    config: ConfigOption = None,
-    data_dir: DataDirOption = None,
-    names: Annotated[
-        Path | None, typer.Option("--from", help="Instead of one: a file with an id on each line; - is the input.")
-    ] = None,
-    minutes: Annotated[float | None, typer.Option(help="How long the claim can be used.", min=1)] = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
-) -> None:
-    """Take a device in, and print what makes it one, this once: with TLS a claim, or else a token.
-
-    With TLS a device that is known already gets a new claim; what it had ends once that is used. With --from, all of
-    them are taken in or none, and each is printed as one line of JSON.
-    """
-    with told():
-        settings = _settings(config, data_dir)
-        if (name is None) == (names is None):
-            raise SettingsInvalid("which device is not said, or twice", "Say one name, or --from FILE.")
-        several = [name] if name is not None else read_names(names)
-        if settings.tls:
-            claims = _run(claims_for(settings, several, minutes))
-            if as_json or name is None:
-                for claim in claims:
-                    facts = {
-                        "device": claim.device,
-                        "claim": claim.spell(),
-                        "expires_at": claim.expires_at.isoformat(),
-                    }
-                    typer.echo(json.dumps(facts))
-            else:
-                output.print(claim_text(claims[0]), soft_wrap=True)
-            return
-        tokens = _run(_enroll(settings, several))
-        if as_json or name is None:
-            for device, token in tokens.items():
-                typer.echo(json.dumps({"device": device, "token": token}))
-            return
-        output.print(f"{name} is enrolled with the service whose data is in {settings.data_dir}.")
-        output.print("Its token, shown this once:\n")
-        output.print(tokens[name])
-        output.print("\nPut it into a file that only the agent can read, and this into the agent's settings:\n")
-        output.print(agent_snippet(name, settings, DataDir(settings.data_dir).announced_addresses()))
-
-
-@device_app.command()
-def revoke(name: NameArgument, config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
-    """Turn a device away: refused from now on, and cut off within a second if it is connected."""
-    with told():
-        _run(_revoke(_settings(config, data_dir), name))
-        output.print(f"{name} is revoked.")
-
-
-def _settings(config: Path | None, data_dir: Path | None) -> Settings:
-    settings = load_settings(config, {"data_dir": data_dir})
-    configure("warning", settings.log_format)
-    return settings
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)
-
-
-@asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[Database]:
-    data = DataDir(settings.data_dir)
-    data.make()
-    async with open_database(data.database_url) as database:
-        yield database
-
-
-async def _list(settings: Settings) -> list[DeviceView]:
-    now = SystemClock().wall()
-    async with _database(settings) as database:
-        return [device_view(device, now) for device in await DeviceStore(database).all()]
-
-
-async def _show(settings: Settings, name: str) -> DeviceView:
-    async with _database(settings) as database:
-        return device_view(await DeviceStore(database).find(name), SystemClock().wall())
-
-
-async def _enroll(settings: Settings, names: Sequence[str]) -> dict[str, str]:
-    async with _database(settings) as database:
-        return await Enrolment(DeviceStore(database), SystemClock()).enroll_all(names)
-
-
-async def _revoke(settings: Settings, name: str) -> None:
-    async with _database(settings) as database:
-        await Enrolment(DeviceStore(database), SystemClock()).revoke(name)
-
-
-def _table(views: list[DeviceView]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("device", "presence", "last seen", "model", "cameras"):
-        table.add_column(heading, overflow="fold")
-    for view in views:
-        table.add_row(view.device, _presence(view), _seen(view), _model(view), _cameras(view))
-    return table
-
-
-def _details(view: DeviceView) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    rows = {
-        "device": view.device,
-        "presence": _presence(view),
-        "last seen": _seen(view),
-        "enrolled": f"{view.enrolled_at:%Y-%m-%d %H:%M:%S %Z}",
-        "agent": view.agent_version or "–",
-        "model": _model(view),
-        "cameras": _cameras(view),
-    }
-    if view.telemetry is not None:
-        rows["memory"] = f"{view.telemetry.rss_mib:.0f} MiB"
-        rows["waiting to be sent"] = str(view.telemetry.outbox_depth)
-        rows |= {_budget_of(budget): _budget(budget) for budget in view.telemetry.budgets}
-        rows |= {f"{band.camera}, {band.label}": _band(band) for band in view.telemetry.bands}
-    for name, value in rows.items():
-        table.add_row(name, value)
-    return table
-
-
-def _budget_of(budget: BudgetLeft) -> str:
-    return "budget" if budget.camera is None else f"budget, {budget.camera}"
-
-
-def _budget(budget: BudgetLeft) -> str:
-    said = [f"{budget.allowance}, {budget.spent / KB:.1f} kB spent since the start"]
-    if budget.left is not None and budget.most is not None:
-        said.append(f"{budget.left / KB:.1f} of {budget.most / KB:.1f} kB left")
-    if budget.borrowed:
-        said.append(f"{budget.borrowed / KB:.1f} kB borrowed")
-    if budget.questions_left is not None:
-        said.append(f"{budget.questions_left} questions left this minute")
-    return ", ".join(said) + f"\nasks from a gain of {budget.bar:.3g} for each kB on"
-
-
-def _band(band: TunedBand) -> str:
-    said = [f"uncertain from {band.lower:.2f} to {band.upper:.2f}, {band.state}: {band.reason}"]
-    if band.miss_rate is not None and band.miss_rate_at_most is not None:
-        said.append(f"misses {band.miss_rate:.0%}, at most {band.miss_rate_at_most:.0%}, on {band.frames} frames")
-    if band.false_per_day is not None and band.false_per_day_at_most is not None:
-        wrong = f"{band.false_per_day:.1f} false alerts a day, at most {band.false_per_day_at_most:.1f}"
-        said.append(f"{wrong}, on {band.objects} objects")
-    if band.asked_share is not None:
-        said.append(f"{band.asked_share:.0%} of objects are uncertain")
-    return "\n".join(said)
-
-
-def _presence(view: DeviceView) -> str:
-    return f"{view.presence} ({view.reason})" if view.reason else str(view.presence)
-
-
-def _seen(view: DeviceView) -> str:
-    return "never" if view.last_seen_at is None else f"{view.last_seen_at:%Y-%m-%d %H:%M:%S %Z}"
-
-
-def _model(view: DeviceView) -> str:
-    return "–" if view.model is None else f"{view.model.name} {view.model.version}"
-
-
-def _cameras(view: DeviceView) -> str:
-    return ", ".join(f"{camera.name} {camera.state}" for camera in view.cameras) or "–"

@@ -44,7 +44,8 @@ def coco(
     """Write hard examples as a COCO data set: pictures, the cloud's boxes, and what the device said.
 
     Interrupted, it goes on with the same command. What it wrote can be taken in as an evaluation set:
-    vedette model evalset add NAME --pictures DIR --labels DIR/annotations.json
+
+      vedette model evalset add NAME --pictures DIR --labels DIR/annotations.json
     """
     with told():
         settings = load_settings(config, {"data_dir": data_dir})

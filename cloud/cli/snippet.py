@@ -37,8 +37,43 @@ vedette-agent enroll <<'CLAIM'
 {claim.spell()}
 CLAIM
 
-The key and certificate come into the folder `identity`; name it in the agent's settings: identity = "identity".
-Whoever has this claim can become {claim.device}: hand it over as you would a password."""
+Whoever has this claim can become {claim.device}: hand it over as you would a password.
+Its key and certificate come into the folder `identity`. The agent's settings:
+"""
+
+
+def claimed_snippet(settings: Settings) -> str:
+    """A whole `agent.toml` for who redeems a claim: what is left to do is to name the camera."""
+    return f"""\
+# Save this as agent.toml, in the folder where the claim was pasted. Then:
+{_HOW_TO_RUN}\
+# Device id, addresses, key and certificate; of the service under systemd "/var/lib/vedette-agent/identity".
+identity = "identity"
+{_WATCHED}
+{_ASK}{_AUDIT}{_trusted(settings)}"""
+
+
+def external_text(device: str) -> str:
+    """What an operator has to do where an authority of their own certifies devices."""
+    return f"""\
+{device} is taken in. Have your authority certify a key of its own, with the common name {device}.
+The agent's settings:
+"""
+
+
+def external_snippet(device: str, settings: Settings, running: Addresses | None) -> str:
+    """A whole `agent.toml` for a device of an external authority: its files, and the camera, are to be named."""
+    http, mqtt = device_addresses(settings, running)
+    return f"""\
+# Save this as agent.toml, with what your authority gave out beside it. Then:
+{_HOW_TO_RUN}\
+device = {json.dumps(device)}
+{_WATCHED}
+[link]
+url = "{mqtt}"
+{_FILES}
+{_ASK}url = "{http}"
+{_FILES}{_AUDIT}{_trusted(settings)}"""
 
 
 def agent_snippet(device: str, settings: Settings, running: Addresses | None) -> str:
@@ -54,10 +89,33 @@ def agent_snippet(device: str, settings: Settings, running: Addresses | None) ->
     http = running.http if running else _url("http", settings.http_host, settings.http_port or DEFAULT_HTTP_PORT)
     return f"""\
 # Save this as agent.toml, and the token beside it in the file `token`. Then:
+{_HOW_TO_RUN}\
+device = {json.dumps(device)}
+{_WATCHED}{_asked(mqtt, http)}{_trusted(settings)}"""
+
+
+def _asked(mqtt: str, http: str) -> str:
+    note = _LOOPBACK_NOTE if _is_loopback(mqtt) or _is_loopback(http) else ""
+    return f"""
+{note}[link]
+url = "{mqtt}"
+token_file = "token"
+
+{_ASK}url = "{http}"
+{_AUDIT}"""
+
+
+def _trusted(settings: Settings) -> str:
+    there = RegistryFolder(DataDir(settings.data_dir).registry).metadata.is_dir()
+    return _TRUST if there else ""
+
+
+_HOW_TO_RUN: Final = """\
 #   vedette-agent check --config agent.toml
 #   vedette-agent run --config agent.toml
 # Relative paths are taken from the folder in which the agent is started.
-device = {json.dumps(device)}
+"""
+_WATCHED: Final = """\
 data_dir = "vedette-data"  # alerts and questions wait here until they are delivered
 
 [[cameras]]
@@ -71,29 +129,19 @@ labels = ["person"]     # any labels of the model; the default model knows COCO'
 # min_score = 0.35      # weaker detections don't count for this rule
 # frames_to_confirm = 3 # in so many frames an object must be seen before an alert
 # picture = "always"    # send a picture with each alert; else only with a question; or "never"
-{_asked(mqtt, http)}{_trusted(settings)}"""
-
-
-def _asked(mqtt: str, http: str) -> str:
-    note = _LOOPBACK_NOTE if _is_loopback(mqtt) or _is_loopback(http) else ""
-    return f"""
-{note}[link]
-url = "{mqtt}"
-token_file = "token"
-
+"""
+_ASK: Final = """\
 [ask]                   # without this table nothing is asked, and nothing but messages leaves
-url = "{http}"
-
+"""
+_AUDIT: Final = """
 [audit]                 # whole frames, drawn at random, tell how good the device is: vedette audit
 per_hour = 6            # of each camera, on average, some 16 kB each; 0: never
 """
-
-
-def _trusted(settings: Settings) -> str:
-    there = RegistryFolder(DataDir(settings.data_dir).registry).metadata.is_dir()
-    return _TRUST if there else ""
-
-
+_FILES: Final = """\
+ca_file = "ca.pem"      # who signed the service's certificate
+cert_file = "device.pem"
+key_file = "device.key"
+"""
 _TRUST: Final = """
 [trust]                 # for model updates; made on the service's machine: vedette model keys show-root > root.json
 # root_file = "root.json"

@@ -30,11 +30,19 @@ NOT_FOR_A_DEVICE: Final = (
     "ai_edge_litert/tools",
     "ai_edge_litert/vendors",
     "ai_edge_litert/libLiteRtWebGpuAccelerator.so",
+    # That interface's own library. The package loads it where it is there: without it the interpreter's answers are
+    # the same, and a process is 1.6 MiB smaller.
+    "ai_edge_litert/libLiteRt.so",
     # Cascades from before neural networks.
     "cv2/data",
     # For those who compile against it, or test it.
     "numpy/_core/include",
+    "numpy/distutils",
+    "numpy/f2py",
+    "numpy/**/_examples",
     "numpy/**/tests",
+    "numpy/_core/*_tests.*.so",
+    "numpy/_core/_simd.*.so",
     "securesystemslib/_vendor/**/test_data",
     "**/*.pyi",
     "**/.gitignore",

@@ -9,11 +9,18 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from agent.__main__ import _parser
+from cloud.cli.later import Later
 from tests.docs.elsewhere import ELSEWHERE, NOT_HERE, typed_elsewhere
 from tests.docs.prose import DOCUMENTS, ROOT, blocks, commands, commands_under, name_of, typed
 from workbench.__main__ import app
 
 TARGETS = set(re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text("utf-8")))
+
+
+def itself(command):
+    return command.real if isinstance(command, Later) else command
+
+
 SERVICE = typer.main.get_command(app)
 AGENT = _parser()
 TYPED = typed()
@@ -39,7 +46,7 @@ def test_make_targets_exist(one):
 def test_commands_of_the_service_exist(one):
     command, rest = SERVICE, list(one.words[1:])
     while isinstance(command, TyperGroup) and rest and not rest[0].startswith("-"):
-        command = command.commands[rest.pop(0)]
+        command = itself(command.commands[rest.pop(0)])
     if one.whole:
         command.make_context(one.words[0], rest)
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
@@ -60,7 +67,7 @@ def below(command, path=()):
     yield path, command
     if isinstance(command, TyperGroup):
         for name, inner in command.commands.items():
-            yield from below(inner, (*path, name))
+            yield from below(itself(inner), (*path, name))
 
 
 @pytest.mark.parametrize(("path", "command"), [pytest.param(*one, id=" ".join(one[0])) for one in below(SERVICE)])
@@ -69,6 +76,16 @@ def test_each_command_of_the_service_explains_itself_and_its_options(path, comma
     assert shown.exit_code == 0, shown.output
     assert command.help
     assert [one.name for one in command.params if not getattr(one, "help", None)] == []
+    # Taken for markup, and not shown.
+    assert "[" not in command.help + "".join(one.help for one in command.params)
+    assert not re.search(r"[^\n]\n[^\n ]", command.help), "a line ends where the source's does"
+
+
+@pytest.mark.parametrize("command", [pytest.param(one, id=name) for name, one in SERVICE.commands.items()])
+def test_the_list_says_of_a_command_what_it_says_of_itself(command):
+    assert isinstance(command, Later)
+    assert command.help == " ".join(command.real.help.partition("\n\n")[0].split())
+    assert command.name == command.real.name
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from agent.app.check import check
 from agent.config import check_config
 from cloud.adapters.data_dir import Addresses
-from cloud.cli.snippet import agent_snippet
+from cloud.cli.snippet import agent_snippet, claimed_snippet
 from cloud.config import Settings
 from vision.errors import ModelMissing
 from vision.models import find_model
@@ -38,8 +38,22 @@ def test_the_agent_takes_it(settings, running):
     assert config.ask.url.endswith(":8080")
 
 
-def test_its_other_suggestions_are_taken_too():
-    lines = agent_snippet("gate-1", Settings(), None).splitlines()
+def test_who_redeems_a_claim_needs_no_address_and_no_token():
+    printed = tomllib.loads(claimed_snippet(Settings(tls=True)))
+    assert printed["identity"] == "identity"
+    assert not {"device", "link"} & printed.keys()
+    assert printed["ask"] == {}
+
+
+# The address that `ask` needs is the identity's to say.
+CLAIMED = (
+    claimed_snippet(Settings(tls=True)).replace('identity = "identity"', 'device = "gate-1"').replace("[ask]", "")
+)
+
+
+@pytest.mark.parametrize("printed", [agent_snippet("gate-1", Settings(), None), CLAIMED])
+def test_its_other_suggestions_are_taken_too(printed):
+    lines = printed.splitlines()
     uncommented = [line.removeprefix("# ") if " = " in line else line for line in lines]
     config = check_config(tomllib.loads("\n".join(uncommented).replace("/dev/video0", "clip.mp4")), "printed")
     assert config.cameras[0].loop

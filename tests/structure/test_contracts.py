@@ -58,9 +58,10 @@ def test_names_say_what_a_thing_is(path):
 
 
 def test_the_device_starts_without_the_clouds_dependencies():
-    """A device installs `vedette[agent]` only; whatever its entry point imports must be in that extra."""
+    """A device installs `vedette[agent]` only; whatever any command of it imports must be in that extra."""
     script = (
-        "import sys, agent.__main__, agent.app\n"
+        "import sys, importlib, pkgutil, agent\n"
+        "for one in pkgutil.walk_packages(agent.__path__, 'agent.'): importlib.import_module(one.name)\n"
         "cloud = set('fastapi starlette uvicorn sqlalchemy alembic obstore rich typer nats nkeys'.split())\n"
         "cloud.add('prometheus_client')\n"
         "loaded = {name.split('.')[0] for name in sys.modules}\n"
@@ -68,6 +69,22 @@ def test_the_device_starts_without_the_clouds_dependencies():
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("program", ["agent", "workbench"])
+def test_help_waits_for_nothing_that_takes_long_to_import(program):
+    """What a command stands on is imported once it is typed: numpy, OpenCV and pydantic take seconds on a device."""
+    script = (
+        "import runpy, sys\n"
+        "sys.argv[1:] = ['--help']\n"
+        f"try: runpy.run_module({program!r}, run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code\n"
+        "slow = set('numpy cv2 pydantic httpx tuf aiomqtt asyncio sqlalchemy fastapi cryptography'.split())\n"
+        "sys.exit(', '.join(sorted(slow & sys.modules.keys())) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "run" in done.stdout
 
 
 def test_the_projects_files_name_no_machine():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import array
 import atexit
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import socket
 import sys
@@ -15,10 +17,24 @@ import traceback
 from collections.abc import Callable
 from typing import Final, Never
 
-from agent.__main__ import main as agent
-from workbench.__main__ import main as service
+import typer
 
-MAINS: Final[dict[str, Callable[[], object]]] = {"vedette": service, "vedette-agent": agent}
+import agent.app
+from agent.__main__ import main as of_device
+from cloud.cli.later import Later
+from workbench.__main__ import app
+from workbench.__main__ import main as of_service
+
+MAINS: Final[dict[str, Callable[[], object]]] = {"vedette": of_service, "vedette-agent": of_device}
+
+
+def _read_in() -> None:
+    """Whatever the programs import only once a command is typed."""
+    for module in pkgutil.iter_modules(agent.app.__path__, "agent.app."):
+        importlib.import_module(module.name)
+    for command in typer.main.get_group(app).commands.values():
+        assert isinstance(command, Later)
+        assert command.real
 
 
 def _serve(address: str) -> Never:
@@ -100,6 +116,7 @@ def _end_of(main: Callable[[], object]) -> int:
 
 
 def _main() -> None:
+    _read_in()
     try:
         _serve(sys.argv[1])
     except _Begin as begin:

@@ -118,6 +118,11 @@ def test_the_devices_page_shows_its_cameras_to_a_person(system: Watched, tmp_pat
         expect(page.get_by_text("online", exact=True)).to_be_visible()
         expect(page.locator("figure", has_text="side door")).to_contain_text("lost")
         expect(page.locator("tbody tr").first).to_contain_text("anyone")
+        page.set_viewport_size({"width": 390, "height": 800})
+        # On a phone it is no wider than that, and an alert is a line. Waited for, since the page loads itself anew.
+        page.wait_for_function("document.documentElement.scrollWidth <= 390")
+        page.wait_for_function("document.querySelector('tbody tr')?.offsetHeight < 60")
+        page.set_viewport_size({"width": 1280, "height": 900})
         expect(page.locator("tbody tr", has_text="the whole device")).to_contain_text("200MB/month")
         picture = page.get_by_alt_text("The latest frame of gate")
         expect(picture).to_be_visible()

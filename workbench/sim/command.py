@@ -75,9 +75,9 @@ def sim(
     Devices connect, raise alerts, answer commands, obey a rollout of a signed release; then what they raised is held
     against the service's store. Ctrl-C ends it early, and in good order.
 
-    vedette sim --devices 1000                     all prompt or flaky, one rollout, one command each
-    vedette sim --devices 100 --mix all            liars and old agents, too
-    vedette sim --devices 50 --duration 0          until Ctrl-C, to look at on the dashboard
+      vedette sim --devices 1000              a rollout, and a command to each
+      vedette sim --devices 100 --mix all     liars and old agents, too
+      vedette sim --devices 50 --duration 0   until Ctrl-C, to look at on the dashboard
 
     Exit codes: 0 all was stored once, 13 something was lost, stored twice, or a lie was believed.
     """

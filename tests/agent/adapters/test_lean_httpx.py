@@ -13,7 +13,7 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_the_agent_brings_no_command_line_toolkit_into_memory() -> None:
-    loaded = loaded_by("import agent.__main__")
+    loaded = loaded_by("import agent.app.run")
     assert "httpx" in loaded
     assert loaded.isdisjoint(HEAVY)
 

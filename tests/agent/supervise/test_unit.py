@@ -7,10 +7,9 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from agent.app.service import DEVICES
 from agent.config import load_config
 from agent.errors import ServiceRefused
-from agent.supervise.unit import CONFIG, HOMES_HIDDEN, PROGRAM, WHOSE, Entry, closed_at, fitted
+from agent.supervise.unit import CONFIG, DEVICES, HOMES_HIDDEN, PROGRAM, WHOSE, Entry, closed_at, fitted
 
 SYSTEMD = Path(__file__).parents[3] / "deploy" / "systemd"
 SHIPPED = (SYSTEMD / "vedette-agent.service").read_text("utf-8")

@@ -19,7 +19,7 @@ from cloud.store.database import open_database
 from cloud.store.devices import DeviceStore
 from tests.cloud.cli.test_cost_and_export import take
 from tests.cloud.samples import telemetry
-from wire.messages import BudgetLeft
+from wire.messages import BudgetLeft, CameraTelemetry
 
 
 class Person:
@@ -54,9 +54,11 @@ def test_enrolled_device_is_listed_shown_and_revoked(person: Person) -> None:
     assert "revoked" in person.types("devices").stdout
 
 
-def test_what_a_device_may_still_ask_for_is_shown(person: Person) -> None:
+def test_how_a_device_keeps_pace_and_what_it_may_still_ask_for_is_shown(person: Person) -> None:
     person.types("device", "enroll", "cam-1")
+    yard = CameraTelemetry(name="yard", captured=100, judged=90, still=4, dropped=6, fps=9.5, inference_ms=21.4)
     told = telemetry(
+        cameras=(yard,),
         budgets=(
             BudgetLeft(
                 allowance="200MB/month",
@@ -68,7 +70,7 @@ def test_what_a_device_may_still_ask_for_is_shown(person: Person) -> None:
                 bar=1.25,
             ),
             BudgetLeft(camera="yard", allowance="unlimited", spent=4096, bar=0.001),
-        )
+        ),
     )
 
     async def tell() -> None:
@@ -77,6 +79,7 @@ def test_what_a_device_may_still_ask_for_is_shown(person: Person) -> None:
 
     asyncio.run(tell())
     shown = " ".join(person.types("device", "show", "cam-1").stdout.split())
+    assert "frames, yard 9.5 a second, 21 ms each; 90 judged, 4 still, 6 left out" in shown
     assert (
         "budget 200MB/month, 4.1 kB spent since the start, 0.0 of 7500.0 kB left, 1.5 kB borrowed,"
         " 55 questions left this minute asks from a gain of 1.25 for each kB on" in shown
