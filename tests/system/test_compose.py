@@ -32,7 +32,7 @@ from tests.system.systemd_node import ROOT
 from vision.models import UPGRADE_MODEL
 from wire.messages import Alert
 
-pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 
 AGENTS = int(os.environ.get("VEDETTE_COMPOSE_AGENTS", "2"))
 FAR_AGENTS = 2
