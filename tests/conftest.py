@@ -10,35 +10,13 @@ import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 
-from tests.scheduling import ByFile
+from tests.scheduling import LONGEST, ByFile
 
 # A run says of the code, not of its luck or of a busy machine; `--hypothesis-profile=default` looks for new examples.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
 
 TESTS = Path(__file__).parent
-LONGEST = (
-    "system/test_compose.py",
-    "system/test_arm64.py",
-    "system/test_systemd.py",
-    "agent/update/prover/test_hostile_models.py",
-    "system/test_documents.py",
-    "system/test_rollout.py",
-    "system/test_demo.py",
-    "system/test_sim.py",
-    "agent/update/worker/test_crashes.py",
-    "system/test_audit.py",
-    "system/test_identity.py",
-    "system/test_package.py",
-    "system/test_accuracy.py",
-    "system/test_broker_units.py",
-    "cloud/registry/test_evaluating.py",
-    "system/test_mosquitto.py",
-    "system/test_objective.py",
-    "cloud/registry/test_crash.py",
-    "cloud/test_end_to_end.py",
-)
-"""Half a minute and more; what takes seven is not to be what one of the workers begins last."""
 
 
 @pytest.hookimpl(wrapper=True)
