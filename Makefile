@@ -31,7 +31,7 @@ fast: .venv/.ready-dev ## the tests without other programs, a minute or two
 	@$(PY) -m pytest -q -n 2 -m "not parts and not system" $(ARGS)
 
 system: .venv/.ready-dev ## the tests against real brokers, browsers and whole processes
-	@$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "(parts or system) and not alone" $(ARGS) || [ $$? -eq 5 ]
+	@$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "(parts or system) and not alone" $(ARGS) || [ $$? -eq 5 ]
 	@$(PY) -m pytest -q -m alone $(ARGS) || [ $$? -eq 5 ]
 
 check: .venv/.ready-dev ## format, lint, types, import contracts, generated documents

@@ -8,15 +8,26 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from xdist.remote import Producer
-
-from tests.scheduling import LONGEST, ByFile
 
 # A run says of the code, not of its luck or of a busy machine; `--hypothesis-profile=default` looks for new examples.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
 
 TESTS = Path(__file__).parent
+LONGEST = (
+    "system/test_systemd.py",
+    "system/test_rollout.py",
+    "system/test_documents.py",
+    "agent/update/prover/test_hostile_models.py",
+    "system/test_demo.py",
+    "system/test_outage.py",
+    "system/test_audit.py",
+    "system/test_identity.py",
+    "cloud/registry/test_evaluating.py",
+    "system/test_package.py",
+    "agent/update/worker/test_crashes.py",
+)
+"""Half a minute and more; what takes seven is not to be what one of two workers begins last."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -31,12 +42,7 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile | None:
-    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first; what `make system` gives to a worker is a file."""
+    """Long files first; what `make system` gives to its two workers is a file."""
     ranks = {TESTS / name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path, len(LONGEST)))

@@ -171,6 +171,7 @@ def docker() -> Iterator[Engine]:
         yield found
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(2 * BUILT_WITHIN_S)
 def test_the_agents_image_builds_for_arm64_and_detects_the_same(
     docker: Engine, pictures: Path, tmp_path: Path

@@ -32,7 +32,7 @@ from tests.system.systemd_node import ROOT
 from vision.models import UPGRADE_MODEL
 from wire.messages import Alert
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(1200)]
 
 AGENTS = int(os.environ.get("VEDETTE_COMPOSE_AGENTS", "2"))
 FAR_AGENTS = 2
@@ -47,8 +47,6 @@ OUTAGE_S = 20.0
 MAX_AGENT_MB = 400
 SIMULATED = 50
 CONNECTED_WITHIN_S = 300
-PATIENTLY = ("--timeout", "60")
-"""Of what compose gives to each, on a machine that does other things: here is told how they end, not how soon."""
 STOPPED_WITHIN_S = 240
 """Three minutes are theirs to come to rest in; a tenth of one is usual."""
 GATES = (
@@ -337,7 +335,7 @@ def test_cut_links_and_killed_parts_lose_nothing(fleet: Fleet) -> None:
 
 
 def test_a_stop_is_clean_and_everything_that_was_ever_said_is_there_once_and_in_order(fleet: Fleet) -> None:
-    fleet.compose("stop", *PATIENTLY, "agent", "far-agent")
+    fleet.compose("stop", "agent", "far-agent", timeout_s=120)
     for name in (*NEAR, *FAR):
         state = fleet.container(name)["State"]
         assert (state["ExitCode"], state["OOMKilled"]) == (0, False), name
@@ -354,6 +352,6 @@ def test_a_stop_is_clean_and_everything_that_was_ever_said_is_there_once_and_in_
         arrived = {alert.message_id for alert in everything if alert.device == name}
         assert len(arrived | waiting) == sum(last for (device, _), last in numbered.items() if device == name), name
     print(f"\n{len(everything)} messages of {len(stored)} cameras, each once and in order")  # noqa: T201
-    fleet.compose("stop", *PATIENTLY, "cloud", "broker")
+    fleet.compose("stop", "cloud", "broker", timeout_s=120)
     for part in ("cloud", "broker"):
         assert fleet.container(part)["State"]["ExitCode"] == 0, part

@@ -43,6 +43,7 @@ def sim(folder: Path, typed: str, *words: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.alone
 def test_all_that_was_raised_is_stored_once_and_liars_harm_nobody(tmp_path: Path) -> None:
     need_models()
     everybody = written("docs/simulating.md", "vedette sim --devices 100 --mix all")
