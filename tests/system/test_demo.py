@@ -185,10 +185,11 @@ def test_what_the_readme_says_first(demo: type[Demo]) -> None:
         missing("this folder's .venv is not set up: make setup")
     running = demo(command=command.split())
     assert running.process.stdout is not None
+    assert running.process.stderr is not None
     said = ""
     while not re.search(r"http://127\.0\.0\.1:\d+/", said):
         line = running.process.stdout.readline()
-        assert line, f"it ends before it prints the dashboard's address: {said}"
+        assert line, f"it ends before it prints the dashboard's address: {said}{running.process.stderr.read()}"
         said += line
     running.parts = descendants(running.process.pid)
     assert any(part.name() == "nats-server" for part in running.parts)
