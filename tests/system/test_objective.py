@@ -23,6 +23,8 @@ BOUND_S = 120.0
 FRAMES = 12
 START = 0.35
 """The lower end that the default model comes with."""
+ALLOWED = 0.8
+"""So many may be missed that the few answers there are prove it from above `START` on, whichever frames are drawn."""
 HELD = "SELECT lower, upper, day_began_at FROM held"
 pytestmark = [pytest.mark.system, pytest.mark.timeout(5 * BOUND_S)]
 
@@ -48,7 +50,7 @@ ask_again_after_s = 1
 max_per_minute = 1
 
 [objective]
-max_miss_rate = 0.5
+max_miss_rate = {allowed}
 fewest_answers = {frames}
 max_step_per_day = 1.0
 
@@ -67,7 +69,7 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 
 def told(probability: float) -> str:
-    return TOLD.format(clip=need_clip(), probability=probability, model=DEFAULT_MODEL, frames=FRAMES)
+    return TOLD.format(clip=need_clip(), probability=probability, model=DEFAULT_MODEL, frames=FRAMES, allowed=ALLOWED)
 
 
 def shown(system: System) -> str:
@@ -105,7 +107,7 @@ def test_answers_move_a_band_and_a_restart_holds_it_with_the_uplink_cut(system: 
     eventually(lambda: ", met: the answers prove it" in shown(system), "a person is shown that it is", BOUND_S)
     [one] = proven
     assert (one["camera"], one["label"]) == ("gate", "person")
-    assert one["miss_rate"] <= one["miss_rate_at_most"] <= 0.5
+    assert one["miss_rate"] <= one["miss_rate_at_most"] <= ALLOWED
 
     system.uplink.cut()
     assert system.ends(agent) == 0
