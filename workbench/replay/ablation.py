@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,15 +11,20 @@ from workbench.replay.budget import Budget
 from workbench.replay.device import Workbench
 from workbench.replay.policies import Policy
 from workbench.replay.results import Run
+from workbench.replay.scoring import standard_error
 from workbench.replay.sweep import Measure, Planned, one_run
-from workbench.replay.telling import figure, share
+from workbench.replay.telling import ABOUT_ALERTS, ALERTS, alerts, figure, share
 
-COLUMNS = ("budget", "switched off", "sent", "asked", "F1", "of it lost", "AP50", "of it lost")
+COLUMNS = (
+    "budget", "switched off", "sent", "asked", "F1", "of it lost", "AP50", "of it lost",
+    *(f"alerts: {name}" for name in ALERTS),
+)  # fmt: skip
 """Of a row; the losses are against the same budget with every reason."""
 NONE_OFF = "–"
 ABOUT_LOSSES = (
     "Of each budget, the first row has every reason for asking. The others have one switched off, and what that lost:"
-    " where F1 or AP50 rose instead, the loss is below 0. Differences of .006 may be chance."
+    " where F1 or AP50 rose instead, the loss is below 0. Differences of .006 may be chance; with --repeats, those of"
+    f" less than two standard errors. {ABOUT_ALERTS}"
 )
 
 
@@ -34,6 +40,11 @@ class Ablation:
     budget: Budget
     whole: Run
     without: dict[str, Run]
+
+    def lost(self, run: Run) -> tuple[str, str]:
+        """F1 and AP50 that `run` has less than the whole, each repeat held against the one that began alike."""
+        pairs = list(zip(self.whole.catches, run.catches, strict=True))
+        return _told([all_.f1 - now.f1 for all_, now in pairs]), _told([all_.ap50 - now.ap50 for all_, now in pairs])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,11 @@ class Ablations:
 
 
 def ablated(
-    bench: Workbench, budgets: Sequence[Budget], measure: Measure, show: Callable[[str, int], None]
+    bench: Workbench,
+    budgets: Sequence[Budget],
+    measure: Measure,
+    show: Callable[[str, int], None],
+    repeats: int = 1,
 ) -> Ablations:
     """Make the runs.
 
@@ -71,6 +86,7 @@ def ablated(
         budgets: Each is gone through by itself.
         measure: What the runs are held against.
         show: Told how many frames of which run were judged.
+        repeats: How often each run is made, see `Run.catches`.
 
     Raises:
         VedetteError: As `workbench.replay.sweep.one_run`.
@@ -78,24 +94,22 @@ def ablated(
     found = []
     for budget in budgets:
         plan = Planned(Policy.OURS, budget)
-        whole = one_run(bench, plan, measure, partial(show, "every reason"))
+        whole = one_run(bench, plan, measure, partial(show, "every reason"), repeats)
         without = {}
         for reason, setup in bench.setup.each_reason_off().items():
-            without[reason] = one_run(bench.told(setup), plan, measure, partial(show, f"without {reason}"))
+            without[reason] = one_run(bench.told(setup), plan, measure, partial(show, f"without {reason}"), repeats)
         found.append(Ablation(budget, whole, without))
     return Ablations(tuple(found))
 
 
 def _row(one: Ablation, off: str, run: Run) -> tuple[str, ...]:
-    before, now = one.whole.catch, run.catch
     figures = ("–",) * 4
-    if before is not None and now is not None:
-        figures = (
-            figure(now.f1), _lost(before.f1 - now.f1, run is one.whole),
-            figure(now.ap50), _lost(before.ap50 - now.ap50, run is one.whole),
-        )  # fmt: skip
-    return (one.budget.text, off, share(run.share), str(run.outcome.asks), *figures)
+    if run.catch is not None:
+        f1, ap50 = ("", "") if run is one.whole else one.lost(run)
+        figures = (figure(run.catch.f1), f1, figure(run.catch.ap50), ap50)
+    return (one.budget.text, off, share(run.share), str(run.outcome.asks), *figures, *alerts(run))
 
 
-def _lost(loss: float, is_whole: bool) -> str:  # noqa: FBT001 - a column's first row
-    return "" if is_whole else f"{loss:+.3f}"
+def _told(losses: Sequence[float]) -> str:
+    error = standard_error(losses)
+    return f"{statistics.fmean(losses):+.3f}" + ("" if error is None else f" ± {figure(error)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -70,6 +70,24 @@ class Clip:
     def streamed_per_s(self) -> float:
         """What sending every frame whole would take in a second."""
         return self.streamed_bytes / self.lasts_s
+
+    def later(self, frames: int) -> Clip:
+        """The same, begun so many frames later.
+
+        Raises:
+            ReplayRefused: It is not that long.
+        """
+        if frames >= len(self.frames):
+            raise ReplayRefused(
+                f"of {len(self.frames)} frames, none is left for a run that begins {frames} later",
+                "Give a longer clip, or fewer --repeats.",
+            )
+        return replace(
+            self,
+            frames=self.frames[frames:],
+            times_s=self.times_s[frames:],
+            whole_bytes=self.whole_bytes[frames:],
+        )
 
     def pictures(self) -> Iterator[Frame]:
         """The frames, decoded one by one; `at` is the clip's own time.

@@ -105,6 +105,14 @@ def replay(
         float | None, typer.Option(help="At which a folder's pictures were made; else 10.", min=0.01, max=1000)
     ] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 1,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            help="Make each run so often, each beginning a frame later, and say how much of a difference is chance.",
+            min=1,
+            max=100,
+        ),
+    ] = 1,
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Ours again and again, each time without one of its reasons for asking.")
     ] = False,
@@ -141,6 +149,7 @@ def replay(
         if gain is not None:
             setup = replace(setup, gain=load_gain(gain))
         clip = survey(source, half=half, fps=fps, camera=setup.camera, show=partial(show, "reading the clip"))
+        clip.later(repeats - 1)
         truth = None
         if labels is not None:
             truth = read_labels(labels, clip.source, clip.frames, setup.labels[0])
@@ -153,13 +162,13 @@ def replay(
             closing(Workbench(setup, clip, cloud, memory, latency_s=latency_ms / 1000, seed=seed)) as bench,
         ):
             measure = _measure(truth, bench, cloud, show)
-            told = _facts(bench, cloud, measure, latency_ms)
+            told = _facts(bench, cloud, measure, latency_ms, repeats)
             if ablate:
                 frames = len(clip.frames)
-                rows = ablated(bench, budgets, measure, lambda what, done: show(what, done, frames))
+                rows = ablated(bench, budgets, measure, lambda what, done: show(what, done, frames), repeats)
                 outputs.ablations(rows, told)
             else:
-                runs = list(_runs(bench, planned(policies, budgets), measure, show))
+                runs = list(_runs(bench, planned(policies, budgets), measure, show, repeats))
                 outputs.runs(runs, budgets, told)
         if clip.remark:
             errors.print(clip.remark)
@@ -231,7 +240,7 @@ class Outputs:
         wide = len(COST_AND_CATCH)
         output.print(facts(told), style="dim")
         output.print(_drawn(COST_AND_CATCH, [row[:wide] for row in rows]))
-        if any(run.alerting for run in runs):
+        if any(any(run.alertings) for run in runs):
             output.print()
             output.print(_drawn(("alerts", *ALERTS), [(row[0], *row[wide:]) for row in rows]))
         output.print(f"\n{lead(runs)}", style="bold")
@@ -291,12 +300,12 @@ def _measure(truth: Labels | None, bench: Workbench, cloud: ReplayCloud, show: S
     )
 
 
-def _runs(bench: Workbench, plans: Sequence[Planned], measure: Measure, show: Show) -> Iterator[Run]:
+def _runs(bench: Workbench, plans: Sequence[Planned], measure: Measure, show: Show, repeats: int) -> Iterator[Run]:
     frames = len(bench.clip.frames)
-    return sweep(bench, plans, measure, lambda plan, done: show(plan.name, done, frames))
+    return sweep(bench, plans, measure, lambda plan, done: show(plan.name, done, frames), repeats)
 
 
-def _facts(bench: Workbench, cloud: ReplayCloud, measure: Measure, latency_ms: float) -> Told:
+def _facts(bench: Workbench, cloud: ReplayCloud, measure: Measure, latency_ms: float, repeats: int) -> Told:
     clip: Clip = bench.clip
     return Told(
         source=clip.source.name,
@@ -310,6 +319,7 @@ def _facts(bench: Workbench, cloud: ReplayCloud, measure: Measure, latency_ms: f
         names=measure.labels.names,
         latency_ms=latency_ms,
         looks=bench.setup.looks.per_frame,
+        repeats=repeats,
     )
 
 

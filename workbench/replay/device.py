@@ -163,7 +163,7 @@ class Workbench:
         self, setup: Setup, clip: Clip, cloud: ReplayCloud, memory: Memory, *, latency_s: float, seed: int
     ) -> None:
         self.setup = setup
-        self.clip: Final = clip
+        self.clip = clip
         self._cloud = cloud
         self._uplink = Uplink(setup.ask, latency_s)
         self._seed = seed
@@ -187,6 +187,16 @@ class Workbench:
         """The same, with a device that was told something else, but to use the same model."""
         other = copy(self)
         other.setup = setup
+        return other
+
+    def later(self, frames: int) -> Self:
+        """The same, on a clip that begins so many frames later.
+
+        Raises:
+            ReplayRefused: The clip is not that long.
+        """
+        other = copy(self)
+        other.clip = self.clip.later(frames)
         return other
 
     def close(self) -> None:

@@ -55,7 +55,7 @@ def _data(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dict[st
         "steps": steps(runs, budgets, told.streamed_per_s),
         "meanings": meanings(policies),
         "columns": COST_AND_CATCH,
-        "alerts": {"columns": ALERTS, "caption": ABOUT_ALERTS} if any(run.alerting for run in runs) else None,
+        "alerts": {"columns": ALERTS, "caption": ABOUT_ALERTS} if any(any(run.alertings) for run in runs) else None,
         "metrics": [
             {"key": key, "name": name, "axis": f"{name}, {against}", "caption": f"{caption} {BETTER}"}
             for key, name, caption in METRICS

@@ -11,7 +11,7 @@ from agent.domain import Track
 from agent.track.carrying import carried
 from workbench.replay.budget import Budget
 from workbench.replay.policies import Policy
-from workbench.replay.scoring import Alerting, Catch
+from workbench.replay.scoring import Alerting, Catch, mean, standard_error
 from workbench.replay.walk import Outcome, Seen
 
 DIGITS = 5
@@ -25,9 +25,10 @@ class Run:
     Attributes:
         budget: None where the policy heeds none.
         streamed_bytes: What sending every frame whole would have taken, as bare JPEGs.
-        catch: None where nothing could be held against anything.
-        agreement: `catch` is measured against the cloud's own detections, for want of labels.
-        alerting: By label; empty where the labels don't say who is who.
+        catches: Of each repeat, which begins one frame later than the one before; empty where nothing could be held
+            against anything.
+        agreement: They are measured against the cloud's own detections, for want of labels.
+        alertings: Of each repeat by label; empty where the labels don't say who is who. All else is of the first.
     """
 
     policy: Policy
@@ -35,14 +36,24 @@ class Run:
     outcome: Outcome
     streamed_bytes: int
     lasts_s: float
-    catch: Catch | None
+    catches: tuple[Catch, ...]
     agreement: bool
-    alerting: dict[str, Alerting]
+    alertings: tuple[dict[str, Alerting], ...]
 
     @property
     def name(self) -> str:
         """As a person would set it: the policy, and its budget where it heeds one."""
         return self.policy.value if self.budget is None else f"{self.policy.value} {self.budget.text}"
+
+    @property
+    def catch(self) -> Catch | None:
+        """The mean of all repeats."""
+        return mean(self.catches) if self.catches else None
+
+    @property
+    def f1_error(self) -> float | None:
+        """Standard error of the mean F1; None without repeats."""
+        return standard_error([one.f1 for one in self.catches])
 
     @property
     def share(self) -> float:
@@ -74,7 +85,11 @@ class Run:
             "cpu_s": round(outcome.cpu_s, 3),
             "measured_against": None if self.catch is None else "the cloud" if self.agreement else "labels",
             "accuracy": None if self.catch is None else asdict(self.catch),
-            "alerting": {label: asdict(worth) for label, worth in self.alerting.items()},
+            "alerting": _by_label(self.alertings[0]),
+            "repeats": [
+                {"accuracy": asdict(caught), "alerting": _by_label(alerting)}
+                for caught, alerting in zip(self.catches, self.alertings, strict=False)
+            ],
         }
 
     def lines(self) -> Iterator[str]:
@@ -82,6 +97,10 @@ class Run:
         for seen in self.outcome.seen:
             yield json.dumps(_line(seen), separators=(",", ":"))
         yield json.dumps({"summary": self.summary()}, separators=(",", ":"))
+
+
+def _by_label(alerting: dict[str, Alerting]) -> dict[str, object]:
+    return {label: asdict(worth) for label, worth in alerting.items()}
 
 
 def _line(seen: Seen) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -60,6 +61,19 @@ class Alerting:
     raised: AlertFigures
     kept: AlertFigures
     verdicts: Verdicts
+
+
+def mean(catches: Sequence[Catch]) -> Catch:
+    """Of several runs, which are one at least."""
+    return Catch(
+        catches[0].frames,
+        *(statistics.fmean(getattr(one, name) for one in catches) for name in ("precision", "recall", "f1", "ap50")),
+    )
+
+
+def standard_error(values: Sequence[float]) -> float | None:
+    """Of their mean; None where there are not two."""
+    return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
 
 
 def catch(outcome: Outcome, labels: Labels, size: tuple[int, int]) -> Catch:

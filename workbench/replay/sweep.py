@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -66,7 +66,11 @@ def planned(policies: Sequence[Policy], budgets: Sequence[Budget]) -> list[Plann
 
 
 def sweep(
-    bench: Workbench, plans: Sequence[Planned], measure: Measure, show: Callable[[Planned, int], None]
+    bench: Workbench,
+    plans: Sequence[Planned],
+    measure: Measure,
+    show: Callable[[Planned, int], None],
+    repeats: int = 1,
 ) -> Iterator[Run]:
     """Make the runs, one after the other.
 
@@ -75,16 +79,26 @@ def sweep(
         plans: See there.
         measure: What they are held against.
         show: Told how many frames of which run were judged.
+        repeats: How often each is made, see `Run.catches`.
 
     Raises:
         VedetteError: The clip can't be read, or a model failed.
     """
     for plan in plans:
-        yield one_run(bench, plan, measure, partial(show, plan))
+        yield one_run(bench, plan, measure, partial(show, plan), repeats)
 
 
-def one_run(bench: Workbench, plan: Planned, measure: Measure, show: Callable[[int], None]) -> Run:
-    """Replay the clip once; as `sweep`."""
+def one_run(bench: Workbench, plan: Planned, measure: Measure, show: Callable[[int], None], repeats: int = 1) -> Run:
+    """Replay the clip; as `sweep`."""
+    runs = [_once(bench.later(later) if later else bench, plan, measure, show) for later in range(repeats)]
+    return replace(
+        runs[0],
+        catches=tuple(catch for run in runs for catch in run.catches),
+        alertings=tuple(alerting for run in runs for alerting in run.alertings),
+    )
+
+
+def _once(bench: Workbench, plan: Planned, measure: Measure, show: Callable[[int], None]) -> Run:
     clip = bench.clip
     walk = Walk(clip.pictures(), show)
     outcome = run(walk, bench.pipeline(walk, plan.policy, plan.budget))
@@ -94,9 +108,9 @@ def one_run(bench: Workbench, plan: Planned, measure: Measure, show: Callable[[i
         outcome=outcome,
         streamed_bytes=clip.streamed_bytes,
         lasts_s=clip.lasts_s,
-        catch=catch(outcome, measure.labels, clip.size) if measure.labels.names else None,
+        catches=(catch(outcome, measure.labels, clip.size),) if measure.labels.names else (),
         agreement=measure.by_cloud,
-        alerting=alerting(outcome, measure.labels, clip.size, clip.fps),
+        alertings=(alerting(outcome, measure.labels, clip.size, clip.fps),),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
 from workbench.demo.screen import size
@@ -35,6 +36,7 @@ class Told:
         names: The labels that were measured.
         latency_ms: From a question to its answer.
         looks: Second looks a frame.
+        repeats: How often each run was made.
     """
 
     source: str
@@ -48,13 +50,16 @@ class Told:
     names: tuple[str, ...]
     latency_ms: float
     looks: float
+    repeats: int = 1
 
 
 def cells(run: Run) -> tuple[str, ...]:
     """A run's row under COLUMNS."""
     found = run.catch
     figures = (
-        ("–",) * 4 if found is None else tuple(map(figure, (found.f1, found.precision, found.recall, found.ap50)))
+        ("–",) * 4
+        if found is None
+        else (f1(run, found.f1), *map(figure, (found.precision, found.recall, found.ap50)))
     )
     per_day = run.outcome.sent_bytes / run.lasts_s * DAY_S
     return (
@@ -64,24 +69,26 @@ def cells(run: Run) -> tuple[str, ...]:
         size(round(per_day)),
         str(run.outcome.asks),
         *figures,
-        *_alerts(run),
+        *alerts(run),
     )
 
 
-def _alerts(run: Run) -> tuple[str, ...]:
-    if not run.alerting:
-        return ("–",) * 5
-    kept = [worth.kept for worth in run.alerting.values()]
-    events, alerts = sum(one.events for one in kept), sum(one.alerts for one in kept)
+def alerts(run: Run) -> tuple[str, ...]:
+    """What a run's alerts were worth, under ALERTS."""
+    worths = [worth for alerting in run.alertings for worth in alerting.values()]
+    if not worths:
+        return ("–",) * len(ALERTS)
+    kept = [worth.kept for worth in worths]
+    events, raised = sum(one.events for one in kept), sum(one.alerts for one in kept)
     delays = [one.delay_s for one in kept if one.delay_s is not None]
-    verdicts = [worth.verdicts for worth in run.alerting.values()]
+    verdicts = [worth.verdicts for worth in worths]
     right = sum(one.confirmed_rightly + one.retracted_rightly for one in verdicts)
     wrong = sum(one.confirmed_wrongly + one.retracted_wrongly for one in verdicts)
     return (
         figure(sum(one.in_time * one.events for one in kept) / events, 2) if events else "–",
-        figure(sum(one.precision * one.alerts for one in kept) / alerts, 2) if alerts else "–",
+        figure(sum(one.precision * one.alerts for one in kept) / raised, 2) if raised else "–",
         figure(sum(one.duplicates * one.events for one in kept) / events, 2) if events else "–",
-        f"{max(delays):.2f} s" if delays else "–",
+        f"{median(delays):.2f} s" if delays else "–",
         f"{right}/{wrong}",
     )
 
@@ -89,6 +96,11 @@ def _alerts(run: Run) -> tuple[str, ...]:
 def figure(value: float, digits: int = 3) -> str:
     """A share as the field writes it: .936."""
     return f"{value:.{digits}f}".removeprefix("0")
+
+
+def f1(run: Run, value: float) -> str:
+    """With its standard error where there are repeats: .936 ± .002."""
+    return figure(value) if run.f1_error is None else f"{figure(value)} ± {figure(run.f1_error)}"
 
 
 def share(value: float) -> str:
@@ -147,7 +159,16 @@ def facts(told: Told) -> str:
         " second."
         f" Sending every frame whole as a JPEG of quality 80 takes {size(round(told.streamed_per_s))} a second."
         f" Device: {told.device}, {told.looks:g} second looks a frame. Cloud: {told.cloud}."
-        f" Measured against {against}: {', '.join(told.names) or 'nothing was found'}."
+        f" Measured against {against}: {', '.join(told.names) or 'nothing was found'}.{_repeated(told.repeats)}"
+    )
+
+
+def _repeated(repeats: int) -> str:
+    if repeats == 1:
+        return ""
+    return (
+        f" Made {repeats} times, each beginning a frame later than the one before: accuracy is the mean, with its"
+        " standard error, and alerts and verdicts are those of all; costs are of the first."
     )
 
 

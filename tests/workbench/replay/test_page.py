@@ -31,8 +31,8 @@ def ran(policy, budget, sent_bytes, f1):
     if sent_bytes:
         seen[50].sent.append(Sent(sent_bytes - HTTP_BYTES, "uncertain"))
     outcome = Outcome(tuple(seen), dict.fromkeys(AlertState, 0), 0.0, 0.0)
-    caught = None if f1 is None else Catch(100, f1, f1, f1, f1)
-    return Run(policy, budget, outcome, STREAM, 10.0, caught, agreement=False, alerting={})
+    caught = () if f1 is None else (Catch(100, f1, f1, f1, f1),)
+    return Run(policy, budget, outcome, STREAM, 10.0, caught, agreement=False, alertings=({},))
 
 
 RUNS = [

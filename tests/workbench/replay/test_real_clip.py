@@ -97,6 +97,14 @@ def test_a_second_run_says_the_same(clip):
 
 @pytest.mark.parts
 @pytest.mark.timeout(180)
+def test_a_repeat_begins_a_frame_later_and_accuracy_is_the_mean(clip):
+    (run,) = replayed(clip, "--policy", "never", "--repeats", "3")["runs"]
+    assert [one["accuracy"]["frames"] for one in run["repeats"]] == [40, 39, 38]
+    assert run["accuracy"]["f1"] == pytest.approx(statistics.fmean(one["accuracy"]["f1"] for one in run["repeats"]))
+
+
+@pytest.mark.parts
+@pytest.mark.timeout(180)
 def test_without_labels_the_cloud_is_what_it_is_held_against(clip):
     found = replayed(clip, "--policy", "never", labels=False)
     assert found["measured_against"] == "the cloud"

@@ -72,7 +72,7 @@ def track(number=3, *, seen_now=True, stands=True):
     return Track(number, "person", 0.912345, 0.95, box, 0.0, 0.0, 5, seen_now, 0.912345, stands)
 
 
-def ran(policy=Policy.OURS, catch=None):
+def ran(policy=Policy.OURS, catches=()):
     change = AlertChange(
         f"{7:032x}", AlertEvent.NEW, 0, AlertState.PROVISIONAL, "clip", "anyone", None, "person", 3, 0.5,
         (0.1, 0.2, 0.3, 0.4), 0.0, 0.0, 0.0, DecidedBy.DEVICE, "",
@@ -83,7 +83,7 @@ def ran(policy=Policy.OURS, catch=None):
         Seen(2, 0.2, (track(), track(5, seen_now=False)), [Sent(100, "new"), PICTURE], whole=True),
     )  # fmt: skip
     alerts = {AlertState.PROVISIONAL: 1, AlertState.CONFIRMED: 0, AlertState.RETRACTED: 0}
-    return Run(policy, Share(0.05, "5%"), Outcome(seen, alerts, 1.5, 1.25), 10_000, 0.3, catch, False, {})
+    return Run(policy, Share(0.05, "5%"), Outcome(seen, alerts, 1.5, 1.25), 10_000, 0.3, catches, False, ({},))
 
 
 PICTURE = Sent(50, "picture", is_question=False)
@@ -129,4 +129,4 @@ def test_bytes_are_summed_by_reason_and_pictures_are_no_questions():
 
 def test_what_could_not_be_measured_is_null():
     assert parsed(ran())[1]["accuracy"] is None
-    assert parsed(ran(catch=Catch(3, 0.5, 0.5, 0.5, 0.4)))[1]["accuracy"]["f1"] == 0.5
+    assert parsed(ran(catches=(Catch(3, 0.5, 0.5, 0.5, 0.4),)))[1]["accuracy"]["f1"] == 0.5

@@ -1,0 +1,72 @@
+"""Runs that are made several times, each begun a frame later, and what is said of chance then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, stdev
+
+import pytest
+
+from agent.capture.settings import CameraSettings
+from tests.workbench.replay.test_results import parsed, ran
+from workbench.errors import ReplayRefused
+from workbench.replay.ablation import Ablation, Ablations
+from workbench.replay.budget import Share
+from workbench.replay.clip import Clip
+from workbench.replay.scoring import Catch
+from workbench.replay.telling import cells
+
+WHOLE = (0.90, 0.86, 0.88)
+WITHOUT = (0.89, 0.84, 0.88)
+
+
+def ran_often(values):
+    return replace(ran(catches=caught(values)), alertings=({},) * len(values))
+
+
+def caught(values):
+    return tuple(Catch(100 - later, f1 + 0.01, f1 - 0.01, f1, f1 / 2) for later, f1 in enumerate(values))
+
+
+def test_accuracy_is_the_mean_of_all_repeats():
+    summary = parsed(ran_often(WHOLE))[1]
+    assert summary["accuracy"]["f1"] == pytest.approx(fmean(WHOLE))
+    assert summary["accuracy"]["precision"] == pytest.approx(fmean(WHOLE) + 0.01)
+    assert [one["accuracy"]["f1"] for one in summary["repeats"]] == list(WHOLE)
+
+
+def test_a_person_is_told_how_much_of_it_is_chance():
+    error = stdev(WHOLE) / 3**0.5
+    assert f"{error:.3f}" == "0.012"
+    assert ".880 ± .012" in cells(ran_often(WHOLE))
+    assert ".900" in cells(ran_often(WHOLE[:1]))
+
+
+def test_what_a_reason_brings_is_held_against_the_run_that_began_alike():
+    ablation = Ablation(Share(0.1, "10%"), ran_often(WHOLE), {"new": ran_often(WITHOUT)})
+    whole, without = Ablations((ablation,)).cells
+    assert whole[4:8] == (".880", "", ".440", "")
+    # Losses of .01, .02 and 0: far less by chance than the runs themselves.
+    assert without[4:6] == (".870", "+0.010 ± .006")
+    once = Ablation(Share(0.1, "10%"), ran_often(WHOLE[:1]), {"new": ran_often(WITHOUT[:1])})
+    assert Ablations((once,)).cells[1][5] == "+0.010"
+
+
+def clip():
+    return Clip(
+        Path("a.avi"), CameraSettings(name="clip", source="a.avi"), range(50, 54), (5.0, 5.1, 5.2, 5.3),
+        (10, 20, 30, 40), (64, 48), "sha256:0", "",
+    )  # fmt: skip
+
+
+def test_a_clip_that_begins_later_has_the_rest_of_its_frames():
+    later = clip().later(2)
+    assert (later.frames, later.times_s, later.streamed_bytes) == (range(52, 54), (5.2, 5.3), 70)
+    assert clip().later(0) == clip()
+
+
+def test_more_repeats_than_frames_are_refused():
+    with pytest.raises(ReplayRefused, match="none is left") as refused:
+        clip().later(4)
+    assert "fewer --repeats" in refused.value.mend
