@@ -215,6 +215,46 @@ async def test_second_rollout_of_a_group_waits_for_the_first(rig: Rig) -> None:
         await rig.begin()
 
 
+async def test_next_rollout_begins_behind_one_that_is_to_be_aborted(rig: Rig) -> None:
+    first = await rig.begin(stages=(100,))
+    await rig.look()
+    await rig.store.want(first.id, Wish.ABORT)
+    second = await rig.begin(stages=(50, 100))
+    told = await rig.look()
+    assert (await rig.store.find(first.id)).phase is Phase.ABORTED
+    orders = {(one.deployment_id, one.model) for one in told}
+    assert orders == {(second.id, NEW), (first.id, None)}
+    # The first rollout's devices were told of it as version 1, and its end takes one of its own.
+    assert {one.version for one in told if one.deployment_id == second.id} == {3}
+    assert {one.version for one in told if one.deployment_id == first.id} == {2}
+
+
+async def test_abort_is_for_good_but_can_still_become_a_rollback(rig: Rig) -> None:
+    rollout = await rig.begin()
+    await rig.look()
+    await rig.store.want(rollout.id, Wish.PAUSE)
+    await rig.look()
+    await rig.store.want(rollout.id, Wish.ABORT)
+    for wish in (Wish.RESUME, Wish.ABORT):
+        with pytest.raises(RolloutRefused, match=f"is aborted: it can't {wish}"):
+            await rig.store.want(rollout.id, wish)
+    await rig.store.want(rollout.id, Wish.ROLLBACK)
+    with pytest.raises(RolloutOpen, match="not over"):
+        await rig.begin()
+    await rig.look()
+    assert await rig.phase() is Phase.ROLLING_BACK
+
+
+async def test_finished_rollout_that_is_to_be_rolled_back_is_not_over(rig: Rig) -> None:
+    rollout = await rig.begin(stages=(100,))
+    await rig.obey(await rig.look())
+    await rig.look()
+    assert await rig.phase() is Phase.FINISHED
+    await rig.store.want(rollout.id, Wish.ROLLBACK)
+    with pytest.raises(RolloutOpen, match="not over"):
+        await rig.begin()
+
+
 @pytest.mark.parametrize(
     ("known", "why"), [([], "no release"), ([Release(NEW, published=False)], "not published"), ([Release(OLD)], "")]
 )
