@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,14 +14,14 @@ import pytest
 from cloud.bus import Bus, Change, Kind
 from cloud.deployment import Phase, Policy, Rollout, Wish
 from cloud.domain import Arrival
-from cloud.errors import NotFound, RolloutOpen, RolloutRefused
+from cloud.errors import NotFound, RolloutOpen, RolloutRefused, StoreFailed
 from cloud.ingest.plan import plan
-from cloud.rollout.service import RolloutService
+from cloud.rollout.service import LOOK_EVERY_S, RolloutService
 from cloud.rollout.start import start
 from cloud.store.batches import BatchStore
 from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
-from cloud.store.rollouts import RolloutStore
+from cloud.store.rollouts import RolloutStore, Standing
 from tests.cloud.migrated import migrated
 from tests.cloud.rollout.fleets import NEW, OLD, ref
 from tests.cloud.rollout.signers import FakeLink, FakeSigner, Release
@@ -187,6 +188,31 @@ async def test_what_the_broker_did_not_take_is_published_later_once(rig: Rig) ->
     rig.restart()
     assert len(await rig.look()) == 2
     assert await rig.look() == []
+
+
+async def test_store_that_refuses_is_told_of_once_and_when_it_is_over(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusing = iter((True, True, True, False, False))
+
+    class Store(RolloutStore):
+        async def active(self) -> list[Standing]:
+            if next(refusing):
+                raise StoreFailed("locked")
+            return await super().active()
+
+    caplog.set_level("INFO")
+    clock = ManualClock()
+    service = RolloutService(store=Store(rig.database), signer=rig.signer, link=rig.link, bus=rig.bus, clock=clock)
+    running = asyncio.create_task(service.run())
+    for _ in range(5):
+        async with asyncio.timeout(60):
+            await clock.asleep.wait()
+        clock.asleep.clear()
+        clock.turn(LOOK_EVERY_S)
+    running.cancel()
+    told = [record.getMessage() for record in caplog.records if record.name == "cloud.rollout.service"]
+    assert told == ["rollouts wait for the store: locked", "rollouts go on"]
 
 
 async def test_nobody_is_told_before_the_group_is_signed_and_the_reason_is_shown(rig: Rig) -> None:
