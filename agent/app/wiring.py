@@ -22,7 +22,7 @@ from agent.adapters.sqlite_outbox import SqliteOutbox
 from agent.adapters.sqlite_uploads import SqliteUploads
 from agent.adapters.status_server import StatusServer
 from agent.app.asides import AsideSettings
-from agent.app.auditing import FrameAuditor
+from agent.app.auditing import Both, FrameAuditor
 from agent.app.board import StatusBoard
 from agent.app.commanding import ModelSlot, commanding
 from agent.app.control import AgentControl
@@ -32,7 +32,7 @@ from agent.app.live_config import LiveConfig
 from agent.app.live_model import Model, PipelineLiveModel, judging_floor
 from agent.app.model_commands import WorkerCommands
 from agent.app.status import Sources, status_server
-from agent.app.tuning import BandTuner, Both, Wanted
+from agent.app.tuning import BandTuner
 from agent.app.updating import update_worker
 from agent.app.watching import Watching, gains, watching
 from agent.capture.cameras import Cameras
@@ -45,6 +45,7 @@ from agent.domain import Answer, Clock
 from agent.judging.inbox import Paid
 from agent.pipeline import Pipeline
 from agent.status.views import Views
+from agent.tune.settings import Wanted
 from agent.update.record import ReportedFacts
 from agent.update.worker import UpdateWorker
 from vision.detector import ModelDetector
