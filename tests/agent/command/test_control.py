@@ -220,7 +220,7 @@ def test_an_override_that_fits_no_more_does_not_keep_the_agent_from_starting(tmp
 async def test_a_snapshot_is_the_next_frame(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     doing = asyncio.create_task(rig.do("snapshot", SnapshotArguments()))
-    while not rig.supply._wanted:  # noqa: ASYNC110 - as above
+    while not rig.supply._awaited:  # noqa: ASYNC110 - as above
         await asyncio.sleep(0)
     assert rig.supply.take(0.0) is not None
     assert (await doing)["bytes"] == 4
