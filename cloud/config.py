@@ -25,7 +25,7 @@ from cloud.offload.settings import OffloadSettings
 from cloud.operators.settings import LoginSettings
 from cloud.push.settings import PushSettings
 from cloud.retention.settings import RetentionSettings
-from cloud.web.questions import DoorSettings
+from cloud.web.admission import DoorSettings
 from wire.log_lines import LogFormat, LogLevel
 
 MAX_CONFIG_BYTES: Final = 1 << 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -220,7 +220,21 @@ class Tally:
     failed: int = 0
     excused: int = 0
 
-    @property
-    def touched(self) -> int:
-        """Devices that were told something."""
-        return self.away + self.pending + self.committed + self.failed + self.excused
+    @classmethod
+    def of(cls, orders: Iterable[Order], eligible: int = 0) -> Self:
+        """Count them; one that is excused counts as nothing else."""
+        counts = dict.fromkeys(Fate, 0)
+        excused = 0
+        for order in orders:
+            if order.excused:
+                excused += 1
+            else:
+                counts[order.fate] += 1
+        return cls(
+            eligible=eligible,
+            away=counts[Fate.AWAY],
+            pending=counts[Fate.PENDING],
+            committed=counts[Fate.COMMITTED],
+            failed=counts[Fate.FAILED],
+            excused=excused,
+        )

@@ -40,3 +40,20 @@ class Lines(logging.Formatter):
         at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         line = f"{at} {record.levelname.lower():7} {record.getMessage()}{extra}"
         return without_secrets(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
+
+
+class Trouble:
+    """A look that is taken every second may fail for hours: logged once, and again when it fails otherwise."""
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    def begins(self, trouble: object) -> bool:
+        """The look failed; whether the one before did not, or otherwise."""
+        before, self._said = self._said, str(trouble)
+        return before != self._said
+
+    def ends(self) -> bool:
+        """The look succeeded; whether the one before failed."""
+        before, self._said = self._said, ""
+        return bool(before)

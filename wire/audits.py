@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
+from wire.envelope import KIB, Message, Part, UpMessage
 from wire.fields import Count, Digest, Label, MessageId, Name, Sighting, Text, Timestamp, Unit
-from wire.messages import KIB, Message, Part, Redaction, UpMessage
+from wire.pictures import Redaction
 
 MAX_SIGHTINGS: Final = 64
 LEAST_PROBABILITY: Final = 1e-9

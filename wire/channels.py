@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from wire.alerts import Acks, Alert
 from wire.commands import Command, Response
-from wire.messages import Acks, Alert, Message, Status, Telemetry, Verdict
+from wire.envelope import Message
+from wire.questions import Verdict
+from wire.status import Status
+from wire.telemetry import Telemetry
 from wire.topics import Channel
 from wire.updates import Desired, Reported
 

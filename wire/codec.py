@@ -8,8 +8,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from wire.channels import ON_CHANNEL
+from wire.envelope import Message
 from wire.errors import MessageInvalid, MessageTooLarge, NewerProtocol, NotOurs
-from wire.messages import Message
 from wire.protocol import PROTOCOL
 from wire.topics import Topic, parse
 

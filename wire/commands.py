@@ -12,8 +12,8 @@ from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import Field, JsonValue, model_validator
 
+from wire.envelope import KIB, Message, UpMessage
 from wire.fields import MessageId, Text, Timestamp, Unit
-from wire.messages import KIB, Message, UpMessage
 
 
 class CommandName(StrEnum):

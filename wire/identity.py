@@ -12,9 +12,9 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field, StringConstraints, ValidationError
 
+from wire.envelope import KIB, Message, Part
 from wire.errors import MessageInvalid, NotOurs
 from wire.fields import DeviceId, Digest, Timestamp
-from wire.messages import KIB, Message, Part
 
 AUTHORITY_PATH: Final = "/v1/authority"
 """`GET`: the authority's certificate, PEM; believed only where its digest is the claim's."""

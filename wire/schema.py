@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from wire.alerts import Acks, Alert
 from wire.audits import Audit, AuditOutcome
 from wire.channels import ON_CHANNEL
 from wire.commands import Command, Response
+from wire.envelope import Message, Refusal
 from wire.identity import Certified, Claim, Enrolment, Renewal
-from wire.messages import Acks, Alert, Message, Pending, PictureNote, Question, Refusal, Status, Telemetry, Verdict
 from wire.model import Manifest
+from wire.pictures import PictureNote
 from wire.protocol import HISTORY, PROTOCOL
+from wire.questions import Pending, Question, Verdict
+from wire.status import Status
+from wire.telemetry import Telemetry
 from wire.topics import Channel, Direction
 from wire.updates import Desired, GroupRelease, Reported
 

@@ -12,8 +12,8 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, StringConstraints
 
+from wire.envelope import KIB, Message, Part, UpMessage
 from wire.fields import Count, Digest, MessageId, Seconds, Text, Unit
-from wire.messages import KIB, Message, Part, UpMessage
 from wire.model import ModelName, Version
 
 GroupName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]

@@ -16,10 +16,11 @@ from typing import Any, Final, cast
 from agent.config import Config
 from agent.decide.lifecycle import MOVES, Phase
 from cloud.config import Settings
+from cloud.web.admission import DoorSettings
 from cloud.web.api import read_router
 from cloud.web.audits import audits_router, estimates_router
 from cloud.web.health import health_router
-from cloud.web.questions import DoorSettings, questions_router
+from cloud.web.questions import questions_router
 from cloud.web.server import make_application
 from wire.messages import AlertState
 from wire.model import Manifest

@@ -1,6 +1,6 @@
 """The asker: takes questions and pictures from the judging thread, and gets them to the cloud.
 
-Each is cut out of its frame at once, encoded in a thread, kept on disk, and sent when its turn comes
+Each is cut out of its frame at once (`cutter`), encoded in a thread, kept on disk, and sent when its turn comes
 (`agent.ask.schedule`). It leaves the disk when the cloud has taken or refused it, or when it has become too old.
 """
 
@@ -13,14 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from pydantic import ValidationError
-
 from agent.adapters.cloud_http import CloudHttp, TryAgain
-from agent.adapters.crops import Cutting, CuttingQueue, encode_jpeg
+from agent.adapters.crops import Cutting, CuttingQueue
+from agent.adapters.cutter import LEAST_WAIT_S, Cutter
 from agent.adapters.wakeup import Wakeup
-from agent.ask.audit import AuditSettings, FrameAudit, audit_message
-from agent.ask.crop import Crop, crop_around
-from agent.ask.questions import question_message
+from agent.ask.audit import AuditSettings, FrameAudit
 from agent.ask.schedule import Schedule, Waiting
 from agent.ask.settings import AskSettings
 from agent.ask.uploads import Key, Kind, Upload, Uploads
@@ -29,13 +26,13 @@ from agent.deliver.ledger import Ledger
 from agent.deliver.link import OnAnswer
 from agent.deliver.messages import Boot, Moment, answer_of
 from agent.deliver.receipts import Receipts
-from agent.domain import AlertChange, Ask, Box, Clock, Frame
+from agent.domain import AlertChange, Ask, Clock, Frame
 from agent.errors import AskRefused, OutboxUnwritable, PictureWithheld
-from agent.redact.door import PictureDoor, Redacted
+from agent.redact.door import PictureDoor
 from wire.audits import Audit, AuditOutcome
-from wire.codec import decode, encode
-from wire.errors import MessageInvalid, WireError
-from wire.messages import AskReason, Message, PictureNote, Question, Verdict
+from wire.codec import decode
+from wire.errors import WireError
+from wire.messages import Message, PictureNote, Question, Verdict
 
 M = TypeVar("M", bound=Message)
 log = logging.getLogger(__name__)
@@ -43,8 +40,6 @@ log = logging.getLogger(__name__)
 SLACK_S: Final = 0.5
 """How much longer than the deadline an answer is waited for: the cloud counts from the arrival of the question, and
 says at the deadline that the verdict will come over MQTT."""
-LEAST_WAIT_S: Final = 0.05
-"""Of a question whose deadline is all but over when it is sent."""
 HTTP_BYTES: Final = 300
 """Of a request beside message and picture: its line and headers, a token among them."""
 COMMIT_TIMEOUT_S: Final = 30.0
@@ -117,7 +112,6 @@ class HttpAsker:
         on_paid: OnPaid = _unpaid,
     ) -> None:
         self._settings = settings
-        self._boot = boot
         self._uploads = uploads
         self._token = token
         self._on_answer = on_answer
@@ -125,11 +119,11 @@ class HttpAsker:
         self._faults = faults
         self._ledger = ledger
         self._receipts = receipts
-        self._door = door
         self._jitter = jitter
         self._audit = audit or AuditSettings()
         self._on_outcome = on_outcome
         self._on_paid = on_paid
+        self._cutter = Cutter(settings, self._audit, boot=boot, door=door, clock=clock)
         self._cuttings = CuttingQueue(settings.max_waiting)
         self._arrived = Wakeup()
         self._changed = Wakeup()
@@ -166,52 +160,22 @@ class HttpAsker:
     def submit(self, ask: Ask, frame: Frame) -> bool:
         """Ask about an object of `frame`; False, and counted, where there is no room or the question is invalid."""
         self._asks += 1
-        margin = self._settings.margins.of(ask.reason)
-        crop = self._crop(ask.box, frame, margin, self._settings.question_min_px)
-        try:
-            picture = self._door.cut(frame, crop, ask.box)
-            question = self._question(ask, crop, frame, picture)
-        except (ValidationError, PictureWithheld) as refused:
-            self._faults.note(_invalid("Question", refused) if isinstance(refused, ValidationError) else refused)
-            self._asks_unheard += 1
-            return False
-        key = Key(_kind(ask), ask.id)
-        deadline_at = ask.asked_at + ask.deadline_s
-        if self._take(Cutting(key, picture, question, ask.asked_at, deadline_at)):
-            return True
-        self._asks_unheard += 1
-        return False
+        taken = self._take(lambda: self._cutter.of_question(ask, frame))
+        self._asks_unheard += not taken
+        return taken
 
     def submit_picture(self, change: AlertChange, frame: Frame) -> bool:
         """Send a picture of an alert's object; False, and counted, where there is no room or it may not leave."""
-        crop = self._crop(change.box, frame, self._settings.margin, self._settings.min_crop_px)
-        try:
-            picture = self._door.cut(frame, crop, change.box)
-        except PictureWithheld as withheld:
-            self._faults.note(withheld)
-            self._pictures_unheard += 1
-            return False
-        note = self._picture_note(change, crop, frame, picture)
-        if self._take(Cutting(Key(Kind.PICTURE, change.id), picture, note, self._clock.monotonic(), None)):
-            return True
-        self._pictures_unheard += 1
-        return False
+        taken = self._take(lambda: self._cutter.of_alert(change, frame))
+        self._pictures_unheard += not taken
+        return taken
 
     def submit_audit(self, audit: FrameAudit, frame: Frame) -> bool:
         """Send `frame` whole; False, and counted, where there is no room or what is said of it is invalid."""
         self._audits += 1
-        try:
-            picture = self._door.cut(frame)
-            message = self._audit_message(audit, picture)
-        except (ValidationError, WireError, PictureWithheld) as refused:
-            self._faults.note(_invalid("Audit", refused) if isinstance(refused, ValidationError) else refused)
-            self._audits_unheard += 1
-            return False
-        key = Key(Kind.AUDIT, audit.id)
-        if self._take(Cutting(key, picture, message, self._clock.monotonic(), None)):
-            return True
-        self._audits_unheard += 1
-        return False
+        taken = self._take(lambda: self._cutter.of_audit(audit, frame))
+        self._audits_unheard += not taken
+        return taken
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send what is handed in and what earlier runs left, until `stop` is set; the rest stays on disk.
@@ -236,54 +200,12 @@ class HttpAsker:
         finally:
             await cloud.close()
 
-    # --- on the judging thread --------------------------------------------------------------------------------
-
-    def _crop(self, box: Box, frame: Frame, margin: float, min_px: int) -> Crop:
-        height, width = frame.image.shape[:2]
-        return crop_around(box, width=width, height=height, margin=margin, min_px=min_px)
-
-    def _question(self, ask: Ask, crop: Crop, frame: Frame, picture: Redacted) -> Question:
-        height, width = frame.image.shape[:2]
-        moment = Moment.now(self._clock)
-        return question_message(
-            ask,
-            region=crop.region(width, height),
-            device=self._boot.device,
-            boot_id=self._boot.boot_id,
-            boot_seq=self._boot.next_seq(),
-            made_at=moment.wall,
-            seen_at=moment.wall_at(frame.at),
-            model_digest=ask.model_digest or self._boot.model_digest,
-            redaction=picture.said,
-        )
-
-    def _picture_note(self, change: AlertChange, crop: Crop, frame: Frame, picture: Redacted) -> PictureNote:
-        height, width = frame.image.shape[:2]
-        return PictureNote(
-            message_id=change.id,
-            device=self._boot.device,
-            made_at=self._clock.wall(),
-            camera=change.camera,
-            region=crop.region(width, height),
-            redaction=picture.said,
-        )
-
-    def _audit_message(self, audit: FrameAudit, picture: Redacted) -> Audit:
-        moment = Moment.now(self._clock)
-        # Waiting would take the only way there is from the next question.
-        wait_s = self._audit.answer_within_s if self._settings.max_concurrent > 1 else LEAST_WAIT_S
-        return audit_message(
-            audit,
-            device=self._boot.device,
-            boot_id=self._boot.boot_id,
-            boot_seq=self._boot.next_seq(),
-            made_at=moment.wall,
-            seen_at=moment.wall_at(audit.at),
-            deadline_ms=round(wait_s * 1000),
-            redaction=picture.said,
-        )
-
-    def _take(self, cutting: Cutting) -> bool:
+    def _take(self, cut: Callable[[], Cutting]) -> bool:
+        try:
+            cutting = cut()
+        except (WireError, PictureWithheld) as refused:
+            self._faults.note(refused)
+            return False
         taken = self._cuttings.put(cutting)
         if taken:
             self._arrived.set()
@@ -317,14 +239,7 @@ class HttpAsker:
             self._failed[key.kind] += 1
 
     def _keep(self, cutting: Cutting) -> list[Key]:
-        quality, max_px = self._settings.jpeg_quality, self._settings.max_crop_px
-        if isinstance(cutting.message, Question):
-            quality = self._settings.question_quality
-        elif cutting.key.kind is Kind.AUDIT:
-            quality, max_px = self._audit.jpeg_quality, round(max(cutting.picture.image.shape) * self._audit.scale)
-        jpeg = encode_jpeg(cutting.picture, quality=quality, max_px=max_px)
-        made_at = Moment.now(self._clock).wall_at(cutting.made_at)
-        return self._uploads.put(Upload(cutting.key, encode(cutting.message), jpeg, made_at))
+        return self._uploads.put(self._cutter.packed(cutting))
 
     # --- from the disk to the cloud ---------------------------------------------------------------------------
 
@@ -424,22 +339,8 @@ class HttpAsker:
             raise TryAgain(OutboxUnwritable("what followed from an answer was not committed: it will be asked again"))
 
 
-def _kind(ask: Ask) -> Kind:
-    """What nobody waits for once its deadline is over is a kind of its own.
-
-    A drawn object has gone before it is asked about, and its answer counts whenever it comes.
-    """
-    decides = ask.alert_id is not None or ask.reason in {AskReason.DISAGREEMENT, AskReason.DRAWN}
-    return Kind.QUESTION if decides else Kind.OBJECT
-
-
 def _read(kind: type[M], upload: Upload) -> M:
     try:
         return decode(kind, upload.question)
     except WireError as damaged:
         raise AskRefused(f"a message kept on disk can't be read any more ({damaged})") from damaged
-
-
-def _invalid(what: str, refused: ValidationError) -> MessageInvalid:
-    first = refused.errors(include_url=False, include_input=False)[0]
-    return MessageInvalid(f"{what}: {'.'.join(map(str, first['loc']))}: {first['msg']}")

@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS held (
 
 
 class SqliteAnswers:
-    """Implements `agent.app.tuning.Answers`. Safe to use from any thread; what the disk refuses is only counted."""
+    """Implements `agent.tune.ports.Answers`. Safe to use from any thread; what the disk refuses is only counted."""
 
     def __init__(self, path: Path, *, faults: Faults) -> None:
         self._faults = faults

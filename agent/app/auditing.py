@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from agent.ask.audit import AuditRate, Draw, Drawn, FrameAudit, Polygon, Said, said_of
+from agent.ask.audit import AuditRate, Draw, Drawn, FrameAudit, Said, said_of
+from agent.decide.zones import Polygon
 from agent.domain import Frame, Track
+from agent.judging.ports import Auditor
 from vision.detections import Detections
 from wire.audits import FrameKind
 from wire.model import Manifest
@@ -82,3 +84,23 @@ class FrameAuditor:
 
     def _submit(self, frame: Frame, drawn: Drawn, said: Said, masks: tuple[Polygon, ...]) -> None:
         self._sink.submit_audit(FrameAudit(self._new_id(), frame.camera, frame.at, drawn, said, masks), frame)
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """Two auditors, of which each is told of every frame. Implements `agent.judging.ports.Auditor`."""
+
+    frames: Auditor
+    objects: Auditor
+
+    def judged(
+        self, frame: Frame, detections: Detections, tracks: Sequence[Track], masks: tuple[Polygon, ...]
+    ) -> None:
+        """See `Auditor`."""
+        for one in (self.frames, self.objects):
+            one.judged(frame, detections, tracks, masks)
+
+    def still(self, frame: Frame, masks: tuple[Polygon, ...]) -> None:
+        """See `Auditor`."""
+        for one in (self.frames, self.objects):
+            one.still(frame, masks)

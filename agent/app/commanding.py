@@ -16,6 +16,7 @@ from agent.adapters.crops import encode_jpeg
 from agent.app.control import AgentControl, ClipUpload, CommandUploads, SnapshotUpload
 from agent.app.figures import AgentFigures
 from agent.app.ground import Ground
+from agent.app.live_config import LiveConfig
 from agent.app.model_commands import WorkerCommands
 from agent.app.watching import Watching
 from agent.command.actions import Actions
@@ -61,13 +62,20 @@ class Commanding:
 
 
 def commanding(
-    ground: Ground, watching: Watching, figures: AgentFigures, models: ModelSlot, *, model: Callable[[], str]
+    ground: Ground,
+    watching: Watching,
+    live_config: LiveConfig,
+    figures: AgentFigures,
+    models: ModelSlot,
+    *,
+    model: Callable[[], str],
 ) -> Commanding:
     """The desk is opened by the run.
 
     Args:
         ground: See there.
         watching: See there.
+        live_config: What `set-config` changes.
         figures: Its own, since rates are counted from one reading to the next.
         models: Where the update worker will be.
         model: Name and version of what judges.
@@ -76,7 +84,7 @@ def commanding(
     tail = LogTail()
     logging.getLogger().addHandler(tail)
     control = AgentControl(
-        config=config,
+        live_config=live_config,
         boot=ground.boot,
         figures=figures,
         inbox=watching.inbox,

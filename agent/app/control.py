@@ -7,19 +7,17 @@ import json
 import logging
 import platform
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Final
 
 from pydantic import JsonValue
 
 from agent.adapters.cloud_http import CloudHttp, Shown, TryAgain
-from agent.app.overrides import keep, kept, overridden
+from agent.app.live_config import LiveConfig
 from agent.ask.settings import AskSettings
 from agent.command.clip import Clip
 from agent.command.errors import CloudUnreachable, CommandFailed, CommandRefused
 from agent.command.log_tail import LogTail, tail_within
 from agent.command.ports import Picture
-from agent.config import Config
 from agent.deliver.ledger import Ledger
 from agent.deliver.messages import Boot
 from agent.deliver.receipts import Receipts
@@ -40,12 +38,12 @@ COMMIT_TIMEOUT_S: Final = 10.0
 
 
 class AgentControl:
-    """Implements `agent.command.ports.Control`. `on_restart` and `on_config` are set by whoever runs the agent."""
+    """Implements `agent.command.ports.Control`. `on_restart` is set by whoever runs the agent."""
 
     def __init__(
         self,
         *,
-        config: Config,
+        live_config: LiveConfig,
         boot: Boot,
         figures: Figures,
         inbox: Inbox,
@@ -53,7 +51,7 @@ class AgentControl:
         tail: LogTail,
         model: Callable[[], str],
     ) -> None:
-        self._config = config
+        self._live_config = live_config
         self._boot = boot
         self._figures = figures
         self._inbox = inbox
@@ -61,10 +59,7 @@ class AgentControl:
         self._tail = tail
         self._model = model
         self._began = clock.monotonic()
-        self.path: Path | None = None
         self.on_restart: Callable[[], None] = _nobody
-        self.on_config: Callable[[Config], list[str]] = lambda _: []
-        self.rules: Callable[[], frozenset[str]] = lambda: frozenset(rule.name for rule in config.rules)
 
     def restart(self) -> None:
         """Stop cleanly, to be started again; see the port."""
@@ -72,8 +67,9 @@ class AgentControl:
 
     async def mute(self, rule: str | None, camera: str | None, for_s: float) -> None:
         """Raise no new alerts; see the port."""
-        if rule is not None and rule not in self.rules():
-            raise CommandRefused(f"there is no rule {rule!r}", f"The rules are {', '.join(sorted(self.rules()))}.")
+        rules = self._live_config.rules
+        if rule is not None and rule not in rules:
+            raise CommandRefused(f"there is no rule {rule!r}", f"The rules are {', '.join(sorted(rules))}.")
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT_S):
                 await asyncio.wrap_future(self._inbox.put(Mute(rule, camera, for_s)))
@@ -86,17 +82,11 @@ class AgentControl:
 
     def set_config(self, overrides: Mapping[str, object] | None) -> list[str]:
         """Replace rules, zones, masks or asking; see the port."""
-        if self.path is None:
-            raise CommandRefused("this agent runs without a configuration file")
-        # A key that an earlier command set stays set: two commands about different keys do not undo each other.
-        wanted = None if overrides is None else {**kept(self._config.data_dir), **overrides}
         try:
-            plain = None if wanted is None else json.loads(json.dumps(wanted))
+            plain = None if overrides is None else json.loads(json.dumps(overrides))
         except (TypeError, ValueError):
             raise CommandRefused("it holds a date or time", 'Write it in quotes, as "08:00".') from None
-        config = overridden(self.path, plain or {})
-        keep(self._config.data_dir, plain)
-        return self.on_config(config)
+        return self._live_config.override(plain)
 
     def facts(self) -> dict[str, JsonValue]:
         """Uptime and versions."""
@@ -126,7 +116,7 @@ class AgentControl:
         lines.append(f"audits: {figures.audits}, {figures.audits_failed} lost")
         lines.append(f"bytes sent: {_counted(figures.bytes_by_reason)}")
         lines.append(f"errors: {_counted(figures.errors)}")
-        lines.append(f"overridden by command: {', '.join(sorted(kept(self._config.data_dir))) or 'nothing'}")
+        lines.append(f"overridden by command: {', '.join(sorted(self._live_config.overridden)) or 'nothing'}")
         head = [without_secrets(line) for line in lines]
         room = MAX_REPORT_BYTES - sum(len(line.encode()) + 2 for line in head)
         return "\n".join([*head, "", *tail_within(self._tail.lines(), room)])

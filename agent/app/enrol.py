@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import ssl
@@ -40,10 +41,13 @@ from wire.identity import (
     Renewal,
     read_claim,
 )
-from wire.messages import Message, Refusal
+from wire.messages import KIB, Message, Refusal
 
-TIMEOUT_S: Final = 15.0
-MAX_AUTHORITY_BYTES: Final = 64 << 10
+SILENCE_S: Final = 15.0
+ANSWER_WITHIN_S: Final = 60.0
+"""Whoever answers to the claim's address may send for ever, a byte at a time."""
+MAX_ANSWER_BYTES: Final = max(64 * KIB, Certified.MAX_BYTES)
+"""Of an authority, or a certificate; no more than that is read of any answer."""
 _NOT_YET_VALID: Final = 9
 _EXPIRED: Final = 10
 """OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
@@ -151,7 +155,7 @@ def _authority_of(claim: Claim) -> str:
     nobody_verified.verify_mode = ssl.CERT_NONE
     answer = _exchange("GET", claim.http + AUTHORITY_PATH, None, nobody_verified)
     try:
-        text = answer[:MAX_AUTHORITY_BYTES].decode("ascii")
+        text = answer.decode("ascii")
         found = hashlib.sha256(ssl.PEM_cert_to_DER_cert(text.strip())).hexdigest()
     except ValueError:
         raise EnrolmentFailed(
@@ -178,13 +182,40 @@ def _post(url: str, message: Message, context: ssl.SSLContext) -> Certified:
 
 def _exchange(method: str, url: str, body: bytes | None, context: ssl.SSLContext) -> bytes:
     try:
-        with httpx.Client(verify=context, trust_env=False, follow_redirects=False, timeout=TIMEOUT_S) as http:
-            answer = http.request(method, url, content=body, headers={"User-Agent": "vedette-agent"})
+        status, answer = asyncio.run(_answered(method, url, body, context))
     except (httpx.HTTPError, httpx.InvalidURL) as failed:
         raise _unreachable(url, failed) from None
-    if answer.status_code != httpx.codes.OK:
-        raise _refused(answer.content, answer.status_code)
-    return answer.content
+    except TimeoutError:
+        raise EnrolmentFailed(
+            f"{_service_of(url)} did not answer within {ANSWER_WITHIN_S:g} s",
+            "Check the network and the address, then try again with the same claim.",
+        ) from None
+    if status != httpx.codes.OK:
+        raise _refused(answer, status)
+    return answer
+
+
+async def _answered(method: str, url: str, body: bytes | None, context: ssl.SSLContext) -> tuple[int, bytes]:
+    """Status and body."""
+    headers = {"Accept-Encoding": "identity", "User-Agent": "vedette-agent"}
+    answer = bytearray()
+    async with (
+        asyncio.timeout(ANSWER_WITHIN_S),
+        httpx.AsyncClient(verify=context, trust_env=False, follow_redirects=False, timeout=SILENCE_S) as http,
+        http.stream(method, url, content=body, headers=headers) as response,
+    ):
+        async for piece in response.aiter_raw():
+            answer += piece
+            if len(answer) > MAX_ANSWER_BYTES:
+                what = f"what answers at {_service_of(url)} is no Vedette service"
+                raise EnrolmentFailed(
+                    f"{what}: it sends over {MAX_ANSWER_BYTES} bytes", "Check the address in the claim."
+                )
+    return response.status_code, bytes(answer)
+
+
+def _service_of(url: str) -> str:
+    return url.rpartition("/v1/")[0]
 
 
 def _unreachable(url: str, failed: Exception) -> EnrolmentFailed:
@@ -197,7 +228,7 @@ def _unreachable(url: str, failed: Exception) -> EnrolmentFailed:
             "Set the clock (`timedatectl` shows it), then try again.",
         )
     return EnrolmentFailed(
-        f"{url.rpartition('/v1/')[0]} can't be reached ({str(failed) or type(failed).__name__})",
+        f"{_service_of(url)} can't be reached ({str(failed) or type(failed).__name__})",
         "Check the network and the address, then try again with the same claim.",
     )
 

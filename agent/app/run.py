@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.adapters.resident import Range, hand_back, library_data, one_heap, trim
-from agent.app.overrides import load_overridden
 from agent.app.supervision import Supervision
-from agent.app.watching import new_rules
 from agent.app.wiring import Agent, assemble
 from agent.config import Config
 from agent.errors import ConfigInvalid, OutboxUnwritable
@@ -64,10 +62,10 @@ async def run(config_path: Path, config: Config, version: str, manager: Supervis
     manager.status("starting: opening the model and what the last run left")
     # What importing read, lest opening the model comes on top of it.
     hand_back(library_data())
-    agent = assemble(config, version)
-    reloading = Reloading(agent, config_path, config, manager)
-    loop.add_signal_handler(signal.SIGHUP, reloading.now)
-    restarting = _connect(agent, reloading, stopping, config_path)
+    agent = assemble(config_path, config, version)
+    reloading = Reloading(agent, config, manager)
+    loop.add_signal_handler(signal.SIGHUP, reloading.want)
+    restarting = _restarting(agent, stopping)
     await asyncio.to_thread(_open_desk, agent)
     data = library_data()  # now that the runtime is loaded too, and ahead of the threads
     trim()
@@ -83,8 +81,8 @@ async def run(config_path: Path, config: Config, version: str, manager: Supervis
     return EX_RESTART if restarting.is_set() else 0
 
 
-def _connect(agent: Agent, reloading: Reloading, stopping: asyncio.Event, path: Path) -> asyncio.Event:
-    """Let commands reach the run; the event that is set where one wants the agent started again."""
+def _restarting(agent: Agent, stopping: asyncio.Event) -> asyncio.Event:
+    """The event that is set, with `stopping`, where a command wants the agent started again."""
     restarting = asyncio.Event()
 
     def restart() -> None:
@@ -92,11 +90,7 @@ def _connect(agent: Agent, reloading: Reloading, stopping: asyncio.Event, path: 
         restarting.set()
         stopping.set()
 
-    control = agent.control
-    control.path = path
-    control.on_restart = restart
-    control.on_config = reloading.take
-    control.rules = lambda: reloading.rules
+    agent.control.on_restart = restart
     return restarting
 
 
@@ -141,10 +135,11 @@ async def _live(
             settled = tasks.create_task(_settle(data), name="settle")
             supervision = reloading.supervision(link_runs=lambda: not linking.done())
             supervising = tasks.create_task(supervision.run(), name="supervision")
+            reloads = tasks.create_task(reloading.run(), name="reload")
             await stopping.wait()
             supervision.stop()
-            settled.cancel()
-            totals.cancel()
+            for task in (settled, totals, reloads):
+                task.cancel()
             await _stop_reading(agent)
             agent.pipeline.stop()
             await judging
@@ -229,31 +224,35 @@ def _never() -> bool:
 
 
 class Reloading:
-    """SIGHUP: takes over what can change while running, and says what can't."""
+    """SIGHUP: takes over what can change while running, and says what can't. `run` is its one task."""
 
-    LIVE: Final = frozenset({"rules", "zones", "masks", "asking", "log_level"})
-
-    def __init__(self, agent: Agent, path: Path, config: Config, manager: Supervisor) -> None:
+    def __init__(self, agent: Agent, config: Config, manager: Supervisor) -> None:
         self._agent = agent
-        self._path = path
         self._config = config
         self._manager = manager
+        self._wanted = asyncio.Event()
         self._refused = ""
 
-    def now(self) -> None:
-        """Read the file again; a file that can't be used changes nothing."""
-        self._manager.reloading()
-        try:
-            config = load_overridden(self._path)
-        except ConfigInvalid as refused:
-            log.error("%s: %s; going on with the old configuration", refused.name, refused)  # noqa: TRY400 - for people
-            self._agent.faults.note(refused)
-            self._refused = f"going on with the old configuration, since the new one can't be used: {refused}"
-        else:
-            self._refused = ""
-            self.take(config)
-        self._manager.status(self._refused or "configuration reloaded")
-        self._manager.ready()
+    def want(self) -> None:
+        """Have the file read again; wanted several times before it is, it is read once."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Reload whenever it is wanted, until cancelled. It may wait for a command, so not on the loop's thread."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            self._manager.reloading()
+            try:
+                await asyncio.to_thread(self._agent.live_config.reload)
+            except ConfigInvalid as refused:
+                log.error("%s: %s; going on with the old configuration", refused.name, refused)  # noqa: TRY400 - for people
+                self._agent.faults.note(refused)
+                self._refused = f"going on with the old configuration, since the new one can't be used: {refused}"
+            else:
+                self._refused = ""
+            self._manager.status(self._refused or "configuration reloaded")
+            self._manager.ready()
 
     def supervision(self, *, link_runs: Callable[[], bool]) -> Supervision:
         """What tells the service manager of the agent, a refused reload included."""
@@ -270,23 +269,3 @@ class Reloading:
     def totals_every_s(self) -> float:
         """How often the egress log adds up messages, since the start."""
         return self._config.egress.totals_every_s
-
-    @property
-    def rules(self) -> frozenset[str]:
-        """The names of the rules at work."""
-        return frozenset(rule.name for rule in self._config.rules)
-
-    def take(self, config: Config) -> list[str]:
-        """Go on under this configuration, as far as that is possible while running; the keys that changed."""
-        changed = {key for key in Config.model_fields if getattr(config, key) != getattr(self._config, key)}
-        for key in sorted(changed - self.LIVE):
-            log.warning("%s changed: that takes a restart", key)
-        if changed & self.LIVE:
-            if "log_level" in changed:
-                logging.getLogger().setLevel(config.log_level.upper())
-            # The rest stays as it was at the start: new rules must not count on a camera or cloud that is not there.
-            self._config = self._config.model_copy(update={key: getattr(config, key) for key in self.LIVE})
-            self._agent.inbox.put(new_rules(self._config))
-        live = sorted(changed & self.LIVE)
-        log.info("configuration reloaded: %s", ", ".join(live) or "nothing changed")
-        return live

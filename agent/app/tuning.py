@@ -11,18 +11,17 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from agent.adapters.wakeup import Wakeup
 from agent.decide.zones import Polygon
 from agent.domain import Answer, Ask, Box, Clock, Frame, Track
 from agent.judging.inbox import Aside, NewBands
-from agent.judging.ports import Auditor
 from agent.tune.bands import Band, Held, Tuned, pinned, tune
-from agent.tune.evidence import DAY_S, Evidence, FrameAnswer, ObjectAnswer, Scene, hundredths
+from agent.tune.evidence import DAY_S, FrameAnswer, ObjectAnswer, Scene, hundredths
 from agent.tune.lives import Life, Lives, View
-from agent.tune.settings import Objective, PinnedBand
+from agent.tune.ports import Answers, Rules
+from agent.tune.settings import PinnedBand, Wanted
 from vision.detections import Detections
 from wire.audits import Audit, AuditOutcome, FrameKind
 from wire.messages import AskReason, BandState, Decision, TunedBand
@@ -38,87 +37,6 @@ MOST_UNANSWERED: Final = 5_000
 """Questions about drawn objects of which an answer is taken; beyond, the oldest is let go, as in a long outage."""
 LEAST_PAUSE_S: Final = 2.0
 """Between two decisions that news ask for: each takes up to a tenth of a second of a core for each camera."""
-
-
-class Answers(Protocol):
-    """Where the evidence lies. From any thread; a disk that refuses is counted, and not raised."""
-
-    def add_frame(self, audit: str, answers: Mapping[Scene, FrameAnswer]) -> None:
-        """What an audit said, by label."""
-
-    def add_object(self, question: str, scene: Scene, drawn: ObjectAnswer) -> None:
-        """A drawn object that is asked about."""
-
-    def answer_object(self, question: str, *, wrong: bool) -> None:
-        """What the cloud said of it."""
-
-    def unanswered(self) -> set[str]:
-        """Questions whose answer has not come."""
-
-    def count(
-        self, camera: str, digest: str, at: float, watched_s: float, objects: Mapping[tuple[str, int], int]
-    ) -> None:
-        """A camera was watched for so long, and so many objects have gone, by label and hundredth."""
-
-    def hold(self, held: Mapping[Scene, Held]) -> None:
-        """Where bands stand from now on."""
-
-    def held(self) -> dict[Scene, Held]:
-        """Where all bands stand."""
-
-    def evidence(self, scene: Scene, since: float) -> Evidence:
-        """What is known of a scene from then on."""
-
-    def forget(self, before: float) -> None:
-        """Drop what is older."""
-
-    def close(self) -> None:
-        """Let go of the file."""
-
-
-class Rules(Protocol):
-    """What the rule book says; `agent.decide.rulebook.RuleBook`."""
-
-    @property
-    def labels(self) -> frozenset[str]:
-        """What the rules look for."""
-
-    def frames_to_confirm(self, camera: str, label: str) -> int:
-        """How many frames an alert takes."""
-
-    def least_score(self, camera: str, label: str) -> float:
-        """Below it, rules were told to ignore the label."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is wanted of one camera."""
-
-    objective: Objective | None
-    pins: tuple[PinnedBand, ...]
-
-    @property
-    def anything(self) -> bool:
-        """Or nothing."""
-        return self.objective is not None or bool(self.pins)
-
-    @property
-    def tuned_to(self) -> Objective:
-        """What the bands that are not pinned are tuned to; only where an objective is given there are such.
-
-        Raises:
-            LookupError: None is.
-        """
-        if self.objective is None:
-            msg = "no objective is given"
-            raise LookupError(msg)
-        return self.objective
-
-    @property
-    def ask_about(self) -> float:
-        """Of the objects, how many are drawn."""
-        wanted = self.objective
-        return wanted.ask_about if wanted is not None and wanted.max_false_alerts_per_day is not None else 0.0
 
 
 class BandTuner:
@@ -413,23 +331,3 @@ def told(scene: Scene, tuned: Tuned) -> TunedBand:
 
 def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
-
-
-@dataclass(frozen=True, slots=True)
-class Both:
-    """Two auditors, of which each is told of every frame. Implements `agent.judging.ports.Auditor`."""
-
-    frames: Auditor
-    objects: Auditor
-
-    def judged(
-        self, frame: Frame, detections: Detections, tracks: Sequence[Track], masks: tuple[Polygon, ...]
-    ) -> None:
-        """See `Auditor`."""
-        for one in (self.frames, self.objects):
-            one.judged(frame, detections, tracks, masks)
-
-    def still(self, frame: Frame, masks: tuple[Polygon, ...]) -> None:
-        """See `Auditor`."""
-        for one in (self.frames, self.objects):
-            one.still(frame, masks)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import IO, Final
 
 from agent.adapters.command_desk import CommandDesk
@@ -21,16 +22,17 @@ from agent.adapters.sqlite_outbox import SqliteOutbox
 from agent.adapters.sqlite_uploads import SqliteUploads
 from agent.adapters.status_server import StatusServer
 from agent.app.asides import AsideSettings
-from agent.app.auditing import FrameAuditor
+from agent.app.auditing import Both, FrameAuditor
 from agent.app.board import StatusBoard
 from agent.app.commanding import ModelSlot, commanding
 from agent.app.control import AgentControl
 from agent.app.figures import AgentFigures
 from agent.app.ground import Ground, laid, new_id
+from agent.app.live_config import LiveConfig
 from agent.app.live_model import Model, PipelineLiveModel, judging_floor
 from agent.app.model_commands import WorkerCommands
 from agent.app.status import Sources, status_server
-from agent.app.tuning import BandTuner, Both, Wanted
+from agent.app.tuning import BandTuner
 from agent.app.updating import update_worker
 from agent.app.watching import Watching, gains, watching
 from agent.capture.cameras import Cameras
@@ -40,9 +42,10 @@ from agent.config import Config
 from agent.deliver.faults import Faults
 from agent.detect.detector import model_status, open_configured
 from agent.domain import Answer, Clock
-from agent.judging.inbox import Inbox, Paid
+from agent.judging.inbox import Paid
 from agent.pipeline import Pipeline
 from agent.status.views import Views
+from agent.tune.settings import Wanted
 from agent.update.record import ReportedFacts
 from agent.update.worker import UpdateWorker
 from vision.detector import ModelDetector
@@ -64,7 +67,6 @@ class Agent:
     uploads: SqliteUploads | None
     link: MqttLink
     asker: HttpAsker | None
-    inbox: Inbox
     faults: Faults
     lock: IO[str]
     desk: CommandDesk
@@ -72,6 +74,7 @@ class Agent:
     control: AgentControl
     tail: LogTail
     board: StatusBoard
+    live_config: LiveConfig
     worker: UpdateWorker | None
     tuner: BandTuner
     renewal: CertificateRenewal | None
@@ -79,7 +82,7 @@ class Agent:
     receipts: ReceiptLog
 
 
-def assemble(config: Config, version: str) -> Agent:
+def assemble(config_path: Path, config: Config, version: str) -> Agent:
     """Open the model and the outbox, and connect the parts; nothing runs yet.
 
     Some know each other both ways: what is called by a part that is made earlier stands in a closure.
@@ -92,6 +95,7 @@ def assemble(config: Config, version: str) -> Agent:
     detector = ground.opened.detector
     scene = watching(ground)
     rules, inbox, views = scene.rules, scene.inbox, Views()
+    live_config = LiveConfig(config_path, config, inbox)
 
     def adopted(model: Model) -> None:
         boot.model_digest = model.manifest.digest
@@ -174,7 +178,12 @@ def assemble(config: Config, version: str) -> Agent:
         bands=tuner.bands,
     )
     commands = commanding(
-        ground, scene, new_figures(), models, model=lambda: f"{live.manifest.name} {live.manifest.version}"
+        ground,
+        scene,
+        live_config,
+        new_figures(),
+        models,
+        model=lambda: f"{live.manifest.name} {live.manifest.version}",
     )
     link: MqttLink = MqttLink(
         config.link,
@@ -215,7 +224,6 @@ def assemble(config: Config, version: str) -> Agent:
         uploads=uploads,
         link=link,
         asker=asker,
-        inbox=inbox,
         faults=faults,
         lock=ground.lock,
         desk=commands.desk,
@@ -223,6 +231,7 @@ def assemble(config: Config, version: str) -> Agent:
         control=commands.control,
         tail=commands.tail,
         board=scene.board,
+        live_config=live_config,
         worker=worker,
         tuner=tuner,
         renewal=None

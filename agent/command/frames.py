@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Collection
-from concurrent.futures import Future
 from typing import Protocol
 
 from agent.domain import Frame
+from agent.judging.awaited import Awaited
 
 
 class Supply(Protocol):
@@ -31,8 +29,7 @@ class WatchedFrames:
         self._supply = supply
         self._cameras = cameras
         self._late = late
-        self._wanted: dict[str, list[Future[Frame]]] = {}
-        self._lock = threading.Lock()
+        self._awaited: Awaited[Frame] = Awaited()
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -42,21 +39,14 @@ class WatchedFrames:
     def take(self, timeout_s: float) -> Frame | None:
         """The frame that waited longest; for the judging thread."""
         frame = self._supply.take(timeout_s)
-        if frame is not None and self._wanted and frame.camera not in self._late:
-            self._give(frame)
+        if frame is not None and self._awaited and frame.camera not in self._late:
+            self._awaited.give(frame.camera, frame)
         return frame
 
     def judged(self, frame: Frame) -> None:
         """It is known what is in the frame; by the judging thread."""
-        if self._wanted and frame.camera in self._late:
-            self._give(frame)
-
-    def _give(self, frame: Frame) -> None:
-        with self._lock:
-            waiting = self._wanted.pop(frame.camera, [])
-        for one in waiting:
-            if one.set_running_or_notify_cancel():
-                one.set_result(frame)
+        if self._awaited and frame.camera in self._late:
+            self._awaited.give(frame.camera, frame)
 
     def wake(self) -> None:
         """Make a waiting `take` return."""
@@ -64,11 +54,4 @@ class WatchedFrames:
 
     async def next(self, camera: str, timeout_s: float) -> Frame | None:
         """The camera's next frame; None where it gave none in time."""
-        wanted: Future[Frame] = Future()
-        with self._lock:
-            self._wanted.setdefault(camera, []).append(wanted)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await asyncio.wrap_future(wanted)
-        except TimeoutError:
-            return None
+        return await self._awaited.next(camera, timeout_s)

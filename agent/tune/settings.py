@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -71,3 +72,34 @@ class PinnedBand(Settings):
             msg = f"lower ({self.lower:g}) is above upper ({self.upper:g}); swap them"
             raise ValueError(msg)
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is wanted of one camera."""
+
+    objective: Objective | None
+    pins: tuple[PinnedBand, ...]
+
+    @property
+    def anything(self) -> bool:
+        """Or nothing."""
+        return self.objective is not None or bool(self.pins)
+
+    @property
+    def tuned_to(self) -> Objective:
+        """What the bands that are not pinned are tuned to; only where an objective is given there are such.
+
+        Raises:
+            LookupError: None is.
+        """
+        if self.objective is None:
+            msg = "no objective is given"
+            raise LookupError(msg)
+        return self.objective
+
+    @property
+    def ask_about(self) -> float:
+        """Of the objects, how many are drawn."""
+        wanted = self.objective
+        return wanted.ask_about if wanted is not None and wanted.max_false_alerts_per_day is not None else 0.0

@@ -24,6 +24,7 @@ from typing import Final, Protocol
 
 from cloud.adapters.mosquitto_list import CANARY, RevokedList
 from cloud.errors import BrokerFailed, LinkLost, StoreError
+from cloud.log import Trouble
 from cloud.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class MosquittoDoor:
         self._clock = clock
         self._looking = asyncio.Lock()
         self._in_force: dict[str, str] | None = None
-        self._told = ""
+        self._trouble = Trouble()
         self._lapses_seen = clock.wall() - _LAPSED_BEFORE
 
     @property
@@ -107,12 +108,10 @@ class MosquittoDoor:
             try:
                 await self._look()
             except (LinkLost, BrokerFailed, StoreError) as failed:
-                if self._told != str(failed):
-                    self._told = str(failed)
+                if self._trouble.begins(failed):
                     log.error("revocations do not reach the broker: %s", failed)  # noqa: TRY400 - an error of ours
                 raise LinkLost(failed.what, failed.mend) from None
-            if self._told:
-                self._told = ""
+            if self._trouble.ends():
                 log.info("revocations reach the broker again")
 
     async def cut_off(self, device: str) -> None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from cloud.adapters.clock import SystemClock
-from cloud.adapters.data_dir import DataDir
+from cloud.cli.service import ConfigOption, DataDirOption, JsonOption, database_of, settings_of
 from cloud.cli.telling import output, told
-from cloud.config import load_settings
-from cloud.log import configure
+from cloud.config import Settings
 from cloud.store.audits import AuditStore
-from cloud.store.database import open_database
 from cloud.web.audits import DAYS, AccuracyView, AuditReport, EstimateView, narrowed, read_report
 
 
@@ -25,17 +22,14 @@ def audit(
     label: Annotated[str | None, typer.Option(help="Of this label only; else all together, and each.")] = None,
     model: Annotated[str | None, typer.Option(help="The beginning of a model's name or digest.")] = None,
     days: Annotated[float, typer.Option(min=0.01, help="What arrived in so many last days.")] = DAYS,
-    config: Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")] = None,
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")] = False,  # noqa: FBT002
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """How good the devices are, from frames that they drew at random: recall and precision with 95 % intervals."""
     with told():
-        settings = load_settings(config, {"data_dir": data_dir})
-        configure("warning", settings.log_format)
-        data = DataDir(settings.data_dir)
-        data.make()
-        report = asyncio.run(_read(data.database_url, days))
+        settings = settings_of(config, data_dir)
+        report = asyncio.run(_read(settings, days))
         report = narrowed(report, device=device, camera=camera, label=label, model=model)
     if as_json:
         typer.echo(report.model_dump_json())
@@ -51,9 +45,9 @@ def audit(
         output.print(line)
 
 
-async def _read(database_url: str, days: float) -> AuditReport:
+async def _read(settings: Settings, days: float) -> AuditReport:
     clock = SystemClock()
-    async with open_database(database_url) as database:
+    async with database_of(settings) as database:
         return await read_report(AuditStore(database, clock), clock, days)
 
 

@@ -14,12 +14,11 @@ from typing import Annotated, Final
 import typer
 
 from cloud.adapters.clock import SystemClock
-from cloud.adapters.data_dir import DataDir
 from cloud.adapters.identity_files import IdentityFolder, Replacement
+from cloud.cli.service import ConfigOption, DataDirOption, database_of, folder_of, settings_of
 from cloud.cli.telling import output, told
-from cloud.config import Settings, load_settings
+from cloud.config import Settings
 from cloud.identity.errors import AuthorityUnusable
-from cloud.store.database import open_database
 from cloud.store.identities import IdentityStore
 
 _SHOWN: Final = 20
@@ -28,8 +27,6 @@ authority_app: Final = typer.Typer(
     help="The authority that certifies devices, and replacing it.", no_args_is_help=True
 )
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
 BehindOption = Annotated[
     bool, typer.Option("--leave-behind", help="Although devices would have to be enrolled anew.")
 ]
@@ -64,7 +61,7 @@ def replace(config: ConfigOption = None, data_dir: DataDirOption = None) -> None
 def switch(
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    leave_behind: BehindOption = False,  # noqa: FBT002 - a flag on the command line
+    leave_behind: BehindOption = False,
 ) -> None:
     """Let the next one sign, once every device knows it."""
     with told():
@@ -78,7 +75,7 @@ def switch(
 def finish(
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    leave_behind: BehindOption = False,  # noqa: FBT002 - a flag on the command line
+    leave_behind: BehindOption = False,
 ) -> None:
     """Drop the old one, once no device has a certificate by it."""
     with told():
@@ -95,12 +92,10 @@ _STANDING: Final = {
 
 
 def _opened(config: Path | None, data_dir: Path | None) -> tuple[Settings, IdentityFolder]:
-    settings = load_settings(config, {"data_dir": data_dir})
+    settings = settings_of(config, data_dir)
     if settings.identity.authority == "external":
         raise AuthorityUnusable("the authority is an external one", "Replace it where it is.")
-    data = DataDir(settings.data_dir)
-    data.make()
-    return settings, IdentityFolder(data.identity)
+    return settings, IdentityFolder(folder_of(settings).identity)
 
 
 def _check(settings: Settings, folder: IdentityFolder, phase: str, *, leave_behind: bool) -> None:
@@ -124,7 +119,7 @@ def _check(settings: Settings, folder: IdentityFolder, phase: str, *, leave_behi
 def _behind(settings: Settings, found: Replacement) -> list[str]:
     async def look() -> list[str]:
         now = SystemClock().wall()
-        async with open_database(DataDir(settings.data_dir).database_url) as database:
+        async with database_of(settings) as database:
             return await IdentityStore(database).issued_before(found.served_at or now, now)
 
     return asyncio.run(look())

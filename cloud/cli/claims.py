@@ -7,13 +7,13 @@ from datetime import timedelta
 
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import DataDir
+from cloud.cli.service import database_of
 from cloud.cli.snippet import device_addresses
 from cloud.config import Settings
 from cloud.doors import open_authority, open_identities
 from cloud.errors import DeviceExists
 from cloud.fleet.enrolment import Enrolment
 from cloud.ports import Clock
-from cloud.store.database import open_database
 from cloud.store.devices import DeviceStore
 from wire.identity import Claim
 
@@ -33,8 +33,7 @@ async def claims_for(settings: Settings, names: Sequence[str], minutes: float | 
         StoreError: The database refused.
     """
     clock, data = SystemClock(), DataDir(settings.data_dir)
-    data.make()
-    async with open_database(data.database_url) as database:
+    async with database_of(settings) as database:
         await _take_in(DeviceStore(database), clock, names)
         identities = open_identities(settings, open_authority(settings, data, clock), database, clock)
         http, mqtt = device_addresses(settings, data.announced_addresses())
@@ -50,9 +49,7 @@ async def taken_in(settings: Settings, names: Sequence[str]) -> None:
         DeviceExists: One is revoked.
         StoreError: The database refused.
     """
-    data = DataDir(settings.data_dir)
-    data.make()
-    async with open_database(data.database_url) as database:
+    async with database_of(settings) as database:
         await _take_in(DeviceStore(database), SystemClock(), names)
 
 

@@ -31,12 +31,12 @@ from cloud.adapters.data_dir import DataDir
 from cloud.cli.command_files import KEPT, save
 from cloud.cli.command_showing import Shown, show_commands, shown_while_waiting
 from cloud.cli.rollout_options import labels
+from cloud.cli.service import ConfigOption, DataDirOption, JsonOption, database_of, settings_of
 from cloud.cli.telling import errors, told
-from cloud.config import Settings, load_settings
+from cloud.config import Settings
 from cloud.errors import DeviceUnknown, SettingsInvalid
-from cloud.log import configure
 from cloud.store.commands import CommandRecord, CommandStore, refused
-from cloud.store.database import Database, open_database
+from cloud.store.database import Database
 from cloud.store.devices import DeviceStore
 from wire.codec import encode
 from wire.commands import Command, CommandName, Outcome
@@ -81,9 +81,9 @@ def command(
         typer.Option(help="With --wait: where the picture or clip goes; a folder where there are several devices."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="With `list`: of this device only.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")] = None,
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")] = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
     as_lines: Annotated[
         bool, typer.Option("--jsonl", help="For programs, with --wait: a line for each change, as it happens.")
     ] = False,
@@ -93,8 +93,7 @@ def command(
     Exit codes: 0 done (or queued, without --wait), 6 refused or failed, 7 expired or timed out.
     """
     with told():
-        settings = load_settings(config, {"data_dir": data_dir})
-        configure("warning", settings.log_format)
+        settings = settings_of(config, data_dir)
         if words == ["list"]:
             show_commands(asyncio.run(_latest(settings, device)), as_json=as_json)
             return
@@ -224,9 +223,7 @@ class _Issuing:
 
     async def run(self, settings: Settings, show: Callable[[], Shown]) -> list[CommandRecord]:
         """Queue it, and wait where that was asked."""
-        data = DataDir(settings.data_dir)
-        data.make()
-        async with open_database(data.database_url) as database:
+        async with database_of(settings) as database:
             devices = await self._found(database)
             if not devices:
                 raise DeviceUnknown(f"there is no device{self._chosen.words()}", "`vedette devices` lists them.")
@@ -315,7 +312,5 @@ def _check(record: CommandRecord) -> None:
 
 
 async def _latest(settings: Settings, device: str | None) -> list[CommandRecord]:
-    data = DataDir(settings.data_dir)
-    data.make()
-    async with open_database(data.database_url) as database:
+    async with database_of(settings) as database:
         return await CommandStore(database).page(device, LISTED)

@@ -9,21 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Table
 
 from cloud.adapters.clock import SystemClock
-from cloud.adapters.data_dir import DataDir
+from cloud.cli.service import ConfigOption, DataDirOption, JsonOption, database_of, settings_of
 from cloud.cli.telling import output, told
-from cloud.config import load_settings
+from cloud.config import Settings
 from cloud.domain import DeviceRecord
 from cloud.errors import DeviceUnknown
-from cloud.log import configure
 from cloud.received import Received
-from cloud.store.database import open_database
 from cloud.store.devices import DeviceStore
 from cloud.store.received import ReceivedStore
 
@@ -128,17 +125,14 @@ def cost(
     device: Annotated[str | None, typer.Option(help="Of this device only.")] = None,
     days: Annotated[float | None, typer.Option(min=0.01, help="Of what arrived: in so many last days.")] = None,
     per_gb: Annotated[float | None, typer.Option(min=0, help="Price of a gigabyte (10⁹ bytes).")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")] = None,
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")] = False,  # noqa: FBT002
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """What the fleet sent and why, against streaming everything; with a price, what that costs."""
     with told():
-        settings = load_settings(config, {"data_dir": data_dir})
-        configure("warning", settings.log_format)
-        data = DataDir(settings.data_dir)
-        data.make()
-        costs = asyncio.run(_read(data.database_url, device, days, per_gb))
+        settings = settings_of(config, data_dir)
+        costs = asyncio.run(_read(settings, device, days, per_gb))
     if as_json:
         typer.echo(json.dumps(costs.for_programs()))
         return
@@ -147,9 +141,9 @@ def cost(
         output.print(line)
 
 
-async def _read(database_url: str, device: str | None, days: float | None, per_gb: float | None) -> Costs:
+async def _read(settings: Settings, device: str | None, days: float | None, per_gb: float | None) -> Costs:
     since = None if days is None else SystemClock().wall() - timedelta(days=days)
-    async with open_database(database_url) as database:
+    async with database_of(settings) as database:
         records: Iterable[DeviceRecord] = await DeviceStore(database).all()
         received = await ReceivedStore(database).sums(since)
     if device is not None:

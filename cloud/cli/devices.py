@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -16,6 +15,7 @@ from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import DataDir
 from cloud.cli.claims import claims_for, taken_in
 from cloud.cli.names import read_names
+from cloud.cli.service import ConfigOption, DataDirOption, JsonOption, database_of, settings_of
 from cloud.cli.snippet import (
     agent_snippet,
     claim_text,
@@ -25,11 +25,9 @@ from cloud.cli.snippet import (
     external_text,
 )
 from cloud.cli.telling import output, told
-from cloud.config import Settings, load_settings
+from cloud.config import Settings
 from cloud.errors import SettingsInvalid
 from cloud.fleet.enrolment import Enrolment
-from cloud.log import configure
-from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
 from cloud.web.views import DeviceView, device_view
 from wire.messages import BudgetLeft, CameraTelemetry, TunedBand
@@ -39,20 +37,17 @@ KB: Final = 1000.0
 
 device_app: Final = typer.Typer(help="One device: show, enroll, revoke.", no_args_is_help=True)
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")]
 NameArgument = Annotated[str, typer.Argument(help="The device's id.")]
 
 
 def devices(
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """The fleet: who is there, with which model and cameras."""
     with told():
-        views = _run(_list(_settings(config, data_dir)))
+        views = _run(_list(settings_of(config, data_dir)))
         if as_json:
             typer.echo(json.dumps([view.model_dump(mode="json") for view in views]))
         elif views:
@@ -66,11 +61,11 @@ def show(
     name: NameArgument,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """What is known of one device."""
     with told():
-        view = _run(_show(_settings(config, data_dir), name))
+        view = _run(_show(settings_of(config, data_dir), name))
         if as_json:
             typer.echo(view.model_dump_json())
         else:
@@ -89,7 +84,7 @@ def enroll(
         float | None,
         typer.Option(help="How long the claim can be used; else as `identity.claim_minutes` says.", min=1),
     ] = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """Take a device in, and print what makes it one, this once: with TLS a claim, or else a token.
 
@@ -98,7 +93,7 @@ def enroll(
     printed as one line of JSON.
     """
     with told():
-        settings = _settings(config, data_dir)
+        settings = settings_of(config, data_dir)
         if (name is None) == (names is None):
             raise SettingsInvalid("which device is not said, or twice", "Say one name, or --from FILE.")
         several = [name] if name is not None else read_names(names)
@@ -143,46 +138,32 @@ def enroll(
 def revoke(name: NameArgument, config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
     """Turn a device away: refused from now on, and cut off within a second if it is connected."""
     with told():
-        _run(_revoke(_settings(config, data_dir), name))
+        _run(_revoke(settings_of(config, data_dir), name))
         output.print(f"{name} is revoked.")
-
-
-def _settings(config: Path | None, data_dir: Path | None) -> Settings:
-    settings = load_settings(config, {"data_dir": data_dir})
-    configure("warning", settings.log_format)
-    return settings
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-@asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[Database]:
-    data = DataDir(settings.data_dir)
-    data.make()
-    async with open_database(data.database_url) as database:
-        yield database
-
-
 async def _list(settings: Settings) -> list[DeviceView]:
     now = SystemClock().wall()
-    async with _database(settings) as database:
+    async with database_of(settings) as database:
         return [device_view(device, now) for device in await DeviceStore(database).all()]
 
 
 async def _show(settings: Settings, name: str) -> DeviceView:
-    async with _database(settings) as database:
+    async with database_of(settings) as database:
         return device_view(await DeviceStore(database).find(name), SystemClock().wall())
 
 
 async def _enroll(settings: Settings, names: Sequence[str]) -> dict[str, str]:
-    async with _database(settings) as database:
+    async with database_of(settings) as database:
         return await Enrolment(DeviceStore(database), SystemClock()).enroll_all(names)
 
 
 async def _revoke(settings: Settings, name: str) -> None:
-    async with _database(settings) as database:
+    async with database_of(settings) as database:
         await Enrolment(DeviceStore(database), SystemClock()).revoke(name)
 
 

@@ -11,9 +11,8 @@ import typer
 from rich.table import Table
 
 from cloud.adapters.clock import SystemClock
-from cloud.adapters.data_dir import DataDir
+from cloud.cli.service import ConfigOption, DataDirOption, JsonOption, folder_of, settings_of
 from cloud.cli.telling import bar, output, told
-from cloud.config import load_settings
 from cloud.registry.evaluation.building import Sources
 from cloud.registry.evaluation.document import EvaluationSet
 from cloud.registry.evaluation.results import Evaluation, OperatingPoint, evaluations_of
@@ -24,9 +23,6 @@ from cloud.registry.service import Registry, Release
 
 evalset_app: Final = typer.Typer(help="Labelled pictures that models are held against.", no_args_is_help=True)
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")]
 SetArgument = Annotated[str, typer.Argument(help="The set's name; `default` is taken where none is named.")]
 
 
@@ -36,11 +32,11 @@ def evaluate(
     set_name: Annotated[str, typer.Option("--set", help="The evaluation set.")] = DEFAULT_SET,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """Run a release over an evaluation set in a process of its own, and keep how accurate it is."""
     with told():
-        registry = Registry(_folder(config, data_dir).root, SystemClock())
+        registry = Registry(registry_of(config, data_dir).root, SystemClock())
         evaluation = evaluated(registry, name, version, set_name)
         if as_json:
             typer.echo(json.dumps(document(evaluation)))
@@ -56,11 +52,11 @@ def add(
     label: Annotated[str, typer.Option(help="What MOT's boxes show.")] = "person",
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """Copy labelled pictures into the registry, once; every picture and box is checked."""
     with told(), bar("checking") as show:
-        sets = EvaluationSets(_folder(config, data_dir))
+        sets = EvaluationSets(registry_of(config, data_dir))
         made = sets.add(name, Sources(pictures, labels, label), show)
     if as_json:
         typer.echo(json.dumps(_set_document(made)))
@@ -73,11 +69,11 @@ def add(
 def list_(
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """Every evaluation set."""
     with told():
-        sets = EvaluationSets(_folder(config, data_dir)).all()
+        sets = EvaluationSets(registry_of(config, data_dir)).all()
         if as_json:
             typer.echo(json.dumps([_set_document(each) for each in sets]))
         elif sets:
@@ -93,11 +89,11 @@ def show(
     name: SetArgument,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """What one set holds, and what each release came to on it."""
     with told():
-        folder = _folder(config, data_dir)
+        folder = registry_of(config, data_dir)
         found = EvaluationSets(folder).get(name)
         registry = Registry(folder.root, SystemClock())
         results = [
@@ -116,7 +112,7 @@ def show(
 def remove(name: SetArgument, config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
     """Delete a set; what models came to on it is shown no more."""
     with told():
-        EvaluationSets(_folder(config, data_dir)).remove(name)
+        EvaluationSets(registry_of(config, data_dir)).remove(name)
         output.print(f"The evaluation set {name} is gone.")
 
 
@@ -129,6 +125,11 @@ def row(evaluation: Evaluation) -> tuple[str, ...]:
     sure = figures.sure
     numbers = (share(figures.map50), share(sure.recall), share(sure.precision), f"{sure.score:g}")
     return evaluation.name, evaluation.version, *numbers
+
+
+def registry_of(config: Path | None, data_dir: Path | None) -> RegistryFolder:
+    """The service's registry."""
+    return RegistryFolder(folder_of(settings_of(config, data_dir)).registry)
 
 
 def evaluated(registry: Registry, name: str, version: str, set_name: str) -> Evaluation:
@@ -184,12 +185,6 @@ def _points(reported: OperatingPoint, sure: OperatingPoint) -> str:
         f"{what} from {at.score:g}: recall {share(at.recall)}, precision {share(at.precision)}"
         for what, at in (("reported", reported), ("sure", sure))
     )
-
-
-def _folder(config: Path | None, data_dir: Path | None) -> RegistryFolder:
-    data = DataDir(load_settings(config, {"data_dir": data_dir}).data_dir)
-    data.make()
-    return RegistryFolder(data.registry)
 
 
 def _set_document(found: EvaluationSet) -> dict[str, object]:

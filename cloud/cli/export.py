@@ -15,12 +15,11 @@ import typer
 
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import DataDir
+from cloud.cli.service import ConfigOption, DataDirOption, JsonOption, folder_of, settings_of
 from cloud.cli.telling import bar, output, told
-from cloud.config import load_settings
 from cloud.errors import SettingsInvalid
 from cloud.examples.coco import NOTICE, Example, Reason, Selection, of_audit, of_question
 from cloud.examples.export import Exported, export
-from cloud.log import configure
 from cloud.store.blobs import LocalBlobs
 from cloud.store.database import open_database
 from cloud.store.received import ReceivedStore
@@ -37,9 +36,9 @@ def coco(
     camera: Annotated[list[str] | None, typer.Option(help="Of cameras of this name; repeat for several.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="About this label; repeat for several.")] = None,
     reason: Annotated[list[Reason] | None, typer.Option(help="For this reason; repeat for several.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")] = None,
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")] = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write hard examples as a COCO data set: pictures, the cloud's boxes, and what the device said.
 
@@ -48,10 +47,7 @@ def coco(
       vedette model evalset add NAME --pictures DIR --labels DIR/annotations.json
     """
     with told():
-        settings = load_settings(config, {"data_dir": data_dir})
-        configure("warning", settings.log_format)
-        data = DataDir(settings.data_dir)
-        data.make()
+        data = folder_of(settings_of(config, data_dir))
         wanted = Selection(
             frozenset(device or ()), frozenset(camera or ()), frozenset(label or ()), frozenset(reason or ())
         )

@@ -17,11 +17,10 @@ import typer
 from rich.table import Table
 
 from cloud.adapters.clock import SystemClock
-from cloud.adapters.data_dir import DataDir
-from cloud.cli.evaluation import accuracies, evalset_app, evaluate, evaluated, lines, summary
+from cloud.cli.evaluation import accuracies, evalset_app, evaluate, evaluated, lines, registry_of, summary
 from cloud.cli.evaluation import document as evaluation_document
+from cloud.cli.service import ConfigOption, DataDirOption, JsonOption
 from cloud.cli.telling import errors, output, told
-from cloud.config import load_settings
 from cloud.registry import ceremony
 from cloud.registry.errors import EvaluationFailed, KeyUnusable
 from cloud.registry.evaluation.results import Evaluation
@@ -47,9 +46,6 @@ model_app.add_typer(keys_app, name="keys")
 model_app.add_typer(evalset_app, name="evalset")
 model_app.command()(evaluate)
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")]
 KeysOption = Annotated[
     list[Path], typer.Option("--keys", help="A folder of offline keys; may be given several times.")
 ]
@@ -131,11 +127,11 @@ def sign(
     ] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """Vouch for a staged release with the offline releases key. Compare the digest that it prints."""
     with told():
-        folder = RegistryFolder(repo) if repo is not None else _folder(config, data_dir)
+        folder = RegistryFolder(repo) if repo is not None else registry_of(config, data_dir)
         _tell_ref(sign_release(folder, _offline(keys), name, version, _now()), "signed", as_json=as_json)
 
 
@@ -146,7 +142,7 @@ def publish(
     signed: Annotated[Path | None, typer.Option(help="The bundle that was signed; else the registry's own.")] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """Put a signed release into the repository. No device runs it before a rollout says so."""
     with told():
@@ -157,7 +153,7 @@ def publish(
 def list_(
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """Every release, how far it is, and how accurate on each evaluation set."""
     with told():
@@ -178,7 +174,7 @@ def show(
     version: VersionArgument,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """What is known of one release."""
     with told():
@@ -195,13 +191,13 @@ def show(
 @keys_app.command()
 def create(
     keys: Annotated[Path, typer.Option("--keys", help="A new folder for the offline keys.")],
-    demo: Annotated[bool, typer.Option("--demo", help="Leave the keys without a passphrase.")] = False,  # noqa: FBT002 - a flag on the command line
+    demo: Annotated[bool, typer.Option("--demo", help="Leave the keys without a passphrase.")] = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
     """The ceremony: every key, and an empty repository signed by them."""
     with told():
-        folder = _folder(config, data_dir)
+        folder = registry_of(config, data_dir)
         ceremony.create(folder, KeyFolder(keys, None if demo else cache(_new_passphrase)), _now())
         output.print(f"Offline keys: {keys}. Online keys: {folder.keys}.")
         output.print("Keep the offline ones away from the service, the three root keys on three media.")
@@ -216,7 +212,7 @@ def add_group(
 ) -> None:
     """Give a group of devices its own online key; takes the offline key of `targets`."""
     with told():
-        ceremony.add_group(_folder(config, data_dir), _offline(keys), group, _now())
+        ceremony.add_group(registry_of(config, data_dir), _offline(keys), group, _now())
         output.print(f"The group {group} has its key.")
 
 
@@ -229,7 +225,7 @@ def rotate(
 ) -> None:
     """Replace a role's keys; new offline ones go to the first --keys folder."""
     with told():
-        ceremony.rotate(_folder(config, data_dir), _offline(keys), role, _now())
+        ceremony.rotate(registry_of(config, data_dir), _offline(keys), role, _now())
         output.print(f"{role} has new keys.")
 
 
@@ -237,7 +233,7 @@ def rotate(
 def renew(keys: KeysOption, config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
     """Sign everything anew, before a year is over."""
     with told():
-        ceremony.renew(_folder(config, data_dir), _offline(keys), _now())
+        ceremony.renew(registry_of(config, data_dir), _offline(keys), _now())
         output.print("Everything is signed anew.")
 
 
@@ -248,14 +244,8 @@ def show_root(config: ConfigOption = None, data_dir: DataDirOption = None) -> No
         typer.echo(_registry(config, data_dir).root().decode())
 
 
-def _folder(config: Path | None, data_dir: Path | None) -> RegistryFolder:
-    data = DataDir(load_settings(config, {"data_dir": data_dir}).data_dir)
-    data.make()
-    return RegistryFolder(data.registry)
-
-
 def _registry(config: Path | None, data_dir: Path | None) -> Registry:
-    return Registry(_folder(config, data_dir).root, SystemClock())
+    return Registry(registry_of(config, data_dir).root, SystemClock())
 
 
 def _offline(folders: list[Path]) -> list[KeyFolder]:

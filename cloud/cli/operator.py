@@ -12,30 +12,24 @@ import json
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from rich.table import Table
 
 from cloud.adapters.clock import SystemClock
-from cloud.adapters.data_dir import DataDir
+from cloud.cli.service import ConfigOption, DataDirOption, JsonOption, database_of, settings_of
 from cloud.cli.telling import errors, output, told
-from cloud.config import Settings, load_settings
-from cloud.log import configure
+from cloud.config import Settings
 from cloud.operators.accounts import Accounts
 from cloud.operators.errors import OperatorExists, PasswordRefused
 from cloud.operators.passwords import MAX_LENGTH, check, checked_name, generated
-from cloud.store.database import open_database
 from cloud.store.operators import OperatorRecord, OperatorStore
 
 T = TypeVar("T")
 
 operator_app: Final = typer.Typer(help="The people who may log in to the dashboard.", no_args_is_help=True)
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")]
 NameArgument = Annotated[str, typer.Argument(help="As they log in.")]
 StdinOption = Annotated[bool, typer.Option("--password-stdin", help="Read the password from the input's first line.")]
 GenerateOption = Annotated[bool, typer.Option("--generate", help="Make a password, and print it this once.")]
@@ -46,12 +40,12 @@ def add(
     name: NameArgument,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    password_stdin: StdinOption = False,  # noqa: FBT002 - a flag on the command line
-    generate: GenerateOption = False,  # noqa: FBT002 - as above
+    password_stdin: StdinOption = False,
+    generate: GenerateOption = False,
 ) -> None:
     """Take an operator in; the password is asked for twice."""
     with told():
-        settings = _settings(config, data_dir)
+        settings = settings_of(config, data_dir)
         checked_name(name)
         if name in (one.name for one in _run(settings, lambda accounts: accounts.all())):
             raise OperatorExists(
@@ -67,11 +61,11 @@ def add(
 def list_operators(
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """Who may log in, when they did last, and their programs' tokens."""
     with told():
-        found = _run(_settings(config, data_dir), lambda accounts: accounts.all())
+        found = _run(settings_of(config, data_dir), lambda accounts: accounts.all())
         if as_json:
             typer.echo(json.dumps([_facts(one) for one in found]))
         elif found:
@@ -84,7 +78,7 @@ def list_operators(
 def remove(name: NameArgument, config: ConfigOption = None, data_dir: DataDirOption = None) -> None:
     """Let an operator go: sessions and tokens end at once."""
     with told():
-        settings = _settings(config, data_dir)
+        settings = settings_of(config, data_dir)
         _run(settings, lambda accounts: accounts.remove(name))
         output.print(f"{name} may not log in any more.")
         if settings.asks_login and not _run(settings, lambda accounts: accounts.all()):
@@ -96,12 +90,12 @@ def password(
     name: NameArgument,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    password_stdin: StdinOption = False,  # noqa: FBT002 - a flag on the command line
-    generate: GenerateOption = False,  # noqa: FBT002 - as above
+    password_stdin: StdinOption = False,
+    generate: GenerateOption = False,
 ) -> None:
     """Set another password: the operator's sessions end at once, tokens go on."""
     with told():
-        settings = _settings(config, data_dir)
+        settings = settings_of(config, data_dir)
         _run(settings, lambda accounts: accounts.need(name))
         chosen = _password(stdin=password_stdin, generate=generate)
         _run(settings, lambda accounts: accounts.change_password(name, chosen))
@@ -115,11 +109,11 @@ def token(
     purpose: Annotated[str, typer.Argument(help="What it is for, such as `prometheus`.")],
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    revoke: Annotated[bool, typer.Option("--revoke", help="End the one that there is.")] = False,  # noqa: FBT002 - as above
+    revoke: Annotated[bool, typer.Option("--revoke", help="End the one that there is.")] = False,
 ) -> None:
     """Make a token for a program that reads the API or the figures, and print it this once; the one before ends."""
     with told():
-        settings = _settings(config, data_dir)
+        settings = settings_of(config, data_dir)
         if revoke:
             _run(settings, lambda accounts: accounts.remove_token(name, purpose))
             output.print(f"{name}'s token {purpose} is revoked.")
@@ -129,17 +123,9 @@ def token(
         typer.echo(made)
 
 
-def _settings(config: Path | None, data_dir: Path | None) -> Settings:
-    settings = load_settings(config, {"data_dir": data_dir})
-    configure("warning", settings.log_format)
-    return settings
-
-
 def _run(settings: Settings, work: Callable[[Accounts], Coroutine[Any, Any, T]]) -> T:
     async def on_database() -> T:
-        data = DataDir(settings.data_dir)
-        data.make()
-        async with open_database(data.database_url) as database:
+        async with database_of(settings) as database:
             return await work(Accounts(OperatorStore(database), SystemClock()))
 
     return asyncio.run(on_database())

@@ -22,35 +22,31 @@ import typer
 from rich.table import Table
 
 from cloud.adapters.clock import SystemClock
-from cloud.adapters.data_dir import DataDir
 from cloud.adapters.http_push import HttpSender
+from cloud.cli.service import DataDirOption, JsonOption, database_of, settings_of
 from cloud.cli.telling import output, told
-from cloud.config import Settings, load_settings
+from cloud.config import Settings
 from cloud.errors import NotFound, PushRefused
-from cloud.log import configure
 from cloud.push.decide import Answer, answer_of
 from cloud.push.request import build
 from cloud.push.settings import Moment, PushSettings
-from cloud.store.database import open_database
 from cloud.store.push import Progress, PushStore
 from wire.messages import Alert, AlertEvent, AlertState
 
 push_app: Final = typer.Typer(help="Alerts to webhooks, ntfy and the like: list, test.", no_args_is_help=True)
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file, which names them.")]
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")]
 
 
 @push_app.command(name="list")
 def list_(
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """The receivers: what was delivered, what waits, and why the next is not taken."""
     with told():
-        settings = _settings(config, data_dir)
+        settings = settings_of(config, data_dir)
         found = asyncio.run(_progress(settings))
         if as_json:
             typer.echo(json.dumps([asdict(one) for one in found], default=str))
@@ -65,11 +61,11 @@ def try_(
     name: Annotated[str, typer.Argument(help="The receiver's name in the settings.")],
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """Send a made-up alert to a receiver now, whatever it is otherwise told of."""
     with told():
-        settings = _settings(config, data_dir)
+        settings = settings_of(config, data_dir)
         push = next((one for one in settings.push if one.name == name), None)
         if push is None:
             known = ", ".join(one.name for one in settings.push) or "none"
@@ -120,16 +116,8 @@ def _mend(status: int) -> str:
     return "Look at its address and the template."
 
 
-def _settings(config: Path | None, data_dir: Path | None) -> Settings:
-    settings = load_settings(config, {"data_dir": data_dir})
-    configure("warning", settings.log_format)
-    return settings
-
-
 async def _progress(settings: Settings) -> list[Progress]:
-    data = DataDir(settings.data_dir)
-    data.make()
-    async with open_database(data.database_url) as database:
+    async with database_of(settings) as database:
         return await PushStore(database).progress([push.name for push in settings.push])
 
 

@@ -32,14 +32,13 @@ from rich.text import Text
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import DataDir
 from cloud.cli import rollout_options as read
+from cloud.cli.service import ConfigOption, DataDirOption, JsonOption, database_of, settings_of
 from cloud.cli.telling import output, told
-from cloud.config import Settings, load_settings
+from cloud.config import Settings
 from cloud.deployment import DEFAULT_GROUP, Fate, Phase, Policy, Wish
 from cloud.errors import SettingsInvalid
-from cloud.log import configure
 from cloud.registry.service import Registry
 from cloud.rollout.start import start as begin
-from cloud.store.database import open_database
 from cloud.store.rollouts import Placement, RolloutStore
 from cloud.web.rollouts import RolloutDetail, read_rollout
 from wire.updates import Gates
@@ -53,9 +52,6 @@ _GATES: Final = Gates()
 
 rollout_app: Final = typer.Typer(help="Bring a release to the fleet, stage by stage.", no_args_is_help=True)
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")]
 IdArgument = Annotated[str, typer.Argument(help="The beginning of the rollout's id.")]
 
 
@@ -130,7 +126,7 @@ def start(
                 "jitter_s": read.seconds(jitter, "--jitter"),
             }
         )
-        rollout = asyncio.run(_start(_settings(config, data_dir), model, read.group(group), policy))
+        rollout = asyncio.run(_start(settings_of(config, data_dir), model, read.group(group), policy))
         if as_json:
             typer.echo(rollout.model_dump_json())
             return
@@ -142,11 +138,11 @@ def watch(
     rollout: Annotated[str, typer.Argument(metavar="[ID]", help="The beginning of its id; else the latest.")] = "",
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """Follow a rollout until it is over or halts; with --json one line for each change."""
     with told():
-        last = asyncio.run(_watch(_settings(config, data_dir), rollout, as_json=as_json))
+        last = asyncio.run(_watch(settings_of(config, data_dir), rollout, as_json=as_json))
     if last.phase in {Phase.HALTED, Phase.ABORTED}:
         raise typer.Exit(STOPPED)
 
@@ -155,11 +151,11 @@ def watch(
 def list_(
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """Every rollout, the latest first."""
     with told():
-        views = asyncio.run(_list(_settings(config, data_dir)))
+        views = asyncio.run(_list(settings_of(config, data_dir)))
         if as_json:
             typer.echo(json.dumps([view.model_dump(mode="json") for view in views]))
             return
@@ -211,7 +207,7 @@ def place(
     pin: Annotated[bool | None, typer.Option("--pin/--unpin", help="Rollouts leave a pinned device alone.")] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """Say where a device belongs, or show it."""
     with told():
@@ -223,7 +219,7 @@ def place(
         change: dict[str, object] = {"group_name": group, "pinned": pin}
         placement = asyncio.run(
             _place(
-                _settings(config, data_dir),
+                settings_of(config, data_dir),
                 device,
                 {key: value for key, value in change.items() if value is not None},
                 labels,
@@ -253,21 +249,13 @@ def _policy(values: dict[str, object]) -> Policy:
 
 def _want(rollout: str, wish: Wish, config: Path | None, data_dir: Path | None) -> None:
     with told():
-        wanted = asyncio.run(_wanted(_settings(config, data_dir), rollout, wish))
+        wanted = asyncio.run(_wanted(settings_of(config, data_dir), rollout, wish))
         output.print(f"Rollout {wanted[:8]} will {wish} as soon as the service sees it, within a second if it runs.")
-
-
-def _settings(config: Path | None, data_dir: Path | None) -> Settings:
-    settings = load_settings(config, {"data_dir": data_dir})
-    configure("warning", settings.log_format)
-    return settings
 
 
 @asynccontextmanager
 async def _store(settings: Settings) -> AsyncIterator[RolloutStore]:
-    data = DataDir(settings.data_dir)
-    data.make()
-    async with open_database(data.database_url) as database:
+    async with database_of(settings) as database:
         yield RolloutStore(database)
 
 

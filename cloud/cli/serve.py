@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cloud.adapters.data_dir import Addresses
 from cloud.app import serve_until_signalled
+from cloud.cli.service import ConfigOption, DataDirOption, JsonOption
 from cloud.cli.telling import output, told
 from cloud.config import default_data_dir, load_settings
 from cloud.log import configure
-
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="The service's TOML file.")]
-DataDirOption = Annotated[Path | None, typer.Option("--data-dir", help="Where the service keeps its data.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON instead of text.")]
 
 
 def serve(
@@ -25,7 +21,7 @@ def serve(
     http_port: Annotated[int | None, typer.Option(help="0 is any free one.")] = None,
     mqtt_port: Annotated[int | None, typer.Option(help="0 is any free one.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a flag on the command line
+    as_json: JsonOption = False,
 ) -> None:
     """Run the cloud service on this machine: broker, ingest, answers, dashboard. Ctrl-C stops it."""
     with told():

@@ -16,6 +16,7 @@ from cloud.bus import Bus, Change, Kind
 from cloud.command.rounds import look
 from cloud.errors import LinkError, StoreError
 from cloud.fleet.presence import SILENT_AFTER
+from cloud.log import Trouble
 from cloud.ports import Clock
 from cloud.store.commands import CommandRecord, CommandStore
 from wire.commands import Command, Outcome
@@ -55,6 +56,7 @@ class CommandService:
         self._clock = clock
         self._online: set[str] = set()
         self._known: list[CommandRecord] = []
+        self._trouble = Trouble()
 
     async def run(self) -> None:
         """Look twice a second."""
@@ -62,7 +64,11 @@ class CommandService:
             try:
                 await self.look()
             except StoreError as failed:
-                log.warning("commands could not be looked at: %s", failed)
+                if self._trouble.begins(failed):
+                    log.warning("commands wait for the store: %s", failed)
+            else:
+                if self._trouble.ends():
+                    log.info("commands go on")
             await self._clock.sleep(EVERY_S)
 
     async def look(self) -> None:

@@ -7,9 +7,11 @@ The service looks every second whom that concerns and closes the connection that
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from typing import Final, Protocol
 
 from cloud.errors import LinkError, StoreError
+from cloud.log import Trouble
 from cloud.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,8 @@ class RevocationWatch:
         self._door = door
         self._clock = clock
         self._done: set[str] = set()
-        self._told: dict[str, str] = {}
+        self._trouble = Trouble()
+        self._in_trouble: defaultdict[str, Trouble] = defaultdict(Trouble)
 
     async def run(self) -> None:
         """Look every second, until cancelled."""
@@ -52,15 +55,17 @@ class RevocationWatch:
         try:
             revoked = await self._revocations.revoked()
         except StoreError as failed:
-            log.warning("revocations could not be read: %s", failed)
+            if self._trouble.begins(failed):
+                log.warning("revocations could not be read: %s", failed)
             return
+        if self._trouble.ends():
+            log.info("revocations can be read again")
         for device in sorted(revoked - self._done):
             try:
                 await self._door.cut_off(device)
             except LinkError as failed:
-                if self._told.get(device) != str(failed):
-                    self._told[device] = str(failed)
+                if self._in_trouble[device].begins(failed):
                     log.warning("revoked device not cut off yet: %s", failed, extra={"device": device})
                 continue
             self._done.add(device)
-            self._told.pop(device, None)
+            self._in_trouble.pop(device, None)

@@ -247,7 +247,8 @@ class OffloadService:
         Raises:
             VedetteError: The store can't say which.
         """
-        left = await self._store.unanswered(SWEEP_ROWS)
+        # Those that were given up stay in the way, being the oldest.
+        left = await self._store.unanswered(SWEEP_ROWS + len(self._failures))
         self._failures = {
             question.message_id: self._failures[question.message_id]
             for question, _ in left

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from cloud.errors import StoreError
+from cloud.log import Trouble
 from cloud.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class OperatorWatch:
         self._streams = streams
         self._clock = clock
         self._seen: dict[str, datetime] | None = None
-        self._told = ""
+        self._trouble = Trouble()
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -68,11 +69,11 @@ class OperatorWatch:
                 for gone in owners - (await self._sessions.living(owners)).keys():
                     self._streams.let_go_of(gone)
         except StoreError as failed:
-            if str(failed) != self._told:
-                self._told = str(failed)
+            if self._trouble.begins(failed):
                 log.warning("operators can't be read: %s", failed)
             return
-        self._told = ""
+        if self._trouble.ends():
+            log.info("operators can be read again")
 
     def _tell(self, now: dict[str, datetime]) -> None:
         before, self._seen = self._seen, now

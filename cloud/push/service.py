@@ -15,6 +15,7 @@ from typing import Final
 
 from cloud.bus import Bus, Kind
 from cloud.errors import PushFailed, StoreError
+from cloud.log import Trouble
 from cloud.ports import Clock
 from cloud.push.decide import BROKEN_TRIES, Answer, Pace, answer_of, moment_of, pause_s
 from cloud.push.ports import Counter, Sender
@@ -71,15 +72,18 @@ class PushService:
             news.set()
 
     async def _serve(self, push: PushSettings) -> None:
-        news, pace = self._news[push.name], Pace(push.max_per_minute)
+        news, pace, trouble = self._news[push.name], Pace(push.max_per_minute), Trouble()
         while True:
             news.clear()
             try:
                 more = await self._some(push, pace)
             except StoreError as failed:
-                log.warning("push %s waits: %s", push.name, failed)
+                if trouble.begins(failed):
+                    log.warning("push %s waits: %s", push.name, failed)
                 await self._clock.sleep(RETRY_STORE_S)
                 continue
+            if trouble.ends():
+                log.info("push %s goes on", push.name)
             if not more:
                 await news.wait()
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from tuf.api.metadata import TargetFile
+
 BIN_BITS: Final = 7
 """128 bins for releases: see docs/adr/0020-signed-repository.md for the sum behind it."""
 RELEASES: Final = "releases"
@@ -58,6 +60,11 @@ class RegistryFolder:
     def targets(self) -> Path:
         """The signed files, each name led by its digest."""
         return self.repository / "targets"
+
+    def target(self, entry: TargetFile) -> Path:
+        """The signed file that a list names."""
+        folder, _, name = entry.path.rpartition("/")
+        return self.targets / folder / f"{entry.hashes['sha256']}.{name}"
 
     @property
     def keys(self) -> Path:

@@ -10,29 +10,27 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import TargetFile, Targets
 
 from cloud.ports import Clock
 from cloud.registry.ceremony import online_keys
 from cloud.registry.errors import (
-    GroupRefused,
-    GroupUnknown,
     RegistryBroken,
     ReleaseConflict,
     ReleaseExists,
     ReleaseUnknown,
 )
+from cloud.registry.expiry import expiries, expiring_offline, groups_due, half_over
 from cloud.registry.files import alone_in, told_as_ours
-from cloud.registry.layout import RegistryFolder, group_of, group_role, lifetime
+from cloud.registry.groups import next_document, signed_document
+from cloud.registry.layout import RegistryFolder, group_of, group_role
 from cloud.registry.metadata import Change, View
-from cloud.registry.signing import MANIFEST_FILE, MODEL_FILE, number_of, signed_release, targets_of
+from cloud.registry.signing import MANIFEST_FILE, number_of, signed_release, targets_of
 from vision.manifest import load_manifest
 from wire.model import Manifest
 from wire.updates import GROUP_TARGET, GroupRelease, ModelRef, ReleaseNumber
 
-OFFLINE_WARNING: Final = timedelta(days=30)
 _KEEP_OLD: Final = timedelta(days=7)
 """A device that began with an old snapshot finishes with it long before."""
 
@@ -133,7 +131,7 @@ class Registry:
         found: dict[str, Path] = {}
         for file, path in targets_of(name, version).items():
             entry = None if view is None else view.target(path)
-            found[file] = self.folder.staged(name, version) / file if entry is None else self._target_file(entry)
+            found[file] = self.folder.staged(name, version) / file if entry is None else self.folder.target(entry)
         if not all(file.is_file() for file in found.values()):
             raise ReleaseUnknown(f"there is no release {name} {version}", "See what there is: vedette model list")
         return found
@@ -202,7 +200,7 @@ class Registry:
             GroupUnknown: No key signs for it.
             RegistryMissing, RegistryBroken: There is no repository, or it does not verify.
         """
-        return self._group(View(self.folder), group)
+        return signed_document(self.folder, View(self.folder), group)
 
     def groups(self) -> list[str]:
         """The groups that have a key."""
@@ -226,25 +224,10 @@ class Registry:
         """
         with alone_in(self.folder.root):
             view = View(self.folder)
-            before = self._group(view, group)
-            floors = dict(before.min_release) if before is not None else {}
-            _check_floors(floors, min_release or {})
-            floors |= min_release or {}
-            for ref in allowed:
-                _check_allowed(view, ref, floors)
-            try:
-                document = GroupRelease(
-                    group=group,
-                    sequence=1 if before is None else before.sequence + 1,
-                    allowed=tuple(allowed),
-                    min_release=floors,
-                )
-            except ValidationError as refused:
-                first = refused.errors(include_url=False, include_input=False)[0]
-                raise GroupRefused(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-            if before is not None and document == before.model_copy(update={"sequence": document.sequence}):
-                return before
-            self._publish_group(view, document)
+            before = signed_document(self.folder, view, group)
+            document = next_document(view, group, before, allowed, min_release or {})
+            if document is not before:
+                self._publish_group(view, document)
             return document
 
     def renew(self) -> Renewal:
@@ -258,17 +241,17 @@ class Registry:
             view = View(self.folder)
             change = Change(self.folder, view, [online_keys(self.folder)], now)
             renewed: list[str] = []
-            for group in self._groups_due(view, now):
+            for group in groups_due(view, now):
                 change.sign_role(group, view.role(group).signed)
                 renewed.append(group)
-            snapshot_due = _half_over("snapshot", view.snapshot.signed.expires, now)
+            snapshot_due = half_over("snapshot", view.snapshot.signed.expires, now)
             if snapshot_due or renewed:
                 renewed.append("snapshot")
-            if renewed or _half_over("timestamp", view.timestamp.signed.expires, now):
+            if renewed or half_over("timestamp", view.timestamp.signed.expires, now):
                 change.publish(snapshot_anew=snapshot_due)
                 renewed.append("timestamp")
                 self._prune(View(self.folder), now)
-            return Renewal(tuple(renewed), _expiring_offline(view, now))
+            return Renewal(tuple(renewed), expiring_offline(view, now))
 
     def expiries(self) -> dict[str, datetime]:
         """When the metadata expires by kind of role, the soonest of each: `root`, `timestamp`, `groups` and so on.
@@ -276,26 +259,7 @@ class Registry:
         Raises:
             RegistryMissing, RegistryBroken: There is none, or it can't be read.
         """
-        view = View(self.folder)
-        found = {
-            "root": view.root.signed.expires,
-            "snapshot": view.snapshot.signed.expires,
-            "timestamp": view.timestamp.signed.expires,
-        }
-        for name in view.snapshot.signed.meta:
-            role = name.removesuffix(".json")
-            kind = "groups" if group_of(role) is not None else role.partition("-")[0]
-            expires = view.role(role).signed.expires
-            found[kind] = min(expires, found.get(kind, expires))
-        return found
-
-    def _groups_due(self, view: View, now: datetime) -> list[str]:
-        roles = [name.removesuffix(".json") for name in view.snapshot.signed.meta]
-        return [
-            role
-            for role in roles
-            if group_of(role) is not None and _half_over(role, view.role(role).signed.expires, now)
-        ]
+        return expiries(View(self.folder))
 
     def _publish_group(self, view: View, document: GroupRelease) -> None:
         role, path = group_role(document.group), GROUP_TARGET.format(group=document.group)
@@ -307,32 +271,12 @@ class Registry:
         change.sign_role(role, signed)
         change.publish()
 
-    def _group(self, view: View, group: str) -> GroupRelease | None:
-        role, path = group_role(group), GROUP_TARGET.format(group=group)
-        if not view.has(role):
-            raise GroupUnknown(
-                f"no key signs for the group {group}", "Give it one: vedette model keys add-group NAME --keys DIR"
-            )
-        entry = view.role(role).signed.targets.get(path)
-        if entry is None:
-            return None
-        file = self._target_file(entry)
-        try:
-            data = file.read_bytes()
-            entry.verify_length_and_hashes(data)
-            return GroupRelease.model_validate_json(data)
-        except (OSError, ValueError, RepositoryError) as refused:
-            raise RegistryBroken(
-                f"{file} is not the document that was signed: {refused}",
-                "Look at the disk; else restore the registry's folder from a backup.",
-            ) from None
-
     def _published(self, view: View) -> dict[tuple[str, str], Release]:
         found: dict[tuple[str, str], Release] = {}
         for role in view.bins().get_roles():
             for path, entry in view.role(role).signed.targets.items():
                 if path.endswith(f"/{MANIFEST_FILE}"):
-                    file = self._target_file(entry)
+                    file = self.folder.target(entry)
                     manifest = self._manifest(file)
                     found[manifest.name, manifest.version] = self._release(
                         manifest, number_of(entry), file, signed=True, published=True
@@ -357,10 +301,6 @@ class Registry:
         if file not in self._manifests:
             self._manifests[file] = load_manifest(file)
         return self._manifests[file]
-
-    def _target_file(self, entry: TargetFile) -> Path:
-        folder, _, name = entry.path.rpartition("/")
-        return self.folder.targets / folder / f"{entry.hashes['sha256']}.{name}"
 
     def _drop(self, name: str, version: str) -> None:
         """What is published needs no staging any more."""
@@ -400,38 +340,3 @@ def _matching(entry: TargetFile, file: Path) -> str:
             f"{file} is not what was signed: {refused}", "Import and sign the release again."
         ) from None
     return entry.hashes["sha256"]
-
-
-def _check_floors(before: Mapping[str, int], wanted: Mapping[str, int]) -> None:
-    for name, floor in wanted.items():
-        if floor < before.get(name, 0):
-            raise GroupRefused(
-                f"the floor of {name} is {before[name]} and can't sink to {floor}",
-                "Devices would refuse it for good.",
-            )
-
-
-def _check_allowed(view: View, ref: ModelRef, floors: Mapping[str, int]) -> None:
-    if ref.number < floors.get(ref.name, 0):
-        raise GroupRefused(
-            f"{ref.name} {ref.version} is release {ref.number}, and {floors[ref.name]} is the floor",
-            "Release it anew under a higher number.",
-        )
-    if ref.number == 0:
-        return
-    entry = view.target(targets_of(ref.name, ref.version)[MODEL_FILE])
-    if entry is None:
-        raise ReleaseUnknown(f"{ref.name} {ref.version} is not published", "Publish it: vedette model publish")
-    if (number_of(entry), f"sha256:{entry.hashes['sha256']}") != (ref.number, ref.digest):
-        raise ReleaseUnknown(f"{ref.name} {ref.version} is published with another number or digest than named")
-
-
-def _half_over(role: str, expires: datetime, now: datetime) -> bool:
-    return expires - now < lifetime(role) / 2
-
-
-def _expiring_offline(view: View, now: datetime) -> dict[str, datetime]:
-    roles = [name.removesuffix(".json") for name in view.snapshot.signed.meta]
-    times = {name: view.role(name).signed.expires for name in roles if group_of(name) is None}
-    times["root"] = view.root.signed.expires
-    return {name: expires for name, expires in times.items() if expires - now < OFFLINE_WARNING}

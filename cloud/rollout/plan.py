@@ -13,15 +13,14 @@ The rules:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from hashlib import sha256
 from typing import Final
 
-from cloud.deployment import ALLOWED, Ask, Fate, Member, Order, Phase, Policy, Rollout, Tally, Wish
+from cloud.deployment import ALLOWED, Ask, Fate, Member, Order, Phase, Rollout, Tally, Wish
 from cloud.rollout.judge import judged
+from cloud.rollout.scope import budget, in_scope, rank
 from vision.estimates import Drop
 from wire.updates import ModelRef
 
@@ -70,49 +69,6 @@ def plan(
     planning.judge()
     planning.go_on(drop)
     return planning.decision(refused)
-
-
-def in_scope(rollout: Rollout, fleet: Iterable[Member]) -> list[Member]:
-    """The devices that the rollout is about."""
-    wanted = rollout.policy.labels.items()
-    return [
-        member
-        for member in fleet
-        if member.group == rollout.group
-        and not member.pinned
-        and all(member.labels.get(key) == value for key, value in wanted)
-    ]
-
-
-def rank(deployment_id: str, device: str) -> bytes:
-    """Where the device comes in the rollout's order."""
-    return sha256(f"{deployment_id}/{device}".encode()).digest()
-
-
-def budget(policy: Policy, stage: int, scope: Sequence[Member]) -> int:
-    """How many devices may have been told something in the stage: its share, but no fewer than the canaries."""
-    share = math.ceil(round(policy.stages[stage] * len(scope) / 100, 6))
-    canaries = set(policy.canaries)
-    return max(share, sum(member.device in canaries for member in scope)) if canaries else share
-
-
-def tally(orders: Iterable[Order], eligible: int) -> Tally:
-    """The orders, counted."""
-    counts = dict.fromkeys(Fate, 0)
-    excused = 0
-    for order in orders:
-        if order.excused:
-            excused += 1
-        else:
-            counts[order.fate] += 1
-    return Tally(
-        eligible=eligible,
-        away=counts[Fate.AWAY],
-        pending=counts[Fate.PENDING],
-        committed=counts[Fate.COMMITTED],
-        failed=counts[Fate.FAILED],
-        excused=excused,
-    )
 
 
 class _Planning:
@@ -231,7 +187,7 @@ class _Planning:
         policy, rollout = self._rollout.policy, self._rollout
         latest = [order for order in self._orders.values() if order.stage == rollout.stage]
         for among, orders in (("all", self._orders.values()), ("this stage's", latest)):
-            counts = tally(orders, 0)
+            counts = Tally.of(orders)
             tried = counts.committed + counts.failed
             if tried >= policy.min_tried and counts.failed > policy.max_failure_share * tried:
                 return f"{counts.failed} of {among} {_devices(tried)} tried failed; {self._commonest_failure()}"
@@ -288,7 +244,7 @@ class _Planning:
 
     def _stage_verdict(self) -> tuple[str, bool] | None:
         """Why the stage is not passed, and whether it can't be any more; None if it is passed."""
-        counts = tally(self._orders.values(), len(self._scope))
+        counts = Tally.of(self._orders.values(), len(self._scope))
         tried = counts.committed + counts.failed + counts.pending
         if self._room() and self._candidates():
             return f"{_devices(counts.pending)} at work on it, as many as may be", False
@@ -307,7 +263,7 @@ class _Planning:
         return None
 
     def _summary(self) -> str:
-        counts = tally(self._orders.values(), len(self._scope))
+        counts = Tally.of(self._orders.values(), len(self._scope))
         parts = [f"{counts.committed} run it"]
         parts += [f"{counts.failed + counts.excused} failed"] if counts.failed + counts.excused else []
         parts += [f"{counts.away} are away and will catch up"] if counts.away else []
@@ -418,7 +374,7 @@ def _waiting(order: Order) -> Fate:
 
 
 def _returned(orders: Sequence[Order]) -> str:
-    counts = tally(orders, 0)
+    counts = Tally.of(orders)
     parts = [f"{counts.committed} returned"]
     parts += [f"{counts.failed} failed to"] if counts.failed else []
     parts += [f"{counts.away} are away and will"] if counts.away else []

@@ -17,6 +17,7 @@ from cloud.bus import Bus, Change, Kind
 from cloud.deployment import Ask, Order, Phase, Rollout, Wish
 from cloud.errors import CloudError, LinkError, StoreError
 from cloud.fleet.presence import SILENT_AFTER
+from cloud.log import Trouble
 from cloud.ports import Clock
 from cloud.rollout.plan import plan
 from cloud.rollout.ports import AuditedAccuracy, GroupSigner, Publisher
@@ -61,6 +62,7 @@ class RolloutService:
         self._bus = bus
         self._clock = clock
         self._accuracy = accuracy
+        self._trouble = Trouble()
         # As committed; saves reading ten thousand of them each second.
         self._orders: dict[str, dict[str, Order]] = {}
 
@@ -71,7 +73,11 @@ class RolloutService:
                 await self.look()
             except StoreError as failed:
                 self._orders.clear()
-                log.warning("rollouts wait for the store: %s", failed)
+                if self._trouble.begins(failed):
+                    log.warning("rollouts wait for the store: %s", failed)
+            else:
+                if self._trouble.ends():
+                    log.info("rollouts go on")
             await self._clock.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:

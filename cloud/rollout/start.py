@@ -11,8 +11,8 @@ from cloud.deployment import Policy, Rollout
 from cloud.errors import RolloutRefused
 from cloud.fleet.presence import SILENT_AFTER
 from cloud.ports import Clock
-from cloud.rollout.plan import in_scope
 from cloud.rollout.ports import GroupSigner, ReleaseInfo
+from cloud.rollout.scope import in_scope
 from cloud.store.rollouts import RolloutStore
 from wire.updates import GroupRelease, ModelRef
 

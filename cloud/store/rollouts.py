@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud.deployment import ALLOWED, DEFAULT_GROUP, OPEN, Answer, Ask, Fate, Member, Order, Rollout, Wish
+from cloud.deployment import ALLOWED, DEFAULT_GROUP, OPEN, Answer, Ask, Fate, Member, Order, Phase, Rollout, Wish
 from cloud.errors import DeviceUnknown, NotFound, RolloutOpen, RolloutRefused
 from cloud.store.database import Database
 from cloud.store.schema import desired, devices, placements, rollout_orders, rollouts
@@ -53,12 +53,17 @@ class RolloutStore:
     async def add(self, rollout: Rollout) -> None:
         """Commit a new rollout.
 
+        One that is to be aborted counts as over: the service takes rollouts up in the order of their start, and will
+        have ended it before it begins this one. One that is to be rolled back counts as open.
+
         Raises:
             RolloutOpen: Another one of the group is not over.
         """
+        wish = func.coalesce(rollouts.c.wish, "")
+        is_open = (rollouts.c.phase.in_(OPEN) & (wish != Wish.ABORT)) | (wish == Wish.ROLLBACK)
         async with self._database.writing() as connection:
             found = await connection.execute(
-                select(rollouts.c.id).where(rollouts.c.group_name == rollout.group, rollouts.c.phase.in_(OPEN))
+                select(rollouts.c.id).where(rollouts.c.group_name == rollout.group, is_open)
             )
             other = found.scalars().first()
             if other is not None:
@@ -71,6 +76,8 @@ class RolloutStore:
     async def want(self, rollout_id: str, wish: Wish) -> Rollout:
         """Commit a wish, for the service to grant; gives the rollout as it stands.
 
+        A wish takes the place of one that the service has not seen yet, but for an abort: that one is for good.
+
         Raises:
             NotFound: There is no such rollout.
             RolloutRefused: It is not where the wish could be granted.
@@ -78,9 +85,10 @@ class RolloutStore:
         async with self._database.writing() as connection:
             row = await _find(connection, rollout_id)
             rollout = Rollout.model_validate_json(row.record)
-            if rollout.phase not in ALLOWED[wish]:
+            phase = Phase.ABORTED if row.wish == Wish.ABORT else rollout.phase
+            if phase not in ALLOWED[wish]:
                 raise RolloutRefused(
-                    f"rollout {rollout.id[:8]} is {rollout.phase}: it can't {wish}",
+                    f"rollout {rollout.id[:8]} is {phase}: it can't {wish}",
                     f"That can be done while it is {' or '.join(sorted(ALLOWED[wish]))}.",
                 )
             if wish is Wish.ROLLBACK:

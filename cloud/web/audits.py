@@ -15,17 +15,11 @@ from cloud.audit.estimate import Accuracy, accuracies
 from cloud.audit.service import AuditService
 from cloud.audited import CameraAudits
 from cloud.offload.ports import TokenCheck
-from cloud.offload.rate import RateLimit
 from cloud.ports import Clock
 from cloud.store.audits import AuditStore
-from cloud.web.questions import (
-    DeviceMismatch,
-    DoorSettings,
-    RefusingRoute,
-    TooManyRequests,
-    jpeg_body,
-    speaker,
-)
+from cloud.web.admission import Admission, DoorSettings
+from cloud.web.bodies import jpeg_body
+from cloud.web.refusals import RESPONSES, DeviceMismatch, RefusingRoute
 from vision.estimates import Estimate
 from wire import codec
 from wire.audits import AUDIT_HEADER, AUDITS_PATH, Audit, AuditOutcome
@@ -104,17 +98,8 @@ def audits_router(
     new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
 ) -> APIRouter:
     """The route that devices call."""
-    responses: dict[int | str, dict[str, object]] = {
-        status: {"model": Refusal} for status in (400, 401, 403, 408, 409, 413, 415, 422, 429, 503)
-    }
     router = APIRouter(route_class=RefusingRoute, tags=["devices"])
-    rate = RateLimit(per_s=settings.requests_per_s, burst=settings.burst)
-
-    async def admitted(request: Request) -> str:
-        device = await speaker(request, tokens)
-        if (wait_s := rate.wait_s(device, clock.monotonic())) > 0:
-            raise TooManyRequests(wait_s)
-        return device
+    admission = Admission(tokens, settings, clock)
 
     def answer(device: str, audit_id: str, outcome: AuditOutcome | None) -> Response:
         if outcome is not None:
@@ -122,21 +107,21 @@ def audits_router(
         pending = Pending(message_id=new_id(), device=device, made_at=clock.wall(), question_id=audit_id)
         return Response(codec.encode(pending), 202, media_type="application/json")
 
-    @router.post(AUDITS_PATH, responses=responses)
+    @router.post(AUDITS_PATH, responses=RESPONSES)
     async def take(request: Request) -> Response:
         """A whole frame, drawn at random, with what the device said of it; answered with what the cloud says."""
         received_at = clock.monotonic()
-        device = await admitted(request)
+        device = await admission.device(request)
         audit = _audit(request)
         if audit.device != device:
             raise DeviceMismatch(f"{device} asks, the audit is {audit.device}'s", "Use the device's own identity.")
         picture = await jpeg_body(request, settings.body_timeout_s)
         return answer(device, audit.message_id, await service.take(audit, picture, received_at))
 
-    @router.get(AUDITS_PATH + "/{audit_id}", responses=responses | {404: {"model": Refusal}})
+    @router.get(AUDITS_PATH + "/{audit_id}", responses=RESPONSES | {404: {"model": Refusal}})
     async def later(audit_id: str, request: Request) -> Response:
         """What came of a frame that the device brought earlier; 202 where the cloud has not looked at it yet."""
-        device = await admitted(request)
+        device = await admission.device(request)
         if re.fullmatch(ID_PATTERN, audit_id) is None:
             raise MessageInvalid("the audit's id is not 32 lower-case hex digits")
         return answer(device, audit_id, await service.outcome(audit_id, device))

@@ -10,19 +10,11 @@ from fastapi import APIRouter, Path, Request, Response
 
 from cloud.errors import BlobMissing, NotFound
 from cloud.offload.ports import TokenCheck
-from cloud.offload.rate import RateLimit
 from cloud.ports import Clock
 from cloud.store.commands import CommandRecord, CommandStore
-from cloud.web.questions import (
-    BodyTooSlow,
-    DoorSettings,
-    PictureTooLarge,
-    RefusingRoute,
-    RequestRefused,
-    TooManyRequests,
-    said_length,
-    speaker,
-)
+from cloud.web.admission import Admission, DoorSettings
+from cloud.web.bodies import said_length
+from cloud.web.refusals import BodyTooSlow, PictureTooLarge, RefusingRoute, RequestRefused
 from wire.commands import CLIP_TYPES, CLIPS_PATH, MAX_CLIP_BYTES, CommandName
 from wire.fields import ID_PATTERN
 from wire.messages import Refusal
@@ -54,7 +46,7 @@ def clips_router(
 ) -> APIRouter:
     """The routes."""
     router = APIRouter(route_class=RefusingRoute, tags=["commands"], responses={404: {"model": Refusal}})
-    rate = RateLimit(per_s=settings.requests_per_s, burst=settings.burst)
+    admission = Admission(tokens, settings, clock)
 
     @router.get("/api/commands/{command_id}/clip", response_class=Response)
     async def clip(command_id: HexId) -> Response:
@@ -66,9 +58,7 @@ def clips_router(
     @router.put(CLIPS_PATH + "/{command_id}", status_code=204)
     async def keep_clip(command_id: HexId, request: Request) -> Response:
         """From the device that was asked, and while it is asked."""
-        device = await speaker(request, tokens)
-        if (wait_s := rate.wait_s(device, clock.monotonic())) > 0:
-            raise TooManyRequests(wait_s)
+        device = await admission.device(request)
         command = await commands.find(command_id)
         if command.device != device or command.name != CommandName.CAPTURE_CLIP or command.answered_by_device:
             raise NotFound(f"no clip {command_id} is asked of {device}")

@@ -12,16 +12,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
 
 from cloud.errors import NotFound
 from cloud.offload.ports import TokenCheck
-from cloud.offload.rate import RateLimit
 from cloud.ports import Clock
 from cloud.store.commands import CommandRecord, CommandStore, State, snapshot_key
-from cloud.web.questions import (
-    DoorSettings,
-    RefusingRoute,
-    TooManyRequests,
-    jpeg_body,
-    speaker,
-)
+from cloud.web.admission import Admission, DoorSettings
+from cloud.web.bodies import jpeg_body
+from cloud.web.refusals import RefusingRoute
 from wire.commands import SNAPSHOTS_PATH, CommandName, Outcome
 from wire.fields import DEVICE_ID_PATTERN, ID_PATTERN
 from wire.messages import Refusal
@@ -107,7 +102,7 @@ def commands_router(
 ) -> APIRouter:
     """The routes."""
     router = APIRouter(route_class=RefusingRoute, tags=["commands"], responses={404: {"model": Refusal}})
-    rate = RateLimit(per_s=settings.requests_per_s, burst=settings.burst)
+    admission = Admission(tokens, settings, clock)
 
     @router.get("/api/commands")
     async def list_commands(
@@ -135,9 +130,7 @@ def commands_router(
     @router.put(SNAPSHOTS_PATH + "/{command_id}", status_code=204)
     async def keep_snapshot(command_id: HexId, request: Request) -> Response:
         """From the device that was asked, and while it is asked."""
-        device = await speaker(request, tokens)
-        if (wait_s := rate.wait_s(device, clock.monotonic())) > 0:
-            raise TooManyRequests(wait_s)
+        device = await admission.device(request)
         command = await commands.find(command_id)
         if command.device != device or command.name != CommandName.SNAPSHOT or command.answered_by_device:
             raise NotFound(f"no snapshot {command_id} is asked of {device}")

@@ -16,8 +16,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cloud.errors import CloudError, NotFound
 from cloud.identity.errors import CertificateRefused
+from cloud.web.refusals import refusal_body
 from wire.identity import AUTHORITY_PATH, ENROLMENTS_PATH
-from wire.messages import Refusal
 
 PREFIX: Final = "/v1/"
 OPEN: Final = frozenset({AUTHORITY_PATH, ENROLMENTS_PATH})
@@ -86,6 +86,6 @@ class DeviceDoor:
 
 def _refusal(refused: CloudError) -> Response:
     status = next((code for kind, code in _STATUS if isinstance(refused, kind)), 503)
-    body = Refusal(error=refused.name, message=refused.what[:500], mend=refused.mend[:500])
     # A connection keeps the certificate that it began under: who has a newer one shall come with it.
-    return Response(body.model_dump_json(), status, {"Connection": "close"}, "application/json")
+    body = refusal_body(refused.name, refused.what, refused.mend)
+    return Response(body, status, {"Connection": "close"}, "application/json")

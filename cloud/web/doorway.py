@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud.errors import HostRefused
-from wire.messages import Refusal
+from cloud.web.refusals import refusal_body
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -69,5 +69,5 @@ def _refusal(host: str) -> Response:
         f"this service does not answer to the name {host[:100]!a}",
         "Use its own address, or add the name to `allowed_hosts` in the settings.",
     )
-    body = Refusal(error=refused.name, message=refused.what, mend=refused.mend)
-    return Response(body.model_dump_json(), 421, media_type="application/json")
+    body = refusal_body(refused.name, refused.what, refused.mend)
+    return Response(body, 421, media_type="application/json")

@@ -17,8 +17,10 @@ from cloud.identity.authority import pem_of
 from cloud.identity.service import Identities
 from cloud.offload.rate import RateLimit
 from cloud.ports import Clock
+from cloud.web.admission import DoorSettings
+from cloud.web.bodies import small_body
 from cloud.web.device_door import STATE
-from cloud.web.questions import DeviceMismatch, DoorSettings, RefusingRoute, TokenRefused, TooManyRequests, small_body
+from cloud.web.refusals import DeviceMismatch, RefusingRoute, TokenRefused, TooManyRequests
 from wire import codec
 from wire.identity import AUTHORITY_PATH, CERTIFICATES_PATH, ENROLMENTS_PATH, Certified, Enrolment, Renewal
 
@@ -57,7 +59,8 @@ def enrolments_router(
     @router.post(ENROLMENTS_PATH, response_class=Response)
     async def enrol(request: Request) -> Response:
         """A first certificate, for a claim and a signing request."""
-        _admit(strangers, "strangers", clock)
+        if (wait_s := strangers.wait_s("strangers", clock.monotonic())) > 0:
+            raise TooManyRequests(wait_s, "more devices enrol at once than may")
         body = await small_body(request, Enrolment.MAX_BYTES, _BODY_WITHIN_S)
         asked = codec.decode(Enrolment, body)
         return certified(asked.device, await identities.redeem(asked.device, asked.secret, asked.request))
@@ -68,7 +71,8 @@ def enrolments_router(
         device = getattr(request.state, STATE, None)
         if device is None:
             raise TokenRefused("certificates are renewed under a certificate", "Use the devices' TLS door.")
-        _admit(renewals, device, clock)
+        if (wait_s := renewals.wait_s(device, clock.monotonic())) > 0:
+            raise TooManyRequests(wait_s)
         asked = codec.decode(Renewal, await small_body(request, Renewal.MAX_BYTES, _BODY_WITHIN_S))
         if asked.device != device:
             raise DeviceMismatch(
@@ -77,9 +81,3 @@ def enrolments_router(
         return certified(device, await identities.renew(device, asked.request))
 
     return router
-
-
-def _admit(rate: RateLimit, who: str, clock: Clock) -> None:
-    wait_s = rate.wait_s(who, clock.monotonic())
-    if wait_s > 0:
-        raise TooManyRequests(wait_s)

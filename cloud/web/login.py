@@ -20,6 +20,7 @@ from cloud.offload.rate import RateLimit
 from cloud.operators.errors import LoginRefused, RequestForeign, TooManyLogins
 from cloud.operators.sessions import Sessions
 from cloud.ports import Clock
+from cloud.web.bodies import small_body
 from cloud.web.login_gate import LOGIN_PATH, check_own, viewer_of
 from cloud.web.login_page import (
     AGAIN_PATH,
@@ -31,7 +32,7 @@ from cloud.web.login_page import (
     STYLE_PATH,
     login_page,
 )
-from cloud.web.questions import RefusingRoute, small_body
+from cloud.web.refusals import RefusingRoute
 
 log = logging.getLogger(__name__)
 

@@ -18,12 +18,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cloud.errors import CloudError
 from cloud.operators.errors import LoginRequired, RequestForeign
 from cloud.operators.sessions import Viewer
+from cloud.web.admission import bearer_token
 from cloud.web.login_page import AGAIN, AGAIN_PATH, AGAIN_SCRIPT_PATH, MARK_PATH, STYLE_PATH
-from cloud.web.questions import TokenRefused, bearer_token
+from cloud.web.refusals import TokenRefused, refusal_body
 from cloud.web.repository import METADATA_PATH, TARGETS_PATH
 from wire.audits import AUDITS_PATH
 from wire.commands import CLIPS_PATH, SNAPSHOTS_PATH
-from wire.messages import PICTURES_PATH, QUESTIONS_PATH, Refusal
+from wire.messages import PICTURES_PATH, QUESTIONS_PATH
 
 LOGIN_PATH: Final = "/login"
 STATE: Final = "viewer"
@@ -184,5 +185,4 @@ def _turned_away(request: Request) -> Response:
 
 
 def _refusal(refused: CloudError, status: int, headers: dict[str, str] | None = None) -> Response:
-    body = Refusal(error=refused.name, message=refused.what[:500], mend=refused.mend[:500])
-    return Response(body.model_dump_json(), status, headers, "application/json")
+    return Response(refusal_body(refused.name, refused.what, refused.mend), status, headers, "application/json")

@@ -9,10 +9,10 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from cloud.deployment import Ask, Fate, Member, Order, Phase, Policy, Rollout
+from cloud.deployment import Ask, Fate, Member, Order, Phase, Policy, Rollout, Tally
 from cloud.fleet.presence import SILENT_AFTER
 from cloud.ports import Clock
-from cloud.rollout.plan import budget, in_scope, tally
+from cloud.rollout.scope import budget, in_scope
 from cloud.store.rollouts import RolloutStore
 from wire.fields import ID_PATTERN
 from wire.messages import Refusal
@@ -143,7 +143,7 @@ def rollout_detail(rollout: Rollout, orders: Mapping[str, Order], fleet: Sequenc
 
 def _fields(rollout: Rollout, orders: Mapping[str, Order], fleet: Sequence[Member]) -> dict[str, object]:
     scope = in_scope(rollout, fleet)
-    counts = tally(orders.values(), len(scope))
+    counts = Tally.of(orders.values(), len(scope))
     states = Counter("no answer yet" if order.state is None else order.state.value for order in orders.values())
     return {
         "id": rollout.id,

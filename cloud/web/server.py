@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
@@ -23,8 +23,8 @@ from cloud.errors import BlobMissing, DeviceUnknown, NotFound, PortTaken
 from cloud.web.device_door import CertificateProtocol
 from cloud.web.doorway import LOOPBACK_NAMES, Doorway
 from cloud.web.login_gate import Gate, LoginGate
+from cloud.web.refusals import refusal_body
 from wire.errors import VedetteError
-from wire.messages import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -157,13 +157,13 @@ class HttpServer(uvicorn.Server):
         self.should_exit = True
 
 
-async def _refuse(_request: Request, error: Exception) -> JSONResponse:
+async def _refuse(_request: Request, error: Exception) -> Response:
     if not isinstance(error, VedetteError):
         raise error
     return _refusal(404 if isinstance(error, _NOT_FOUND) else 503, error.name, error.what, error.mend)
 
 
-async def _refuse_request(_request: Request, error: Exception) -> JSONResponse:
+async def _refuse_request(_request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     first = error.errors()[0]
@@ -171,20 +171,14 @@ async def _refuse_request(_request: Request, error: Exception) -> JSONResponse:
     return _refusal(422, "RequestInvalid", f"{where}: {first['msg']}", "See /openapi.json.")
 
 
-async def _refuse_http(_request: Request, error: Exception) -> JSONResponse:
+async def _refuse_http(_request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     return _refusal(error.status_code, "NotFound" if error.status_code == 404 else "HttpError", str(error.detail), "")  # noqa: PLR2004 - the code itself
 
 
-def _refusal(status: int, name: str, what: str, mend: str) -> JSONResponse:
-    body = Refusal(error=name, message=_plain(what), mend=_plain(mend))
-    return JSONResponse(body.model_dump(), status)
-
-
-def _plain(text: str) -> str:
-    """Within what `Refusal` may hold: what a message quotes may be long, and not printable."""
-    return "".join(character if character.isprintable() else "�" for character in text)[:500]
+def _refusal(status: int, name: str, what: str, mend: str) -> Response:
+    return Response(refusal_body(name, what, mend), status, media_type="application/json")
 
 
 async def _no_dashboard() -> HTMLResponse:

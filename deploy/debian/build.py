@@ -25,7 +25,8 @@ from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Final
 
-from agent.__main__ import _parser
+from agent.__main__ import COMMANDS
+from agent.command_line import argument_parser
 from deploy.debian.errors import PackagingError, PackerMissing
 from deploy.debian.manpage import manual
 from deploy.debian.site import check_closure, fetch, prune, system_libraries
@@ -127,7 +128,7 @@ def lay_out(tree: Path, version: str, brought: Sequence[Distribution]) -> None:
     doc = tree / "usr/share/doc" / NAME
     _write(doc / "copyright", _copyright(brought))
     _write_gz(doc / "changelog.gz", _changelog(version))
-    _write_gz(tree / "usr/share/man/man1" / f"{NAME}.1.gz", manual(_parser(), version))
+    _write_gz(tree / "usr/share/man/man1" / f"{NAME}.1.gz", manual(argument_parser(COMMANDS), version))
     overrides = (HERE / "control" / "lintian-overrides").read_text("utf-8")
     _write(tree / "usr/share/lintian/overrides" / NAME, overrides)
 

@@ -63,9 +63,14 @@ class Revocations:
         return set(self.ids)
 
 
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "cloud.fleet.revocation"]
+
+
 async def test_revoked_device_is_cut_off_once_and_tried_again_while_it_fails(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO")
     revocations, door = Revocations(), Door()
     watch = RevocationWatch(revocations, door, ManualClock())
     await watch.look()
@@ -73,12 +78,14 @@ async def test_revoked_device_is_cut_off_once_and_tried_again_while_it_fails(
     door.stuck = True
     for _ in range(3):
         await watch.look()
-    told = [record.getMessage() for record in caplog.records if record.name == "cloud.fleet.revocation"]
-    assert told == ["revoked device not cut off yet: no answer"]
+    assert told(caplog) == ["revoked device not cut off yet: no answer"]
     door.stuck, revocations.broken = False, True
-    await watch.look()
+    for _ in range(3):
+        await watch.look()
     assert door.cut == []
+    assert told(caplog)[1:] == ["revocations could not be read: locked"]
     revocations.broken = False
     await watch.look()
     await watch.look()
     assert door.cut == ["cam-1"]
+    assert told(caplog)[2:] == ["revocations can be read again"]

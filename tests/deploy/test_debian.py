@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.__main__ import _parser
+from agent.__main__ import COMMANDS
+from agent.command_line import argument_parser
 from deploy.debian.build import HERE, HOME, lay_out, main
 from deploy.debian.errors import ClosureBroken, LibraryUnknown
 from deploy.debian.manpage import manual
@@ -150,8 +151,10 @@ def test_the_scripts_are_shell(tmp_path: Path) -> None:
 
 
 def test_the_manual_names_every_command_and_option() -> None:
-    page = manual(_parser(), "0.1")
-    (commands,) = (action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
+    page = manual(argument_parser(COMMANDS), "0.1")
+    (commands,) = (
+        action for action in argument_parser(COMMANDS)._actions if isinstance(action, argparse._SubParsersAction)
+    )
     for name, command in commands.choices.items():
         assert f".SS {name.replace('-', chr(92) + '-')}\n" in page
         for option in command._option_string_actions:
@@ -162,7 +165,7 @@ def test_the_manual_names_every_command_and_option() -> None:
 @pytest.mark.skipif(shutil.which("man") is None, reason="man is not installed")
 def test_the_manual_is_sound(tmp_path: Path) -> None:
     page = tmp_path / "vedette-agent.1"
-    page.write_text(manual(_parser(), "0.1"))
+    page.write_text(manual(argument_parser(COMMANDS), "0.1"))
     done = subprocess.run(
         ["/usr/bin/man", "--warnings", "--local-file", str(page)],
         capture_output=True,

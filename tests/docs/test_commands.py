@@ -8,7 +8,8 @@ import typer
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
-from agent.__main__ import _parser
+from agent.__main__ import COMMANDS
+from agent.command_line import argument_parser
 from cloud.cli.later import Later
 from tests.docs.elsewhere import ELSEWHERE, NOT_HERE, typed_elsewhere
 from tests.docs.prose import DOCUMENTS, ROOT, blocks, commands, commands_under, name_of, typed
@@ -22,7 +23,7 @@ def itself(command):
 
 
 SERVICE = typer.main.get_command(app)
-AGENT = _parser()
+AGENT = argument_parser(COMMANDS)
 TYPED = typed()
 
 

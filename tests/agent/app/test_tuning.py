@@ -10,11 +10,11 @@ import pytest
 
 from agent.adapters.sqlite_answers import SqliteAnswers
 from agent.app import tuning
-from agent.app.tuning import BandTuner, Wanted
+from agent.app.tuning import BandTuner
 from agent.deliver.faults import Faults
 from agent.domain import Answer, Frame, Track
 from agent.judging.inbox import Aside, NewBands
-from agent.tune.settings import Objective, PinnedBand
+from agent.tune.settings import Objective, PinnedBand, Wanted
 from tests.agent.ask.test_audit import AT, MODEL, detections
 from tests.agent.deliver.samples import ManualClock
 from tests.agent.tune.test_lives import track

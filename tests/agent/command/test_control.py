@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 from agent.adapters.clip_file import DiskClips, shrunk
 from agent.app.control import AgentControl
+from agent.app.live_config import LiveConfig
 from agent.app.overrides import OVERRIDES_FILE, load_overridden
 from agent.command.actions import Actions
 from agent.command.arguments import ClipArguments, ConfigArguments, MuteArguments, NoArguments, SnapshotArguments
@@ -19,11 +22,12 @@ from agent.command.errors import CommandRefused
 from agent.command.frames import WatchedFrames
 from agent.command.log_tail import LogTail
 from agent.command.ports import Picture, Task
+from agent.decide.settings import RuleSettings
 from agent.deliver.messages import Boot
 from agent.deliver.telemetry import Snapshot
 from agent.domain import Frame
 from agent.errors import ConfigInvalid
-from agent.judging.inbox import Inbox, Mute
+from agent.judging.inbox import Event, Inbox, Mute, NewRules
 from tests.agent.decide.scene import Scene, person, rule
 from tests.agent.redact.doors import plain_door
 
@@ -39,6 +43,7 @@ source = "clip.mp4"
 name = "people"
 labels = ["person"]
 """
+BOUND_S = 60.0
 DOGS = '[[rules]]\nname = "dogs"\nlabels = ["dog"]\n'
 
 
@@ -67,21 +72,19 @@ class Kept:
 
 
 class Rig:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, inbox: Inbox | None = None) -> None:
         self.path = folder / "agent.toml"
         self.path.write_text(FILE.format(data=folder / "data"))
         (folder / "data").mkdir(exist_ok=True)
         config = load_overridden(self.path)
-        self.inbox = Inbox(lambda: None)
+        self.inbox = inbox or Inbox(lambda: None)
+        self.live_config = LiveConfig(self.path, config, self.inbox)
         self.tail = LogTail()
         self.control = AgentControl(
-            config=config, boot=Boot("cam-1", "b0" * 16, "0.1.0", CLOUD, "sha256:" + "ab" * 32), figures=NoFigures(),
-            inbox=self.inbox, clock=ManualClock(), tail=self.tail, model=lambda: self.model,
+            live_config=self.live_config, boot=Boot("cam-1", "b0" * 16, "0.1.0", CLOUD, "sha256:" + "ab" * 32),
+            figures=NoFigures(), inbox=self.inbox, clock=ManualClock(), tail=self.tail, model=lambda: self.model,
         )  # fmt: skip
         self.model = "ssd 1"
-        self.taken: list[object] = []
-        self.control.path = self.path
-        self.control.on_config = lambda config: self.taken.append(config) or ["rules"]
         self.supply = WatchedFrames(Frames(Frame("yard", 0, np.zeros((4, 4, 3), np.uint8), 1.0)), ("yard",))
         self.kept = Kept()
         actions = Actions(
@@ -94,6 +97,11 @@ class Rig:
             models=lambda: None,
         )
         self.table = actions.table()
+
+    def rules_handed_in(self) -> list[tuple[RuleSettings, ...]]:
+        """To the judging thread, since this was asked last."""
+        given = [event for event, _ in iter(self.inbox.take, None)]
+        return [event.rules for event in given if isinstance(event, NewRules)]
 
     async def do(self, name: str, arguments: object = NoArguments()):
         return await self.table[name](Task("c1", arguments, lambda *_: None))
@@ -136,9 +144,40 @@ async def test_overrides_are_kept_over_a_restart_and_taken_back(tmp_path: Path) 
     await rig.do("set-config", ConfigArguments(config={"asking": {"deadline_s": 7}}))
     config = load_overridden(rig.path)
     assert (config.rules[0].name, config.asking.deadline_s) == ("dogs", 7)
-    assert rig.taken[-1] == config
+    assert rig.rules_handed_in()[-1] == config.rules
     await rig.do("set-config", ConfigArguments(reset=True))
     assert [one.name for one in load_overridden(rig.path).rules] == ["people"]
+
+
+class StalledInbox(Inbox):
+    """Takes what is put first only once it is let."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: None)
+        self.reached, self.let, self.overtaken = threading.Event(), threading.Event(), threading.Event()
+
+    def put(self, event: Event) -> Future[None]:
+        if self.reached.is_set():
+            self.overtaken.set()
+        else:
+            self.reached.set()
+            assert self.let.wait(BOUND_S)
+        return super().put(event)
+
+
+async def test_a_command_waits_for_a_reload_and_is_not_undone_by_it(tmp_path: Path) -> None:
+    inbox = StalledInbox()
+    rig = Rig(tmp_path, inbox)
+    rig.path.write_text(rig.path.read_text().replace("people", "persons"))
+    reloading = asyncio.create_task(asyncio.to_thread(rig.live_config.reload))
+    assert await asyncio.to_thread(inbox.reached.wait, BOUND_S)
+    commanded = asyncio.create_task(rig.do("set-config", ConfigArguments(toml=DOGS)))
+    overtaken = await asyncio.to_thread(inbox.overtaken.wait, 0.3)
+    inbox.let.set()
+    assert not overtaken
+    assert await reloading == ["rules"]
+    assert await commanded == {"changed": ["rules"]}
+    assert [[rule.name for rule in rules] for rules in rig.rules_handed_in()] == [["persons"], ["dogs"]]
 
 
 async def test_a_command_adds_masks_and_lifts_none_of_the_devices_own(tmp_path: Path) -> None:
@@ -165,7 +204,7 @@ async def test_what_does_not_fit_is_refused_and_changes_nothing(tmp_path: Path, 
     with pytest.raises(CommandRefused, match=said):
         await rig.do("set-config", ConfigArguments(**arguments))
     assert not (tmp_path / "data" / OVERRIDES_FILE).exists()
-    assert rig.taken == []
+    assert rig.rules_handed_in() == []
 
 
 @pytest.mark.parametrize("content", ["{torn", "[]", '{"zones": [{"name": "a", "camera": "gone"}]}', '{"link": {}}'])
@@ -181,7 +220,7 @@ def test_an_override_that_fits_no_more_does_not_keep_the_agent_from_starting(tmp
 async def test_a_snapshot_is_the_next_frame(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     doing = asyncio.create_task(rig.do("snapshot", SnapshotArguments()))
-    while not rig.supply._wanted:  # noqa: ASYNC110 - as above
+    while not rig.supply._awaited:  # noqa: ASYNC110 - as above
         await asyncio.sleep(0)
     assert rig.supply.take(0.0) is not None
     assert (await doing)["bytes"] == 4

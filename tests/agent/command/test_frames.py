@@ -46,3 +46,9 @@ async def test_of_a_camera_that_need_not_be_judged_the_judging_gives_nothing() -
     await asyncio.sleep(0)
     frames.judged(frame("yard", 1))
     assert await waiting is None
+
+
+async def test_a_camera_that_gives_no_frames_does_not_gather_up_who_asked_for_one() -> None:
+    frames = WatchedFrames(Supply(), ("yard",))
+    assert [await frames.next("yard", 0.01) for _ in range(3)] == [None] * 3
+    assert not frames._awaited

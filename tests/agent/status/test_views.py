@@ -48,11 +48,11 @@ async def test_the_next_frame_of_the_camera_goes_to_all_who_wait() -> None:
 async def test_a_camera_that_gives_nothing_gathers_up_nobody() -> None:
     views = Views()
     assert await views.next("yard", 0.0) is None
-    assert views._wanted == {}
+    assert not views._awaited
     gone = await asked(views)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
-    assert views._wanted == {}
+    assert not views._awaited
     views.looked(frame(), ())
 
 
@@ -94,7 +94,7 @@ async def test_a_frame_is_drawn_once_a_second_however_many_look() -> None:
     assert all(picture is pictures[0] for picture in pictures)
     clock.now += FRESH_S
     again = asyncio.create_task(frames.jpeg("yard"))
-    while not views._wanted:  # noqa: ASYNC110 - a turn of the loop or two
+    while not views._awaited:  # noqa: ASYNC110 - a turn of the loop or two
         await asyncio.sleep(0)
     views.looked(frame(2), (PERSON,))
     fresh = await again

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from cloud.web.admission import DoorSettings
 from cloud.web.audits import audits_router
-from cloud.web.questions import DoorSettings
 from tests.cloud.audit.fakes import audit
 from tests.cloud.audit.test_service import PICTURE, World
 from tests.cloud.offload.fakes import Tokens, hex_id

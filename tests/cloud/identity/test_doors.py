@@ -100,6 +100,7 @@ async def test_strangers_are_slowed_down_together(tmp_path: Path) -> None:
         assert first.status_code == 200
         await check_refused(again, 403, "ClaimRefused")
         await check_refused(more, 429, "TooManyRequests")
+        assert more.json()["message"] == "more devices enrol at once than may"
 
 
 async def test_authority_is_told_to_strangers_and_nothing_else(service: Service, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from fastapi import FastAPI
 
 from cloud.offload.pictures import AlertPictures, Decoding
-from cloud.web.questions import DoorSettings, questions_router
+from cloud.web.admission import DoorSettings
+from cloud.web.questions import questions_router
 from tests.cloud.offload.fakes import BOUND_S, Tokens, hex_id, jpeg, question
 from wire import codec
 from wire.messages import (

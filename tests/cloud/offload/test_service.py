@@ -6,6 +6,7 @@ import pytest
 
 from cloud.errors import StoreFailed
 from cloud.offload.errors import OffloadStopped, QuestionNotYours, TooManyQuestions
+from cloud.offload.service import SWEEP_ROWS
 from tests.cloud.offload.fakes import BOUND_S, BOX, hex_id, jpeg, question
 from vision.errors import InferenceFailed, PictureUnreadable
 from wire.messages import AskReason, DecidedBy, Decision
@@ -214,6 +215,16 @@ async def test_a_picture_that_is_lost_does_not_stop_the_others(world):
     await world.store.add_question(question(2), "here.jpg", len(PICTURE))
     async with world.service():
         assert (await world.link.next()).question_id == hex_id(2)
+
+
+async def test_however_many_pictures_are_lost_the_others_have_their_turn(world):
+    for number in range(1, SWEEP_ROWS + 1):
+        await world.store.add_question(question(number), f"gone-{number}.jpg", 10)
+    await world.blobs.put("here.jpg", PICTURE)
+    await world.store.add_question(question(SWEEP_ROWS + 1), "here.jpg", len(PICTURE))
+    service = world.service(attempts=1)
+    assert await service.sweep() == 0
+    assert await service.sweep() == 1
 
 
 async def test_what_fails_again_and_again_is_left_alone(world):

@@ -15,11 +15,11 @@ from starlette.routing import Mount, Route
 
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import DataDir
-from cloud.app import _opened
 from cloud.errors import NobodyMayLogIn
 from cloud.operators.accounts import Accounts
 from cloud.store.database import open_database
 from cloud.store.operators import OperatorStore
+from cloud.wiring import opened
 from tests.cloud.operators.site import PASSWORD
 from tests.cloud.running import running, settings_for
 from tests.system.engines import need_models
@@ -87,7 +87,7 @@ async def test_a_stranger_is_turned_away_from_all_but_these(tmp_path: Path, tls:
     data = tmp_path / "data"
     await add_operator(data)
     changes: dict[str, Any] = {"tls": tls, "device_port": 0, "login": {"always": True}, "answer_questions": True}
-    async with _opened(settings_for(data, **changes), DataDir(data)) as parts:
+    async with opened(settings_for(data, **changes), DataDir(data)) as parts:
         application = parts.servers[0][0].config.app
         assert isinstance(application, FastAPI)
         every = set(routes(application.routes))

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from cloud.deployment import Answer, Ask, Fate, Member, Order, Phase, Policy, Rollout, Wish
-from cloud.rollout.plan import Decision, budget, in_scope, plan
+from cloud.rollout.plan import Decision, plan
+from cloud.rollout.scope import budget, in_scope
 from tests.cloud.samples import NOW, new_id
 from vision.estimates import Drop
 from wire.updates import ModelRef, UpdateState

@@ -53,6 +53,16 @@ def test_started_rollout_is_listed_with_its_policy_and_can_be_paused(person: Per
     assert person.types("rollout", "pause", listed["id"][:5]).exit_code == 0
 
 
+def test_next_one_can_be_started_as_soon_as_the_first_is_told_to_end(person: Person) -> None:
+    assert person.types("rollout", "start", "nanodet").exit_code == 0
+    (first,) = json.loads(person.types("rollout", "list", "--json").stdout)
+    assert person.types("rollout", "start", "nanodet").exit_code == 8
+    assert person.types("rollout", "abort", first["id"]).exit_code == 0
+    again = person.types("rollout", "start", "nanodet")
+    assert again.exit_code == 0, again.output
+    assert person.types("rollout", "rollback", first["id"]).exit_code == 8
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

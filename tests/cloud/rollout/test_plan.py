@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from cloud.deployment import Answer, Ask, Fate, Member, Phase, Policy, Wish
-from cloud.rollout.plan import budget, plan, rank
+from cloud.rollout.plan import plan
+from cloud.rollout.scope import budget, rank
 from tests.cloud.rollout.fleets import (
     OLD,
     Answering,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,14 +14,14 @@ import pytest
 from cloud.bus import Bus, Change, Kind
 from cloud.deployment import Phase, Policy, Rollout, Wish
 from cloud.domain import Arrival
-from cloud.errors import NotFound, RolloutOpen, RolloutRefused
+from cloud.errors import NotFound, RolloutOpen, RolloutRefused, StoreFailed
 from cloud.ingest.plan import plan
-from cloud.rollout.service import RolloutService
+from cloud.rollout.service import LOOK_EVERY_S, RolloutService
 from cloud.rollout.start import start
 from cloud.store.batches import BatchStore
 from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
-from cloud.store.rollouts import RolloutStore
+from cloud.store.rollouts import RolloutStore, Standing
 from tests.cloud.migrated import migrated
 from tests.cloud.rollout.fleets import NEW, OLD, ref
 from tests.cloud.rollout.signers import FakeLink, FakeSigner, Release
@@ -189,6 +190,31 @@ async def test_what_the_broker_did_not_take_is_published_later_once(rig: Rig) ->
     assert await rig.look() == []
 
 
+async def test_store_that_refuses_is_told_of_once_and_when_it_is_over(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusing = iter((True, True, True, False, False))
+
+    class Store(RolloutStore):
+        async def active(self) -> list[Standing]:
+            if next(refusing):
+                raise StoreFailed("locked")
+            return await super().active()
+
+    caplog.set_level("INFO")
+    clock = ManualClock()
+    service = RolloutService(store=Store(rig.database), signer=rig.signer, link=rig.link, bus=rig.bus, clock=clock)
+    running = asyncio.create_task(service.run())
+    for _ in range(5):
+        async with asyncio.timeout(60):
+            await clock.asleep.wait()
+        clock.asleep.clear()
+        clock.turn(LOOK_EVERY_S)
+    running.cancel()
+    told = [record.getMessage() for record in caplog.records if record.name == "cloud.rollout.service"]
+    assert told == ["rollouts wait for the store: locked", "rollouts go on"]
+
+
 async def test_nobody_is_told_before_the_group_is_signed_and_the_reason_is_shown(rig: Rig) -> None:
     await rig.begin()
     rig.signer.broken = True
@@ -211,6 +237,46 @@ async def test_pause_and_resume_keep_the_same_deployment_with_higher_versions(ri
 
 async def test_second_rollout_of_a_group_waits_for_the_first(rig: Rig) -> None:
     await rig.begin()
+    with pytest.raises(RolloutOpen, match="not over"):
+        await rig.begin()
+
+
+async def test_next_rollout_begins_behind_one_that_is_to_be_aborted(rig: Rig) -> None:
+    first = await rig.begin(stages=(100,))
+    await rig.look()
+    await rig.store.want(first.id, Wish.ABORT)
+    second = await rig.begin(stages=(50, 100))
+    told = await rig.look()
+    assert (await rig.store.find(first.id)).phase is Phase.ABORTED
+    orders = {(one.deployment_id, one.model) for one in told}
+    assert orders == {(second.id, NEW), (first.id, None)}
+    # The first rollout's devices were told of it as version 1, and its end takes one of its own.
+    assert {one.version for one in told if one.deployment_id == second.id} == {3}
+    assert {one.version for one in told if one.deployment_id == first.id} == {2}
+
+
+async def test_abort_is_for_good_but_can_still_become_a_rollback(rig: Rig) -> None:
+    rollout = await rig.begin()
+    await rig.look()
+    await rig.store.want(rollout.id, Wish.PAUSE)
+    await rig.look()
+    await rig.store.want(rollout.id, Wish.ABORT)
+    for wish in (Wish.RESUME, Wish.ABORT):
+        with pytest.raises(RolloutRefused, match=f"is aborted: it can't {wish}"):
+            await rig.store.want(rollout.id, wish)
+    await rig.store.want(rollout.id, Wish.ROLLBACK)
+    with pytest.raises(RolloutOpen, match="not over"):
+        await rig.begin()
+    await rig.look()
+    assert await rig.phase() is Phase.ROLLING_BACK
+
+
+async def test_finished_rollout_that_is_to_be_rolled_back_is_not_over(rig: Rig) -> None:
+    rollout = await rig.begin(stages=(100,))
+    await rig.obey(await rig.look())
+    await rig.look()
+    assert await rig.phase() is Phase.FINISHED
+    await rig.store.want(rollout.id, Wish.ROLLBACK)
     with pytest.raises(RolloutOpen, match="not over"):
         await rig.begin()
 
