@@ -14,8 +14,9 @@ import json
 import random
 import struct
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from agent.detect.settings import DetectSettings
 from agent.errors import CandidateRejected, DownloadFailed
 from agent.update.ports import Candidate
 from agent.update.settings import UpdateSettings
+from tests.agent.update.prover.read_in import read_in
 from tests.vision.shared import built, shared
 from vision import golden
 from vision.describe import describe_model
@@ -156,16 +158,22 @@ def model_of(kind: str) -> Path:
 
 
 class Device:
-    """A device's store and proof, and a release of a model with its golden answers."""
+    """A device's store and proof, and a release of a model with its golden answers.
 
-    def __init__(self, source: Path, folder: Path) -> None:
+    Args:
+        source: The sound model.
+        folder: For the store.
+        command: Starts a proof.
+    """
+
+    def __init__(self, source: Path, folder: Path, command: Sequence[str]) -> None:
         self.of = sound(source)
         self.sound = open_detector(source)
         self._folder = folder
         answers = golden.make_golden(lambda kernels: open_detector(source, delegates=[kernels]))
         self._manifest = describe_model(source).model_copy(update={"golden": answers})
         # As the agent does: a model that falls back from the delegate of the present one is refused.
-        self._prover = ProcessProver(DetectSettings(), delegate=self.sound.delegate)
+        self._prover = ProcessProver(DetectSettings(), delegate=self.sound.delegate, command=command)
         size = self._manifest.input
         self._unknown = [
             *(golden._blocks(size.width, size.height, 1000 + 10 * number) for number in range(4)),
@@ -242,9 +250,10 @@ def staged(store: ModelStore, manifest: Manifest, data: bytes) -> ModelRef:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("kind", "many"), DAMAGED.items(), ids=DAMAGED)
 def test_broken_models_are_refused_each_with_a_reason(kind: str, many: int, tmp_path: Path) -> None:
-    device = Device(model_of(kind), tmp_path)
-    with ThreadPoolExecutor(PROVERS) as both:
-        outcomes = list(both.map(device.outcome, range(many)))
+    with tempfile.TemporaryDirectory(prefix="vedette-") as short, read_in(Path(short)) as command:
+        device = Device(model_of(kind), tmp_path, command)
+        with ThreadPoolExecutor(PROVERS) as both:
+            outcomes = list(both.map(device.outcome, range(many)))
     refused = Counter(reason for _, reason in outcomes)
     harmless = sum((passed for passed, _ in outcomes), Counter[str]())
     told = {"refused": refused.most_common(), "drawn again": harmless.most_common()}
