@@ -64,6 +64,10 @@ class Preloaded:
     def vedette(self) -> str:
         return str(self.folder / "vedette")
 
+    @property
+    def vedette_agent(self) -> str:
+        return str(self.folder / "vedette-agent")
+
     def close(self) -> None:
         self._process.terminate()
         self._process.communicate(timeout=30)

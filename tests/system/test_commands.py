@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import BOUND_S, System, environment, eventually, whole_system
+from tests.system.preloaded import programs
 from workbench.demo.parts import agent_folder, cloud_folder
 from workbench.demo.processes import Child
 
@@ -46,7 +46,7 @@ def at_work(system: System) -> Child:
 
 def types(system: System, *words: str) -> tuple[int, list[dict[str, object]]]:
     done = subprocess.run(
-        [sys.executable, "-m", "workbench", "command", *words, "--json"],
+        [programs().vedette, "command", *words, "--json"],
         env=environment(VEDETTE_DATA_DIR=str(cloud_folder(system.folder).root)),
         capture_output=True,
         text=True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from tests.ports import free_port
 from tests.system.engines import need_clip, need_models
 from tests.system.home_assistant import PASSWORDS, HomeAssistant, Mosquitto, need_home_assistant
 from tests.system.parts import BOUND_S, System, environment, eventually, whole_system
+from tests.system.preloaded import programs
 from wire.codec import encode
 from wire.messages import Alert, AlertEvent, AlertState, CameraState, CameraStatus, Message, Status
 from wire.topics import Channel
@@ -96,7 +96,7 @@ class AtHome(System):
         return [tuple(row) for row in self.store.rows("SELECT device, name, issued_by, outcome FROM commands")]
 
     def revoke(self, device: str) -> None:
-        types = [sys.executable, "-m", "workbench", "device", "revoke", device]
+        types = [programs().vedette, "device", "revoke", device]
         data = environment(VEDETTE_DATA_DIR=str(cloud_folder(self.folder).root))
         subprocess.run(types, env=data, check=True, capture_output=True, timeout=BOUND_S)
 

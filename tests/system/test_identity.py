@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from cryptography import x509
 
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import BOUND_S, Kept, environment, eventually
+from tests.system.preloaded import programs
 from tests.system.test_rollout import vedette
 from workbench.demo.parts import cloud_folder, start_agent, start_service
 from workbench.demo.processes import Children
@@ -48,7 +48,7 @@ every_s = 2
 
 def agent(*words: str, given: str = "", code: int = 0) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "agent", *words],
+        [programs().vedette_agent, *words],
         input=given, env=environment(), capture_output=True, text=True, timeout=BOUND_S, check=False,
     )  # fmt: skip
     assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"

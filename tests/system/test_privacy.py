@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from agent.redact.paint import HIDDEN
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import BOUND_S, System, environment, eventually, whole_system
+from tests.system.preloaded import programs
 from vision.detections import Image
 from wire.audits import Audit
 from wire.messages import PictureNote, Question, Redaction
@@ -67,7 +67,7 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 def typed(*words: str) -> Any:
     done = subprocess.run(
-        [sys.executable, "-m", *words],
+        words,
         check=False,
         capture_output=True,
         text=True,
@@ -121,8 +121,9 @@ def test_pictures_are_painted_over_and_every_upload_has_its_receipt(system: Syst
         lambda: any(said is not None and said.hidden > 0.03 for _, _, said in sent(system)),
         "a picture shows somebody whose head is hidden",
     )
+    vedette, vedette_agent = programs().vedette, programs().vedette_agent
     here = ["--data-dir", str(cloud_folder(system.folder).root)]
-    snapshot = typed("workbench", "command", system.DEVICE, "snapshot", "camera=gate", "--wait", "--json", *here)
+    snapshot = typed(vedette, "command", system.DEVICE, "snapshot", "camera=gate", "--wait", "--json", *here)
     assert system.ends(agent) == 0
     # It may be storing still what came last.
     assert system.ends(system.service) == 0
@@ -134,8 +135,8 @@ def test_pictures_are_painted_over_and_every_upload_has_its_receipt(system: Syst
     assert "heads" in json.dumps(snapshot)
 
     data = str(agent_folder(system.folder, system.DEVICE) / "data")
-    typed("agent", "egress", "--data-dir", data, "--verify")
-    told = typed("agent", "egress", "--data-dir", data, "--json")
+    typed(vedette_agent, "egress", "--data-dir", data, "--verify")
+    told = typed(vedette_agent, "egress", "--data-dir", data, "--json")
     assert told["notes"] == [], "what the lines add up to is what the ledger counted"
     # What was under way when the agent ended may have arrived or not; the log has it in either case.
     left = {(one["sha256"], one["body"], one["reason"], one["what"]) for one in told["uploads"] if one["sent"]}
@@ -144,7 +145,7 @@ def test_pictures_are_painted_over_and_every_upload_has_its_receipt(system: Syst
     assert answered <= kept <= {sha256 for sha256, *_ in left}
 
     received: dict[str, int] = {}
-    for row in typed("workbench", "cost", "--json", *here)["received"]:
+    for row in typed(vedette, "cost", "--json", *here)["received"]:
         received[row["reason"]] = received.get(row["reason"], 0) + row["bytes"]
     bodies: dict[str, int] = {}
     for sha256, body, reason, _ in left:

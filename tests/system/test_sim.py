@@ -17,6 +17,7 @@ import pytest
 from tests.docs.prose import ROOT, section, written
 from tests.system.engines import need_models
 from tests.system.parts import BOUND_S, Kept, alive, descendants, environment, eventually
+from tests.system.preloaded import programs
 from workbench.demo.parts import cloud_folder, start_service
 from workbench.demo.processes import Children
 from workbench.sim.lies import COUNTED_AS, Lie
@@ -173,7 +174,7 @@ def test_over_tls_a_device_takes_no_more_than_60_kb(tmp_path: Path) -> None:
         _, addresses = start_service(children, tmp_path, ["--config", str(settings)])
         enrolled = subprocess.run(
             [
-                *(sys.executable, "-m", "workbench", "device", "enroll", "--from", str(names), "--json"),
+                *(programs().vedette, "device", "enroll", "--from", str(names), "--json"),
                 *("--config", str(settings), "--data-dir", str(cloud_folder(tmp_path).root)),
             ],
             check=True, capture_output=True, text=True, env=environment(), timeout=BOUND_S,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from tests.ports import free_port
 from tests.system.browser import in_browser
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import BOUND_S, System, descendants, environment, eventually, whole_system
+from tests.system.preloaded import programs
 from wire.log_lines import JOINING
 from workbench.demo.parts import agent_folder, cloud_folder, token_file
 
@@ -84,7 +84,7 @@ class Watched(System):
 
     def command(self, *words: str) -> dict[str, Any]:
         done = subprocess.run(
-            [sys.executable, "-m", "workbench", "command", self.DEVICE, *words, "--wait", "--json"],
+            [programs().vedette, "command", self.DEVICE, *words, "--wait", "--json"],
             env=environment(VEDETTE_DATA_DIR=str(cloud_folder(self.folder).root)),
             capture_output=True,
             text=True,
