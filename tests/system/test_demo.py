@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from tests.system.engines import missing, need_clip, need_models
 from tests.system.parts import Kept, alive, descendants, environment, eventually
 from vision.models import UPGRADE_MODEL
 from workbench.demo.parts import cloud_folder
-from workbench.demo.plan import FLEET
+from workbench.demo.plan import DEVICES, FLEET
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
@@ -34,6 +34,7 @@ KEYS = {
     "bytes_if_streamed", "frames", "agent_rss_mib", "updated", "rollout",
 }  # fmt: skip
 AGENT_RSS_MIB = 120
+SEEN = 75
 BOUND_S = 90
 ROLLOUT_S = 300
 """At most: five agents on two cores, each of which proves, tries and watches a model that is seven times slower."""
@@ -75,17 +76,26 @@ class Demo:
 
         eventually(running, "the demo starts its parts")
 
-    def stop_with_an_alert(self, folder: Path) -> None:
-        """Press Ctrl-C once an alert of this run is stored; in a few seconds a busy machine starts no agent."""
-        store = Kept(cloud_folder(folder).root / "vedette.db")
-        before = store.rows("SELECT id FROM alerts")
+    def kept(self, folder: Path | None = None) -> Kept:
+        """What its service keeps, in that folder or in its own temporary one; nothing while there is none."""
+        where = folder or next(self.scratch.glob("vedette-demo-*"), self.scratch)
+        return Kept(cloud_folder(where).root / "vedette.db")
 
-        def stored() -> bool:
+    def stop_once(self, so: Callable[[], bool], what: str) -> None:
+        """Press Ctrl-C when that is so: how long it takes is the machine's business."""
+
+        def is_so() -> bool:
             assert self.process.poll() is None, self.process.stderr.read() if self.process.stderr else ""
-            return len(store.rows("SELECT id FROM alerts")) > len(before)
+            return so()
 
-        eventually(stored, "an alert is stored")
+        eventually(is_so, what)
         self.process.send_signal(signal.SIGINT)
+
+    def stop_with_an_alert(self, folder: Path) -> None:
+        """Press Ctrl-C once an alert of this run is stored."""
+        store = self.kept(folder)
+        before = store.rows("SELECT id FROM alerts")
+        self.stop_once(lambda: len(store.rows("SELECT id FROM alerts")) > len(before), "an alert is stored")
 
     def end(self, within_s: float = BOUND_S) -> tuple[int, str, str]:
         said, complained = self.process.communicate(timeout=within_s)
@@ -126,7 +136,8 @@ def figures(said: str) -> dict[str, object]:
 
 
 def test_the_whole_thing_on_real_video(demo: type[Demo]) -> None:
-    running = demo("--duration", "20")
+    running = demo()
+    running.stop_once(lambda: has_seen_and_asked(running.kept()), "both see people, and an answer decides an alert")
     code, said, complained = running.end()
     assert code == 0, complained
     shown = figures(said)
@@ -141,6 +152,26 @@ def test_the_whole_thing_on_real_video(demo: type[Demo]) -> None:
     assert 0 < shown["agent_rss_mib"] <= AGENT_RSS_MIB
     assert shown["devices"] == {"gate-1": "offline", "plaza-2": "offline"}
     assert (shown["updated"], shown["rollout"]) == (0, None)
+    assert running.left_over() == []
+
+
+def has_seen_and_asked(store: Kept) -> bool:
+    """Each of two cameras has judged `SEEN` frames, and the cloud has answered and decided."""
+    told = [json.loads(row[0]) for row in store.rows("SELECT telemetry FROM devices WHERE telemetry IS NOT NULL")]
+    judged = [camera["judged"] for telemetry in told for camera in telemetry["cameras"]]
+    return (
+        len(judged) == len(DEVICES)
+        and min(judged) >= SEEN
+        and bool(store.rows("SELECT 1 FROM verdicts"))
+        and bool(store.rows("SELECT 1 FROM alerts WHERE state != 'provisional'"))
+    )
+
+
+def test_it_ends_by_itself_after_its_duration(demo: type[Demo]) -> None:
+    running = demo("--duration", "1")
+    code, said, complained = running.end()
+    assert code == 0, complained
+    assert figures(said).keys() >= KEYS
     assert running.left_over() == []
 
 
@@ -244,7 +275,15 @@ def test_a_source_that_is_not_there_is_refused_at_once(demo: type[Demo]) -> None
 
 
 def test_a_camera_that_does_not_answer_is_shown_as_lost(demo: type[Demo]) -> None:
-    code, said, complained = demo("--duration", "20", "--source", "rtsp://me:secret@127.0.0.1:9/camera").end()
+    running = demo("--source", "rtsp://me:secret@127.0.0.1:9/camera")
+
+    def all_lost() -> bool:
+        rows = running.kept().rows("SELECT online_status FROM devices WHERE online_status IS NOT NULL")
+        states = [camera["state"] for (text,) in rows for camera in json.loads(text)["cameras"]]
+        return states == ["lost"] * len(DEVICES)
+
+    running.stop_once(all_lost, "both devices say so")
+    code, said, complained = running.end()
     assert code == 0, complained
     shown = figures(said)
     assert all(state.startswith("lost: ") for state in shown["cameras"].values()), shown["cameras"]

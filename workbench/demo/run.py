@@ -148,6 +148,7 @@ class _Running:
             finally:
                 screen.end()
             # What came since the last look counts, too.
+            looking.look(self._agents)
             self._look_at_rollout(figures)
             screen.say("Stopping the agents")
             for agent in self._agents:
