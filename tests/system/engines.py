@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Never
 
+import cv2
 import pytest
 
 from vision.errors import ModelMissing
@@ -35,6 +36,20 @@ def need_clip() -> Path:
     if not clip.is_file():
         missing(f"the demo's clip is not there (sha256 {VTEST_SHA256[:12]}…): make clip")
     return clip
+
+
+def beginning(clip: Path, short: Path, frames: int) -> None:
+    """The first seconds of the demo's clip, for what goes through all that it is given."""
+    reader = cv2.VideoCapture(str(clip))
+    _, frame = reader.read()
+    own = short.with_suffix(".avi")
+    writer = cv2.VideoWriter(str(own), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, frame.shape[1::-1])
+    for _ in range(frames):
+        writer.write(frame)
+        _, frame = reader.read()
+    writer.release()
+    reader.release()
+    own.rename(short)
 
 
 def need_browser() -> Path:

@@ -24,7 +24,7 @@ import pytest
 from tests.docs.elsewhere import typed_elsewhere
 from tests.docs.prose import DOCUMENTS, ROOT, blocks, commands, name_of, section
 from tests.ports import free_port
-from tests.system.engines import missing, need_clip, need_models
+from tests.system.engines import beginning, missing, need_clip, need_models
 from tests.system.parts import eventually
 from tests.system.person import FOLLOWED, Person
 from vision.models import DEFAULT_MODEL, find_model, model_file
@@ -47,7 +47,7 @@ def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
     need_models()
     clip = need_clip()
     someone = Person(tmp_path_factory.mktemp("person"))
-    _begin(clip, someone.folder / "clip.mp4", FRAMES)
+    beginning(clip, someone.folder / "clip.mp4", FRAMES)
     yield someone
     someone.leave()
 
@@ -84,7 +84,8 @@ def test_the_readme_s_ways_work_as_they_are_typed(person: Person) -> None:
     _edit(person.folder / "agent.toml", "per_hour = 6 ", f"per_hour = {AUDITED_AN_HOUR} ")
     person.begins(run, "gate-1")
     eventually(lambda: "online" in person.types("vedette device show gate-1"), "the device is back")
-    # It goes on in its terminal, beside what the guides say, until `test_the_model_arrives`.
+    # It goes on in its terminal for more than a minute, beside what the guides say and what somebody else does, until
+    # `test_the_model_arrives`; what takes a whole processor comes after that.
     person.begins(import_and_roll_out, "rollout")
 
 
@@ -131,6 +132,58 @@ def test_one_search_finds_what_both_sides_logged(person: Person) -> None:
 
 def test_the_models_can_be_built_as_their_page_says(person: Person) -> None:
     person.follows("deploy/models/README.md", within=ROOT)
+
+
+def test_keys_and_a_bundle_as_the_operator_s_guide_says(another: Person) -> None:
+    another.environ["VEDETTE_KEYS_PASSPHRASE"] = PASSPHRASE
+    another.follows("docs/operating.md", "Keys")
+    at_hand, carried = another.opens("docs/operating.md", "Models")
+    # What lies between is the README's, and one way or the other is enough.
+    take_in, *_, show = at_hand.splitlines()
+    another.types(take_in)
+    another.types(carried)
+    assert "published" in another.types(show)
+
+
+def test_a_release_is_signed_elsewhere_as_the_threat_model_says(another: Person) -> None:
+    another.environ["VEDETTE_KEYS_PASSPHRASE"] = PASSPHRASE
+    another.types("vedette model keys create --keys keys")
+    _own_models(another.folder)
+    another.follows("docs/threat-model.md")
+    assert "published" in another.types("vedette model list")
+
+
+def test_an_identity_is_had_and_its_authority_replaced_as_the_page_says(another: Person) -> None:
+    settings = tomllib.loads(blocks(ROOT / "docs/identity.md", "toml")[0])
+    here = {"vedette.example.org": "127.0.0.1", "0.0.0.0": "127.0.0.1"}  # noqa: S104 - as the document has it
+    for name, value in _environment(settings, here).items():
+        another.environ[name] = value
+    another.environ |= {"VEDETTE_DEVICE_PORT": str(free_port()), "VEDETTE_ANSWER_QUESTIONS": "false"}
+
+    def serve() -> None:
+        another.begins("vedette serve", "cloud")
+        eventually(lambda: another.finds("/readyz"), "the service is there")
+
+    serve()
+    (printed,) = another.follows("docs/identity.md", "Taking a device in").values()
+    paste = re.search(r"(?ms)^vedette-agent enroll <<'CLAIM'\n.*?^CLAIM$", printed)
+    assert paste, printed
+    assert "gate-1 is enrolled" in another.types(paste[0])
+    was = (another.folder / "identity" / "authority.pem").read_text()
+    for step in another.opens("docs/identity.md", "Replacing the authority"):
+        another.types(step)
+        assert another.ends(another.named("cloud")) == 0
+        serve()
+        another.types("vedette-agent renew --identity identity")
+        assert "gate-1" not in another.types("vedette authority show")
+    now = (another.folder / "identity" / "authority.pem").read_text()
+    assert was.strip() not in now
+    # Without a terminal the password is not asked for.
+    another.follows(
+        "docs/identity.md", "Operators and the dashboard",
+        stands_for={"add anna": "add anna --password-stdin"}, given=f"{PASSPHRASE}\n",
+    )  # fmt: skip
+    assert "anna" in another.types("vedette operator list")
 
 
 def test_the_model_arrives(person: Person) -> None:
@@ -216,14 +269,14 @@ def test_what_the_page_on_hardware_says(person: Person) -> None:
 
 
 def test_what_is_learnt_from_answers(person: Person) -> None:
-    for name in ("clip.mp4", "other.mp4"):
-        _begin(need_clip(), person.folder / name, LEARNT_FROM)
+    beginning(need_clip(), person.folder / "clip.mp4", LEARNT_FROM)
+    beginning(need_clip(), person.folder / "other.mp4", SHORT)
     person.follows("docs/asking.md")
 
 
 def test_what_replay_s_page_says(person: Person) -> None:
     page = ROOT / "docs/replay.md"
-    _begin(need_clip(), person.folder / "short.mp4", SHORT)
+    beginning(need_clip(), person.folder / "short.mp4", SHORT)
     _label(person.folder, SHORT)
     person.follows("docs/replay.md", stands_for={"clip.mp4": "short.mp4", "vtest.avi": "short.mp4"})
     (heads,) = {line for line in page.read_text("utf-8").splitlines() if line.startswith("| switched off |")}
@@ -246,78 +299,12 @@ def test_what_replay_s_page_says(person: Person) -> None:
         assert all(one.keys() >= example.keys() for one in told), part
 
 
-def test_keys_and_a_bundle_as_the_operator_s_guide_says(another: Person) -> None:
-    another.environ["VEDETTE_KEYS_PASSPHRASE"] = PASSPHRASE
-    another.follows("docs/operating.md", "Keys")
-    at_hand, carried = another.opens("docs/operating.md", "Models")
-    # What lies between is the README's, and one way or the other is enough.
-    take_in, *_, show = at_hand.splitlines()
-    another.types(take_in)
-    another.types(carried)
-    assert "published" in another.types(show)
-
-
-def test_a_release_is_signed_elsewhere_as_the_threat_model_says(another: Person) -> None:
-    another.environ["VEDETTE_KEYS_PASSPHRASE"] = PASSPHRASE
-    another.types("vedette model keys create --keys keys")
-    _own_models(another.folder)
-    another.follows("docs/threat-model.md")
-    assert "published" in another.types("vedette model list")
-
-
-def test_an_identity_is_had_and_its_authority_replaced_as_the_page_says(another: Person) -> None:
-    settings = tomllib.loads(blocks(ROOT / "docs/identity.md", "toml")[0])
-    here = {"vedette.example.org": "127.0.0.1", "0.0.0.0": "127.0.0.1"}  # noqa: S104 - as the document has it
-    for name, value in _environment(settings, here).items():
-        another.environ[name] = value
-    another.environ |= {"VEDETTE_DEVICE_PORT": str(free_port()), "VEDETTE_ANSWER_QUESTIONS": "false"}
-
-    def serve() -> None:
-        another.begins("vedette serve", "cloud")
-        eventually(lambda: another.finds("/readyz"), "the service is there")
-
-    serve()
-    (printed,) = another.follows("docs/identity.md", "Taking a device in").values()
-    paste = re.search(r"(?ms)^vedette-agent enroll <<'CLAIM'\n.*?^CLAIM$", printed)
-    assert paste, printed
-    assert "gate-1 is enrolled" in another.types(paste[0])
-    was = (another.folder / "identity" / "authority.pem").read_text()
-    for step in another.opens("docs/identity.md", "Replacing the authority"):
-        another.types(step)
-        assert another.ends(another.named("cloud")) == 0
-        serve()
-        another.types("vedette-agent renew --identity identity")
-        assert "gate-1" not in another.types("vedette authority show")
-    now = (another.folder / "identity" / "authority.pem").read_text()
-    assert was.strip() not in now
-    # Without a terminal the password is not asked for.
-    another.follows(
-        "docs/identity.md", "Operators and the dashboard",
-        stands_for={"add anna": "add anna --password-stdin"}, given=f"{PASSPHRASE}\n",
-    )  # fmt: skip
-    assert "anna" in another.types("vedette operator list")
-
-
 def test_nothing_that_a_document_tells_to_type_was_left_out(request: pytest.FixtureRequest) -> None:
     here = {name for name in globals() if name.startswith("test_")}
     if not here <= {item.name for item in request.session.items if item.path == Path(__file__)}:
         pytest.skip("only some of these tests were asked for")
     told = {(name_of(path), command) for path in DOCUMENTS for command in commands(path)}
     assert told - FOLLOWED - typed_elsewhere() == set()
-
-
-def _begin(clip: Path, short: Path, frames: int) -> None:
-    """The first seconds of the demo's clip: the detector alone, and the bench, go through all that they are given."""
-    reader = cv2.VideoCapture(str(clip))
-    _, frame = reader.read()
-    own = short.with_suffix(".avi")
-    writer = cv2.VideoWriter(str(own), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, frame.shape[1::-1])
-    for _ in range(frames):
-        writer.write(frame)
-        _, frame = reader.read()
-    writer.release()
-    reader.release()
-    own.rename(short)
 
 
 def _label(folder: Path, frames: int) -> None:
