@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,17 @@ def server():
 
 
 @pytest.fixture
-def before(tmp_path):
+def disk():
+    """In memory where there is a folder for that: the same calls, without waiting hundreds of times for a real one."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def before(disk):
     """The disk of a device that runs OLD."""
-    on(Device(tmp_path / "before"), OLD)
-    return tmp_path / "before"
+    on(Device(disk / "before"), OLD)
+    return disk / "before"
 
 
 def fresh(before: Path, folder: Path) -> Path:
@@ -62,8 +70,8 @@ def comes_back(folder: Path) -> tuple[str, Device]:
     ]
     + [UpdateState.PROBATION, UpdateState.COMMITTED, UpdateState.ROLLING_BACK],
 )
-def test_kill_in_each_state(server, before, tmp_path, state):
-    folder = fresh(before, tmp_path / "killed")
+def test_kill_in_each_state(server, before, disk, state):
+    folder = fresh(before, disk / "killed")
     status = server.run(folder, state.value)
     assert os.WTERMSIG(status) == signal.SIGKILL
     at_start, device = comes_back(folder)
@@ -83,12 +91,12 @@ def test_kill_in_each_state(server, before, tmp_path, state):
         ("old", "it sees nothing", "old"),
     ],
 )
-def test_kill_while_no_model_is_open(server, before, tmp_path, opened, found, at_start):
-    folder = fresh(before, tmp_path / "killed")
+def test_kill_while_no_model_is_open(server, before, disk, opened, found, at_start):
+    folder = fresh(before, disk / "killed")
     status = server.run(folder, f"no_model:{opened}")
     assert os.WTERMSIG(status) == signal.SIGKILL
     assert found in Device(folder / "device").booted.reason
-    folder = fresh(before, tmp_path / "again")
+    folder = fresh(before, disk / "again")
     server.run(folder, f"no_model:{opened}")
     version, device = comes_back(folder)
     assert version == at_start
@@ -99,8 +107,8 @@ def test_kill_while_no_model_is_open(server, before, tmp_path, opened, found, at
 @pytest.mark.timeout(400)
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 @pytest.mark.parametrize("injection", ["signal=KILL", "error=ENOSPC", "error=EIO"])
-def test_every_file_system_call_of_an_update(server, before, tmp_path, injection, capsys):
-    folder, log = tmp_path / "run", tmp_path / "trace"
+def test_every_file_system_call_of_an_update(server, before, disk, injection, capsys):
+    folder, log = disk / "run", disk / "trace"
     found = server.points(fresh(before, folder), "-", CALLS, [folder / "device" / "data"], log)
     points = [(call, number) for call, number, _ in found if not (call in FATAL_ONLY and injection != "signal=KILL")]
     ends: collections.Counter[str] = collections.Counter()
