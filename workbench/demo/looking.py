@@ -37,7 +37,7 @@ class Looking:
         self._old_boots = {device.telemetry.boot_id for device in devices if device.telemetry is not None}
 
     def look(self, agents: Sequence[Child]) -> None:
-        """Bring the figures up to date, the memory from the agents that are given.
+        """Bring the figures up to date, the memory from the agents that are given, and cameras while there are any.
 
         Raises:
             DemoFailed: The service does not answer.
@@ -61,7 +61,8 @@ class Looking:
         figures.bytes_if_streamed = summary.bytes_if_streamed - before.bytes_if_streamed
         figures.devices = {device.device: device.presence.value for device in devices}
         for device in devices:
-            if device.presence is Presence.ONLINE:
+            # An agent that ends says before its goodbye that its cameras did.
+            if agents and device.presence is Presence.ONLINE:
                 for camera in device.cameras:
                     said = f"{camera.state}: {camera.detail}" if camera.detail else str(camera.state)
                     figures.cameras[camera.name] = said

@@ -91,6 +91,10 @@ def test_a_lost_camera_shows_why_and_stays_when_its_agent_is_gone(service):
     looking = Looking(service.client(), figures, time.time())
     lost = (CameraStatus(name="gate", state=CameraState.LOST, detail="there is no /dev/video9"),)
     service.devices = [device("0a" * 16, 0, cameras=lost)]
+    looking.look([SimpleNamespace(process=SimpleNamespace(pid=os.getpid()))])
+    # As it ends, it says so of its cameras before it says goodbye.
+    ended = (CameraStatus(name="gate", state=CameraState.ENDED, detail="stopped"),)
+    service.devices = [device("0a" * 16, 0, cameras=ended)]
     looking.look(())
     service.devices = [device("0a" * 16, 0, Presence.OFFLINE)]
     looking.look(())
