@@ -19,6 +19,7 @@ from typing import Final
 
 from agent.app.prove import main
 from vision.child import child_environment
+from vision.confinement import die_with
 
 REQUEST_BYTES: Final = 1 << 16
 RELAY: Final = """\
@@ -44,7 +45,7 @@ def read_in(folder: Path) -> Iterator[tuple[str, ...]]:
     """
     address = str(folder / "socket")
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", __name__, address],
+        [sys.executable, "-P", "-m", __name__, address, str(os.getpid())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -93,5 +94,6 @@ def _forget_the_ended() -> None:
 
 
 if __name__ == "__main__":
+    die_with(int(sys.argv[2]))
     _until_asked(sys.argv[1])
     sys.exit(main())

@@ -29,7 +29,7 @@ def server():
 
 @pytest.fixture
 def disk():
-    """In memory where there is a folder for that: the same calls, without waiting hundreds of times for a real one."""
+    """In memory where there is a folder for that: the same calls, without hundreds of waits for a real one."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
         yield Path(folder)
 
