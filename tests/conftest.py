@@ -16,16 +16,23 @@ settings.load_profile("repeatable")
 TESTS = Path(__file__).parent
 LONGEST = (
     "system/test_systemd.py",
-    "system/test_rollout.py",
     "system/test_documents.py",
+    "system/test_rollout.py",
     "agent/update/prover/test_hostile_models.py",
     "system/test_demo.py",
     "system/test_outage.py",
-    "system/test_audit.py",
-    "system/test_identity.py",
-    "cloud/registry/test_evaluating.py",
-    "system/test_package.py",
     "agent/update/worker/test_crashes.py",
+    "system/test_identity.py",
+    "system/test_package.py",
+    "system/test_accuracy.py",
+    "system/test_audit.py",
+    "system/test_broker_units.py",
+    "system/test_home_assistant.py",
+    "system/test_mosquitto.py",
+    "system/test_sim.py",
+    "system/test_arm64.py",
+    "cloud/registry/test_evaluating.py",
+    "vision/test_golden.py",
 )
 """Half a minute and more; what takes seven is not to be what one of two workers begins last."""
 
