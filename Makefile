@@ -6,6 +6,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 PY := .venv/bin/python
 DASHBOARD := $(shell find cloud/web/dashboard -type f -not -path '*/node_modules/*' 2>/dev/null)
 STARTED := $(shell date +%s.%N)
+# Where bytecode is not to be written, each of the hundreds of programs that the tests start would compile all anew.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -q
 
 .PHONY: help setup demo fleet test check fast system bench models dashboard clip wheel dist documents constraints clean
 help: ## this list
@@ -28,11 +30,11 @@ test: .venv/.ready-dev ## all tests that this machine can run
 	@$(MAKE) system
 
 fast: .venv/.ready-dev ## the tests without other programs, a minute or two
-	@$(PY) -m pytest -q -n 2 -m "not parts and not system" $(ARGS)
+	@$(PYTEST) -n 2 -m "not parts and not system" $(ARGS)
 
 system: .venv/.ready-dev ## the tests against real brokers, browsers and whole processes
-	@$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "(parts or system) and not alone" $(ARGS) || [ $$? -eq 5 ]
-	@$(PY) -m pytest -q -m alone $(ARGS) || [ $$? -eq 5 ]
+	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "(parts or system) and not alone" $(ARGS) || [ $$? -eq 5 ]
+	@$(PYTEST) -m alone $(ARGS) || [ $$? -eq 5 ]
 
 check: .venv/.ready-dev ## format, lint, types, import contracts, generated documents
 	@.venv/bin/ruff format --check .
