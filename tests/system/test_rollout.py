@@ -42,6 +42,7 @@ LONGEST_SILENCE_S = 15.0
 """People are in view all the time, and told of twice a second."""
 KILLED_IN = ("downloading", "verifying", "proving", "shadowing", "installing", "probation")
 
+# Little is asked: the service's answers would take half a core from what is proved, tried and watched.
 TOLD = """
 device = "{device}"
 data_dir = "{data}"
@@ -61,6 +62,10 @@ token_file = "{token}"
 reconnect_max_s = 2
 [ask]
 url = "{http}"
+[asking]
+max_per_minute = 6
+[asking.budget]
+questions_per_minute = 6
 [trust]
 root_file = "{root}"
 [updates]
