@@ -29,9 +29,21 @@ GUIDE = ROOT / "docs" / "install-systemd.md"
 NEWER = "+test1"
 
 QUICK = {
-    "[[rules]]\n": "update_every_s = 2\nend_after_s = 2\n",
-    "[link]\n": "keepalive_s = 5\nreconnect_max_s = 2\n",
+    "[[rules]]\n": "update_every_s = 1\nend_after_s = 2\n",
+    "[link]\n": "keepalive_s = 5\nreconnect_max_s = 2\nstop_timeout_s = 20\n",
 }
+
+SELDOM = """
+[telemetry]
+every_s = 2
+
+[asking]
+max_per_minute = 6
+
+[asking.budget]
+questions_per_minute = 6
+"""
+"""The service's answers would take half a core from the node."""
 
 
 def package() -> Path:
@@ -66,11 +78,11 @@ def configured(snippet: str, root: str | None = None) -> str:
     assert count == 1
     if root is not None:
         text = text.replace("# root_file", "root_file")
-    # Much to say, and links missed soon: what the tests wait for is seldom far off.
+    # Much to say, and links missed soon: what the tests wait for is seldom far off. A stop may deliver for longer.
     for heading, settings in QUICK.items():
         assert text.count(heading) == 1
         text = text.replace(heading, heading + settings)
-    return text + "\n[telemetry]\nevery_s = 2\n"
+    return text + SELDOM
 
 
 def line_of_key(pem: str) -> str:
