@@ -95,9 +95,10 @@ def _end_of(main: Callable[[], object]) -> int:
 
     That would copy every page that it shares with the server.
     """
-    code: int | str | None = None
+    code: object = None
     try:
-        main()
+        # As the programs that are installed do: `sys.exit(main())`.
+        sys.exit(main())  # type: ignore[arg-type]
     except SystemExit as end:
         code = end.code
     except BaseException:  # noqa: BLE001 - told as Python tells what nobody caught
@@ -107,7 +108,7 @@ def _end_of(main: Callable[[], object]) -> int:
         if thread is not threading.main_thread() and not thread.daemon:
             thread.join()
     atexit._run_exitfuncs()
-    if isinstance(code, str):
+    if not isinstance(code, int | None):
         print(code, file=sys.stderr)  # noqa: T201 - as Python does
         code = 1
     sys.stdout.flush()
