@@ -205,7 +205,7 @@ class Pipeline:
             self._onlooker.judged(frame, detections, detected - began)
 
         ride(lane, frame)
-        ridden = _spent(stages, "track", detected)
+        ridden = _spent(stages, "ride", detected)
 
         seen = self._look_closer(lane, frame, lane.masks.keep(only(detections, self._rules.labels)))
         looked = _spent(stages, "look", ridden)
@@ -222,10 +222,13 @@ class Pipeline:
         self._deliver(decided.changes, frame)
         delivered = _spent(stages, "deliver", decided_at)
 
-        self._asking.ask(lane, frame, seen.detections, decided.asks)
+        asks = self._asking.choose(lane, frame, seen.detections, decided.asks)
+        chosen = _spent(stages, "choose", delivered)
+
+        self._asking.ask(frame, asks)
         if self._auditor is not None:
             self._auditor.judged(frame, seen.detections, tracks, lane.masks.polygons)
-        ended = _spent(stages, "ask", delivered)
+        ended = _spent(stages, "ask", chosen)
 
         if self._looks is not None:
             self._looks.spent(ended - began - (looked - ridden), len(seen.looked), looked - ridden)
@@ -323,7 +326,9 @@ class Pipeline:
     def _take_answer(self, answer: Answer, now: float) -> None:
         ids = {"alert_id": answer.alert_id, "question_id": answer.question_id}
         log.info("answered: %s (%s)", answer.decision, answer.reason, extra=ids)
+        began = time.perf_counter()
         heard = self._asking.hear(answer)
+        _spent(self.stages, "hear", began)
         if answer.alert_id is not None or not heard:
             self._deliver(self._rules.answer(answer, now), None)
 

@@ -69,16 +69,22 @@ class Asking:
         self.budgets: tuple[BudgetLeft, ...] = ()
         """What is left for questions, as of a second ago; read by any thread."""
 
-    def ask(self, lane: Lane, frame: Frame, detections: Detections, by_rules: Sequence[Ask]) -> None:
-        """Ask what the rules want to know of the frame, and what else is worth its bytes."""
-        for ask in self._questions(lane, frame, detections, by_rules):
-            self._tally.asks += 1
-            if self._asker is not None:
-                ids = {"alert_id": ask.alert_id, "question_id": ask.id}
-                log.info("asking about a %s %.2f on %s", ask.label, ask.score, ask.camera, extra=ids)
-                self._asker.submit(ask, frame)
-                if lane.flow is not None:
-                    lane.flow.asked(frame.image, frame.at)
+    def choose(self, lane: Lane, frame: Frame, detections: Detections, by_rules: Sequence[Ask]) -> Sequence[Ask]:
+        """What the rules want to know of the frame, and what else is worth its bytes."""
+        asks = self._questions(lane, frame, detections, by_rules)
+        if asks and self._asker is not None and lane.flow is not None:
+            lane.flow.asked(frame.image, frame.at)
+        return asks
+
+    def ask(self, frame: Frame, asks: Sequence[Ask]) -> None:
+        """Ask what was chosen."""
+        self._tally.asks += len(asks)
+        if self._asker is None:
+            return
+        for ask in asks:
+            ids = {"alert_id": ask.alert_id, "question_id": ask.id}
+            log.info("asking about a %s %.2f on %s", ask.label, ask.score, ask.camera, extra=ids)
+            self._asker.submit(ask, frame)
 
     def ask_aside(self, aside: Aside, now: float) -> bool:
         """Ask a question that decides no alert, where the rules' limits allow it; whether it was asked."""
