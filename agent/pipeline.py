@@ -36,7 +36,7 @@ from agent.judging.ports import (
     Onlooker,
     Viewer,
 )
-from agent.judging.riding import ride
+from agent.judging.riding import follow
 from vision.detections import Detections, Detector
 from vision.errors import InferenceFailed
 from wire.messages import AlertEvent, BudgetLeft
@@ -204,8 +204,12 @@ class Pipeline:
         if self._onlooker is not None:
             self._onlooker.judged(frame, detections, detected - began)
 
-        ride(lane, frame)
-        ridden = _spent(stages, "ride", detected)
+        moved = follow(lane, frame)
+        followed = _spent(stages, "ride", detected)
+        # Ahead of whatever else the tracker is told or asked of this frame.
+        if moved is not None:
+            lane.tracker.ride(moved, frame.at)
+        ridden = _spent(stages, "track", followed)
 
         seen = self._look_closer(lane, frame, lane.masks.keep(only(detections, self._rules.labels)))
         looked = _spent(stages, "look", ridden)
@@ -314,6 +318,9 @@ class Pipeline:
                     self._adopt(event if isinstance(event, NewModel) else _swapped(event, done))
             if awaited:
                 done.set_result(None)
+        began = time.perf_counter()
+        self._asking.settle()
+        _spent(self.stages, "hear", began)
         self._deliver(self._rules.tick(now), None)
         self._asking.account(now)
 

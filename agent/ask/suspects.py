@@ -10,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from agent.boxes import covered, overlap
 from agent.domain import Box, Track
 from vision.detections import Detections
@@ -57,11 +55,11 @@ class Sign:
 
 def weak_signs(detections: Detections, below: float) -> list[Sign]:
     """What the model says with a score too low to begin an object."""
-    weak = np.flatnonzero(detections.scores < below).tolist()
-    return [
-        Sign(_box(detections.boxes[row].tolist()), detections.label(row), float(detections.scores[row]))
-        for row in weak
-    ]
+    weak = detections.scores < below
+    rows = zip(
+        detections.boxes[weak].tolist(), detections.classes[weak].tolist(), detections.scores[weak].tolist(), strict=True
+    )
+    return [Sign((x1, y1, x2, y2), detections.labels[name], score) for (x1, y1, x2, y2), name, score in rows]
 
 
 @dataclass(slots=True)
@@ -127,11 +125,6 @@ class Places:
     def _kept_from(self, place: _Place) -> float:
         """From when on a place may be forgotten; one that was asked about begins anew."""
         return place.last if place.asked_at is None else place.asked_at + self._again_s - GONE_S
-
-
-def _box(corners: Sequence[float]) -> Box:
-    x1, y1, x2, y2 = corners
-    return (x1, y1, x2, y2)
 
 
 def _blended(before: Box, now: Box) -> Box:

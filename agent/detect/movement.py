@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from agent.boxes import covered
-from agent.detect.motion import LIGHT_SHARE, Planes
+from agent.detect.motion import LIGHT_SHARE, WIDTH, Planes
 from agent.detect.regions import Target
 from agent.domain import Box
 from vision.detections import Image
@@ -31,14 +31,22 @@ EXPLAINED: Final = 0.3
 EVERY: Final = 3
 """In so many judged frames movement is looked for once: it costs as much as all the rest of choosing, and what moves
 unseen still does a moment later."""
+FEWER_CELLS: Final = 96
+"""Across, where movement only leads to questions and is looked for in a picture that is small anyway: a person of 20 by
+60 pixels in a frame of 768 by 576 is still two and a half cells wide, for a quarter of the time."""
 PATCHES: Final = 12
 """A look is remembered for patches of the picture, so many across and down."""
 
 
 class Movement:
-    """What moves before one camera."""
+    """What moves before one camera.
 
-    def __init__(self) -> None:
+    Args:
+        cells: Into how many a picture is divided across, about.
+    """
+
+    def __init__(self, cells: int = WIDTH) -> None:
+        self._cells = cells
         self._planes: Planes | None = None
         self._seen_at = 0.0
         self._turn = 0
@@ -52,7 +60,7 @@ class Movement:
         Most frames get no answer, see EVERY.
 
         Args:
-            image: uint8 (H, W, 3), BGR; any size, and a new size begins anew.
+            image: uint8 (H, W, 3), BGR, or (H, W), grey; any size, and a new one begins anew.
             known: What is worth a look anyway.
             now: When it was captured, in seconds.
         """
@@ -75,7 +83,7 @@ class Movement:
     def _moving(self, image: Image, now: float) -> list[Box]:
         planes = self._planes
         if planes is None or planes.shape != image.shape:
-            self._planes = Planes(image)
+            self._planes = Planes(image, self._cells)
             self._seen_at = now
             return []
         planes.load(image)
@@ -87,6 +95,13 @@ class Movement:
             planes.blend(1.0 - np.exp(-max(0.0, now - self._seen_at) / BACKGROUND_S))
         self._seen_at = now
         return boxes
+
+
+def movement(*, looks_closer: bool, asks: bool) -> Movement | None:
+    """What a device needs: second looks go by the whole picture, questions alone by a small one; else none."""
+    if looks_closer:
+        return Movement()
+    return Movement(FEWER_CELLS) if asks else None
 
 
 def _patch(box: Box) -> tuple[int, int]:

@@ -17,11 +17,11 @@ from agent.ask.objects import ObjectQuestions, Scene
 from agent.ask.suspects import weak_signs
 from agent.decide.rulebook import RuleBook
 from agent.detect.regions import Target
-from agent.domain import Answer, Ask, Box, Clock, Frame
+from agent.domain import Answer, Ask, Box, Clock, Frame, Report
 from agent.judging.inbox import Aside, NewRules, Paid
 from agent.judging.lane import Lane, Tally
 from agent.judging.ports import Asker, BalanceKeeper
-from agent.judging.riding import gone
+from agent.judging.riding import tell
 from vision.detections import Detections
 from wire.messages import BudgetLeft
 
@@ -66,6 +66,7 @@ class Asking:
         self._tally = tally
         self._looks_closer = looks_closer
         self._told_at = -math.inf
+        self._heard: dict[str, list[Report]] = {}
         self.budgets: tuple[BudgetLeft, ...] = ()
         """What is left for questions, as of a second ago; read by any thread."""
 
@@ -97,15 +98,21 @@ class Asking:
         return self._asker.submit(ask, aside.frame)
 
     def hear(self, answer: Answer) -> bool:
-        """Tell the tracker what the cloud saw, apart from what is masked or of no interest; False if nobody asked."""
+        """Keep what the cloud saw for `settle`, apart from what is masked or of no interest; False if nobody asked."""
         heard = None if self._objects is None else self._objects.heard(answer)
         if heard is None:
             return False
         camera, report = heard
         lane = self._lanes[camera]
-        shown = [one for one in report.found if one.label in self._rules.labels and not lane.masks.hides(one.box)]
-        lane.tracker.hear(replace(report, found=gone(lane, shown, report.at)))
+        found = tuple(one for one in report.found if one.label in self._rules.labels and not lane.masks.hides(one.box))
+        self._heard.setdefault(camera, []).append(replace(report, found=found))
         return True
+
+    def settle(self) -> None:
+        """Tell the trackers what was heard since the last time."""
+        while self._heard:
+            camera, reports = self._heard.popitem()
+            tell(self._lanes[camera], reports)
 
     def paid(self, paid: Paid, now: float) -> None:
         """A question was sent: its bytes are off the budget."""
@@ -157,5 +164,6 @@ class Asking:
             moving, lane.moving = lane.moving, None
             return moving
         followed = [Target(track.box, 1.0) for track in lane.tracks]
-        found = lane.movement.targets(frame.image, followed, frame.at)
+        image = frame.image if lane.flow is None else lane.flow.small(frame.image, frame.at)
+        found = lane.movement.targets(image, followed, frame.at)
         return [target.box for target in found] or None
