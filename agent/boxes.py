@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from agent.domain import Box
@@ -25,15 +26,22 @@ def overlap(a: Box, b: Box) -> float:
 
 def covered(a: Box, b: Box) -> float:
     """How much of the smaller box lies in the other, 0..1."""
-    # As `overlap`: of places that may hide something, each is held against each object.
-    ax1, ay1, ax2, ay2 = a
-    bx1, by1, bx2, by2 = b
-    if ax1 >= bx2 or bx1 >= ax2 or ay1 >= by2 or by1 >= ay2:
-        return 0.0
-    width, height = min(ax2, bx2) - max(ax1, bx1), min(ay2, by2) - max(ay1, by1)
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0.0 or height <= 0.0:
         return 0.0
-    return width * height / min((ax2 - ax1) * (ay2 - ay1), (bx2 - bx1) * (by2 - by1))
+    return width * height / min(area(a), area(b))
+
+
+def covered_by_any(box: Box, others: Sequence[Box], share: float) -> bool:
+    """Whether more than that share of the box lies in one of the others, or of that one in the box."""
+    left, top, right, bottom = box
+    for other in others:
+        # Nearly all end at the first comparisons; a call for each would cost more than the rest.
+        touches = other[0] < right and other[2] > left and other[1] < bottom and other[3] > top
+        if touches and covered(box, other) > share:
+            return True
+    return False
 
 
 def area(box: Box) -> float:

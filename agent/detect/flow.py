@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import cv2
@@ -27,6 +28,8 @@ APART_S: Final = 0.09
 """Between two pictures that are kept for answers; a camera with more frames a second needs no more of them."""
 LONGEST_GAP_S: Final = 0.5
 """People who walk are twice their own width away by then, and flow finds somebody else."""
+STEP_S: Final = 0.25
+"""From one picture to the next by which an answer's boxes are carried: """
 WINDOW_PX: Final = 8
 """One of 7 takes one and a half times as long: OpenCV does eight pixels of a row at once, or each by itself."""
 LEVELS: Final = 2
@@ -126,12 +129,21 @@ class Flow:
         if first is None:
             return [None] * len(boxes)
         there: list[Box | None] = list(boxes)
-        for before, after in zip(self._kept[first:], self._kept[first + 1 :], strict=False):
+        for before, after in pairwise(_stepping(self._kept[first:])):
             rows = [row for row, box in enumerate(there) if box is not None]
             steps = _flow(before.plane, after.plane, [box for box in there if box is not None])
             for row, step in zip(rows, steps, strict=True):
                 there[row] = step
         return there
+
+
+def _stepping(kept: Sequence[_Kept]) -> list[_Kept]:
+    """The first and the last of them, and as few of those between as no step is longer than STEP_S."""
+    steps = [kept[0]]
+    for one, after in pairwise(kept[1:]):
+        if after.at - steps[-1].at > STEP_S:
+            steps.append(one)
+    return [*steps, kept[-1]] if len(kept) > 1 else steps
 
 
 def _small(image: Image) -> _Plane:

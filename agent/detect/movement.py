@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from agent.boxes import covered
+from agent.boxes import covered_by_any
 from agent.detect.motion import LIGHT_SHARE, WIDTH, Planes
 from agent.detect.regions import Target
 from agent.domain import Box
@@ -67,10 +67,11 @@ class Movement:
         self._turn = (self._turn + 1) % EVERY
         if self._turn:
             return []
+        explained = [target.box for target in known]
         return [
             Target(box, WORTH * min(1.0, (now - self._looked_at.get(_patch(box), now - AGAIN_S)) / AGAIN_S))
             for box in self._moving(image, now)
-            if not any(covered(box, target.box) > EXPLAINED for target in known)
+            if not covered_by_any(box, explained, EXPLAINED)
         ]
 
     def looked(self, moving: Sequence[Target], places: Sequence[Box], now: float) -> None:

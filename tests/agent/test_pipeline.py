@@ -472,7 +472,8 @@ def test_the_stages_add_up_to_the_walk() -> None:
     stages = scene.pipeline.stages
     assert stages.gate > 0
     assert stages.detect >= scene.lanes["front"].inference_s > 0
-    assert min(stages.track, stages.decide, stages.deliver, stages.ask) > 0
+    assert min(stages.ride, stages.track, stages.decide, stages.deliver, stages.choose, stages.ask, stages.hear) > 0
+    assert stages.policy == pytest.approx(stages.ride + stages.choose + stages.hear)
 
 
 def test_what_a_stream_would_cost_is_sampled() -> None:
