@@ -18,8 +18,7 @@ def follow(lane: Lane, frame: Frame) -> Mapping[int, Box] | None:
     if not riding and not lane.flow.awaits(frame.at):
         return None
     lane.flow.see(frame.image, frame.at)
-    moved = lane.flow.moved(list(riding.values()))
-    return {number: box for number, box in zip(riding, moved, strict=True) if box is not None}
+    return lane.flow.moved(riding)
 
 
 def tell(lane: Lane, reports: Sequence[Report]) -> None:
