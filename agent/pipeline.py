@@ -204,12 +204,8 @@ class Pipeline:
         if self._onlooker is not None:
             self._onlooker.judged(frame, detections, detected - began)
 
-        moved = follow(lane, frame)
-        followed = _spent(stages, "ride", detected)
         # Ahead of whatever else the tracker is told or asked of this frame.
-        if moved is not None:
-            lane.tracker.ride(moved, frame.at)
-        ridden = _spent(stages, "track", followed)
+        ridden = self._ride(lane, frame, detected)
 
         seen = self._look_closer(lane, frame, lane.masks.keep(only(detections, self._rules.labels)))
         looked = _spent(stages, "look", ridden)
@@ -238,6 +234,15 @@ class Pipeline:
             self._looks.spent(ended - began - (looked - ridden), len(seen.looked), looked - ridden)
         if self._audience is not None:
             self._audience.followed(frame, tracks, len(seen.looked))
+
+    def _ride(self, lane: Lane, frame: Frame, began: float) -> float:
+        """Move on what goes where the pictures show that it went; when that was done."""
+        moved = follow(lane, frame)
+        followed = _spent(self.stages, "ride", began)
+        if moved is None:
+            return followed
+        lane.tracker.ride(moved, frame.at)
+        return _spent(self.stages, "track", followed)
 
     def _look_closer(self, lane: Lane, frame: Frame, whole: Detections) -> Seen:
         """What the frame shows after its second looks; where one of them fails, what it showed at the first."""

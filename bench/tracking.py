@@ -216,10 +216,10 @@ def run(
     for index, image in clip.pictures(frames):
         walk.frame, walk.now = index, index / clip.fps
         detector.show(index, image)
-        before, asked_s = _policy_s(pipeline.stages) - detector.spent_s, pipeline.stages.ask
+        before, asked_s = _policy_s(pipeline.stages) - detector.spent_s, pipeline.stages.choose
         pipeline.judge(Frame(CAMERA, index, image, walk.now))
         policy_s.append(_policy_s(pipeline.stages) - detector.spent_s - before)
-        asking_s.append(pipeline.stages.ask - asked_s)
+        asking_s.append(pipeline.stages.choose - asked_s)
         if index % TIMED == 0:
             inference_s.append(detector.timed(image))
     costs = [1000 * statistics.median(one) for one in (policy_s, asking_s, inference_s)]

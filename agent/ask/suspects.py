@@ -57,7 +57,10 @@ def weak_signs(detections: Detections, below: float) -> list[Sign]:
     """What the model says with a score too low to begin an object."""
     weak = detections.scores < below
     rows = zip(
-        detections.boxes[weak].tolist(), detections.classes[weak].tolist(), detections.scores[weak].tolist(), strict=True
+        detections.boxes[weak].tolist(),
+        detections.classes[weak].tolist(),
+        detections.scores[weak].tolist(),
+        strict=True,
     )
     return [Sign((x1, y1, x2, y2), detections.labels[name], score) for (x1, y1, x2, y2), name, score in rows]
 

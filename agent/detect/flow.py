@@ -33,9 +33,9 @@ STEP_S: Final = 0.25
 """From one picture to the next by which an answer's boxes are carried: """
 WINDOW_PX: Final = 8
 """One of 7 takes one and a half times as long: OpenCV does eight pixels of a row at once, or each by itself."""
-LEVELS: Final = 2
+LEVELS: Final = 1
 PRECISE: Final = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 10, 0.03)
-"""When a point counts as found: after so many steps, or one of so many pixels. A box goes by the median of its points."""
+"""A point is found after so many steps, or one of so many pixels: a box goes by the median of its points."""
 MOST_POINTS: Final = 100
 """At once, for all boxes together: the cost of a frame is bounded, and in a crowd each has fewer. With no more than
 72, F1 was .851 and .856 at 1 and 2 % of the bytes (second half of PETS09-S2L1), with 100 and without any bound .864
@@ -178,7 +178,7 @@ def _onward(flown: _Flown, before: Box, after: Box) -> _Flown:
 
 
 def _with_what_rode(box: Box, then: _Kept, now: _Kept) -> Box | None:
-    """Where it is if it went with what was in its place; None where that was followed for a part of the time at most."""
+    """Where it is if it went with what was in its place; None where that was not followed all the time."""
     number = max(then.there, key=lambda one: overlap(then.there[one], box), default=None)
     if number is None or overlap(then.there[number], box) < IN_ITS_PLACE:
         return None
@@ -216,26 +216,17 @@ def _flow(before: _Plane, after: _Plane, boxes: Sequence[Box]) -> list[Box | Non
     if not followed:
         return moved
     height, width = before.shape
-    # The cost is that of the pyramids, so they are built of no more than what is looked at.
-    left = _within(width * min(box[0] for box in followed) - MARGIN_PX, width)
-    top = _within(height * min(box[1] for box in followed) - MARGIN_PX, height)
-    right = _within(width * max(box[2] for box in followed) + MARGIN_PX, width)
-    bottom = _within(height * max(box[3] for box in followed) + MARGIN_PX, height)
-    if min(right - left, bottom - top) < SMALLEST_PX:
-        return moved
-    one, other = before[top:bottom, left:right], after[top:bottom, left:right]
-    size = np.array((width, height), np.float32)
-    places = np.array(followed, np.float32).reshape(-1, 2, 2) * size
-    corners = places[:, :1] - np.array((left, top), np.float32)
+    one, other, places = _looked_at(before, after, followed)
     in_box = next((grid for grid in _IN_BOX if len(grid) * len(followed) <= MOST_POINTS), _IN_BOX[-1])
-    points = (corners + in_box * (places[:, 1:] - places[:, :1])).reshape(-1, 1, 2)
+    points = (places[:, :1] + in_box * places[:, 1:]).reshape(-1, 1, 2)
     there, found, unlike = cv2.calcOpticalFlowPyrLK(
         one, other, points, np.empty_like(points), winSize=(WINDOW_PX, WINDOW_PX), maxLevel=LEVELS, criteria=PRECISE
     )
     good = ((np.asarray(found).ravel() == 1) & (np.asarray(unlike).ravel() < UNLIKE)).reshape(len(followed), -1)
     counts = good.sum(axis=1)
-    shifts = _medians((there - points).reshape(len(followed), -1, 2), good, counts)
-    shifts /= size
+    steps = np.asarray(there - points, np.float32).reshape(len(followed), -1, 2)
+    shifts = _medians(steps, good, counts)
+    shifts /= np.array((width, height), np.float32)
     fewest = max(3, math.ceil(FEWEST * len(in_box)))
     for row, (count, (dx, dy)) in enumerate(zip(counts.tolist(), shifts.tolist(), strict=True)):
         if count >= fewest:
@@ -244,8 +235,42 @@ def _flow(before: _Plane, after: _Plane, boxes: Sequence[Box]) -> list[Box | Non
     return moved
 
 
-def _within(place: float, size: int) -> int:
-    return int(min(max(place, 0.0), size))
+def _looked_at(before: _Plane, after: _Plane, boxes: Sequence[Box]) -> tuple[_Plane, _Plane, npt.NDArray[np.float32]]:
+    """What is around the boxes, of both pictures, side by side: much of the cost is that of the pyramids.
+
+    Args:
+        before: uint8 (H, W).
+        after: As `before`.
+        boxes: N, at least one.
+
+    Returns:
+        Two strips, and float32 (N, 2, 2): x and y at which each box begins in them, its width and height; in pixels.
+    """
+    height, width = before.shape
+    cuts, places, across, down = [], [], 0, SMALLEST_PX
+    for x1, y1, x2, y2 in boxes:
+        left, right = _span(x1 * width, x2 * width, width)
+        top, bottom = _span(y1 * height, y2 * height, height)
+        cuts.append((left, top, right, bottom, across))
+        places.append(((x1 * width - left + across, y1 * height - top), ((x2 - x1) * width, (y2 - y1) * height)))
+        across += right - left
+        down = max(down, bottom - top)
+    if across * down > width * height:
+        whole = [((x1 * width, y1 * height), size) for (x1, y1, _, _), (_, size) in zip(boxes, places, strict=True)]
+        return before, after, np.array(whole, np.float32)
+    strips = np.zeros((2, down, max(across, SMALLEST_PX)), np.uint8)
+    one, other = strips
+    for left, top, right, bottom, place in cuts:
+        to = slice(bottom - top), slice(place, place + right - left)
+        one[to] = before[top:bottom, left:right]
+        other[to] = after[top:bottom, left:right]
+    return one, other, np.array(places, np.float32)
+
+
+def _span(low: float, high: float, size: int) -> tuple[int, int]:
+    """The pixels to look at along one axis; none where that is beside the picture."""
+    first = min(max(int(low) - MARGIN_PX, 0), size)
+    return first, max(min(int(high) + MARGIN_PX, size), first)
 
 
 def _medians(

@@ -113,9 +113,18 @@ class Planes:
 
     def load(self, image: Image) -> None:
         """Take in a frame: thinned by rows, grey, averaged by area, softened against noise."""
-        read = image[: self._height : self._row_step, : self._width]
-        grey = read if read.ndim == GREY else cv2.cvtColor(read, cv2.COLOR_BGR2GRAY, dst=self._read)
-        cv2.resize(grey, self._size, dst=self._grey, interpolation=cv2.INTER_AREA)
+        if image.ndim == GREY:
+            # To halve twice takes a sixth of the time of averaging by four at once.
+            half = cv2.resize(
+                image[: self._height, : self._width],
+                (self._width // 2, self._height // 2),
+                interpolation=cv2.INTER_AREA,
+            )
+            cv2.resize(half, self._size, dst=self._grey, interpolation=cv2.INTER_AREA)
+        else:
+            read = image[: self._height : self._row_step, : self._width]
+            cv2.cvtColor(read, cv2.COLOR_BGR2GRAY, dst=self._read)
+            cv2.resize(self._read, self._size, dst=self._grey, interpolation=cv2.INTER_AREA)
         cv2.blur(self._grey, (3, 3), dst=self._grey)
 
     def begin_anew(self) -> None:

@@ -32,8 +32,8 @@ EVERY: Final = 3
 """In so many judged frames movement is looked for once: it costs as much as all the rest of choosing, and what moves
 unseen still does a moment later."""
 FEWER_CELLS: Final = 96
-"""Across, where movement only leads to questions and is looked for in a picture that is small anyway: a person of 20 by
-60 pixels in a frame of 768 by 576 is still two and a half cells wide, for a quarter of the time."""
+"""Across, where movement only leads to questions, and is looked for in a picture that is small anyway: a person of 20
+by 60 pixels in a frame of 768 by 576 is still two and a half cells wide, for a quarter of the time."""
 PATCHES: Final = 12
 """A look is remembered for patches of the picture, so many across and down."""
 

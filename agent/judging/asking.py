@@ -98,13 +98,15 @@ class Asking:
         return self._asker.submit(ask, aside.frame)
 
     def hear(self, answer: Answer) -> bool:
-        """Keep what the cloud saw for `settle`, apart from what is masked or of no interest; False if nobody asked."""
+        """Keep for `settle` what the cloud saw that is neither masked nor of no interest; False if nobody asked."""
         heard = None if self._objects is None else self._objects.heard(answer)
         if heard is None:
             return False
         camera, report = heard
         lane = self._lanes[camera]
-        found = tuple(one for one in report.found if one.label in self._rules.labels and not lane.masks.hides(one.box))
+        found = tuple(
+            one for one in report.found if one.label in self._rules.labels and not lane.masks.hides(one.box)
+        )
         self._heard.setdefault(camera, []).append(replace(report, found=found))
         return True
 
