@@ -251,7 +251,8 @@ class Pipeline:
         expected = lane.tracker.expected(frame.at)
         wanted = targets(whole, expected, frame.at)
         moving = [] if lane.movement is None else lane.movement.targets(frame.image, wanted, frame.at)
-        lane.moving = [target.box for target in moving]
+        # Until it is taken, what moved is kept: questions are not chosen in every frame.
+        lane.moving = [target.box for target in moving] or lane.moving
         regions = self._looks.choose(frame, wanted + moving)
         if not regions:
             return Seen(whole)

@@ -27,6 +27,9 @@ from wire.messages import BudgetLeft
 
 log: Final = logging.getLogger(__name__)
 
+CHOOSE_EVERY_S: Final = 0.15
+"""How often questions about objects are chosen, before one camera: what is worth one still is a frame later, and what
+comes of answers falls upon the frames between. Rules ask about any frame."""
 TELL_EVERY_S: Final = 1.0
 """How often what is left of the budget is told: it is read every few seconds."""
 
@@ -67,6 +70,7 @@ class Asking:
         self._looks_closer = looks_closer
         self._told_at = -math.inf
         self._heard: dict[str, list[Report]] = {}
+        self._chosen_at: dict[str, float] = {}
         self.budgets: tuple[BudgetLeft, ...] = ()
         """What is left for questions, as of a second ago; read by any thread."""
 
@@ -148,13 +152,20 @@ class Asking:
     def _questions(self, lane: Lane, frame: Frame, detections: Detections, by_rules: Sequence[Ask]) -> Sequence[Ask]:
         if self._objects is None:
             return by_rules
+        since_s = frame.at - self._chosen_at.get(frame.camera, -math.inf)
+        due = since_s >= CHOOSE_EVERY_S or since_s < 0.0
+        if not due and not by_rules:
+            return ()
         height, width = frame.image.shape[:2]
-        weak = weak_signs(detections, lane.tracker.new_score)
-        scene = Scene(frame.camera, lane.tracks, weak, self._moving(lane, frame), (width, height), frame.at)
+        weak = weak_signs(detections, lane.tracker.new_score) if due else ()
+        moving = self._moving(lane, frame) if due else None
+        scene = Scene(frame.camera, lane.tracks, weak, moving, (width, height), frame.at)
         for ask in by_rules:
             self._objects.asked(ask, scene)
-        about_objects = self._objects.ask(scene, partial(self._interest, lane, frame.camera))
-        return (*by_rules, *about_objects)
+        if not due:
+            return by_rules
+        self._chosen_at[frame.camera] = frame.at
+        return (*by_rules, *self._objects.ask(scene, partial(self._interest, lane, frame.camera)))
 
     def _interest(self, lane: Lane, camera: str, label: str | None, box: Box) -> str | None:
         """The label for which to ask about a place; None where nobody wants to know."""
