@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.boxes import overlap
 from agent.domain import Box
 from vision.detections import Image
 
@@ -50,8 +49,6 @@ FEWEST: Final = 0.25
 UNLIKE: Final = 20.0
 """By how many grey levels of 255 a point's surroundings may differ on average to be found again. To follow each point
 back as well costs twice as much and carried no better."""
-IN_ITS_PLACE: Final = 0.5
-"""Overlap (intersection over union) from which what the cloud found is what was followed there."""
 MARGIN_PX: Final = 10
 SMALLEST_PX: Final = 8
 
@@ -67,32 +64,11 @@ _IN_BOX: Final = tuple(
 )
 
 
-class _Flown(NamedTuple):
-    """How far something went from picture to picture.
-
-    Attributes:
-        since: From the picture of which time on.
-    """
-
-    since: float
-    dx: float
-    dy: float
-
-
 @dataclass(slots=True)
 class _Kept:
-    """A picture.
-
-    Attributes:
-        there: Where what is followed anyway was found in it, by number.
-        flown: How far each of them had gone by then.
-    """
-
     at: float
     plane: _Plane
     asked: bool = False
-    there: dict[int, Box] = field(default_factory=dict)
-    flown: dict[int, _Flown] = field(default_factory=dict)
 
 
 class Flow:
@@ -143,50 +119,23 @@ class Flow:
         """Where objects went from the picture before to the newest, by number, as far as that shows."""
         match self._kept:
             case [*_, before, newest]:
-                places = _flow(before.plane, newest.plane, list(riding.values()))
+                there = _flow(before.plane, newest.plane, list(riding.values()))
             case _:
                 return {}
-        newest.there = {number: box for number, box in zip(riding, places, strict=True) if box is not None}
-        newest.flown = {
-            number: _onward(before.flown.get(number, _Flown(before.at, 0.0, 0.0)), riding[number], box)
-            for number, box in newest.there.items()
-        }
-        return newest.there
+        return {number: box for number, box in zip(riding, there, strict=True) if box is not None}
 
     def since(self, at: float, boxes: Sequence[Box]) -> list[Box | None]:
-        """The same from the picture of a frame that was asked about, captured at that time.
-
-        What was followed all the time in the place of a box is not followed again.
-        """
+        """The same from the picture of a frame that was asked about, captured at that time."""
         first = next((place for place, one in enumerate(self._kept) if one.asked and one.at == at), None)
         if first is None:
             return [None] * len(boxes)
-        there = [_with_what_rode(box, self._kept[first], self._kept[-1]) for box in boxes]
-        left = [row for row, box in enumerate(there) if box is None]
-        for row in left:
-            there[row] = boxes[row]
+        there: list[Box | None] = list(boxes)
         for before, after in pairwise(_stepping(self._kept[first:])):
-            rows = [row for row in left if there[row] is not None]
-            steps = _flow(before.plane, after.plane, [box for row in rows if (box := there[row]) is not None])
+            rows = [row for row, box in enumerate(there) if box is not None]
+            steps = _flow(before.plane, after.plane, [box for box in there if box is not None])
             for row, step in zip(rows, steps, strict=True):
                 there[row] = step
         return there
-
-
-def _onward(flown: _Flown, before: Box, after: Box) -> _Flown:
-    return _Flown(flown.since, flown.dx + after[0] - before[0], flown.dy + after[1] - before[1])
-
-
-def _with_what_rode(box: Box, then: _Kept, now: _Kept) -> Box | None:
-    """Where it is if it went with what was in its place; None where that was not followed all the time."""
-    number = max(then.there, key=lambda one: overlap(then.there[one], box), default=None)
-    if number is None or overlap(then.there[number], box) < IN_ITS_PLACE:
-        return None
-    one, other = then.flown[number], now.flown.get(number)
-    if other is None or other.since != one.since:
-        return None
-    dx, dy = other.dx - one.dx, other.dy - one.dy
-    return (box[0] + dx, box[1] + dy, box[2] + dx, box[3] + dy)
 
 
 def _stepping(kept: Sequence[_Kept]) -> list[_Kept]:

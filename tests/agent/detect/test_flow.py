@@ -121,35 +121,6 @@ def test_a_fast_camera_keeps_the_frame_that_was_asked_about_and_not_all_others()
     assert flow.since(0.04, [moved(2)]) == [None]
 
 
-def test_what_is_followed_anyway_takes_along_what_the_cloud_found_in_its_place():
-    """The box that rides is put straight on its way, by 3 pixels, which is nothing that the object went."""
-    flow, box = Flow(), moved(-3)
-    flow.see(scene(), 5.0)
-    for k in range(1, 5):
-        flow.see(scene(4 * k), 5.0 + k / 10)
-        box = flow.moved({7: box})[7]
-        if k == 1:
-            flow.asked(scene(4), 5.1)
-        if k == 2:
-            box = moved(3, box=box)
-    assert box == pytest.approx(moved(16), abs=0.004)
-    (there,) = flow.since(5.1, [moved(4)])
-    assert there == pytest.approx(moved(16), abs=0.004)
-
-
-def test_what_was_not_followed_all_the_time_is_found_by_the_pictures_themselves():
-    flow, box = Flow(), BOX
-    flow.see(scene(), 5.0)
-    for k in range(1, 5):
-        flow.see(scene(4 * k), 5.0 + k / 10)
-        # For one picture another number is followed there, as when an identity changes.
-        box = flow.moved({8 if k == 3 else 7: box}).popitem()[1]
-        if k == 1:
-            flow.asked(scene(4), 5.1)
-    (there,) = flow.since(5.1, [moved(4)])
-    assert there == pytest.approx(moved(16), abs=0.004)
-
-
 def test_a_picture_is_made_small_once_whoever_asks():
     flow = Flow()
     small = flow.small(scene(), 5.0)
