@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from agent.ask.budget import Balance
-from agent.ask.objects import ObjectQuestions, Scene
+from agent.ask.objects import CHOOSE_EVERY_S, ObjectQuestions, Scene
 from agent.ask.suspects import weak_signs
 from agent.decide.rulebook import RuleBook
 from agent.detect.regions import Target
@@ -27,9 +27,6 @@ from wire.messages import BudgetLeft
 
 log: Final = logging.getLogger(__name__)
 
-CHOOSE_EVERY_S: Final = 0.15
-"""How often questions about objects are chosen, before one camera: what is worth one still is a frame later, and what
-comes of answers falls upon the frames between. Rules ask about any frame."""
 TELL_EVERY_S: Final = 1.0
 """How often what is left of the budget is told: it is read every few seconds."""
 
