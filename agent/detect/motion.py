@@ -97,6 +97,7 @@ class Planes:
         height, width = image.shape[:2]
         # Cells of whole pixels: for these, averaging by area has a path that is four times as fast.
         cell = max(1, round(width / cells))
+        self._even = cell % 2 == 0
         self._row_step = max(1, cell // ROWS_PER_CELL)
         columns, rows = width // cell, max(1, height // (self._row_step * ROWS_PER_CELL))
         self._size = columns, rows
@@ -114,13 +115,12 @@ class Planes:
     def load(self, image: Image) -> None:
         """Take in a frame: thinned by rows, grey, averaged by area, softened against noise."""
         if image.ndim == GREY:
-            # To halve twice takes a sixth of the time of averaging by four at once.
-            half = cv2.resize(
-                image[: self._height, : self._width],
-                (self._width // 2, self._height // 2),
-                interpolation=cv2.INTER_AREA,
-            )
-            cv2.resize(half, self._size, dst=self._grey, interpolation=cv2.INTER_AREA)
+            read = image[: self._height, : self._width]
+            if self._even:
+                # To halve twice takes a sixth of the time of averaging by four at once.
+                half = self._width // 2, max(self._height // 2, 1)
+                read = cv2.resize(read, half, interpolation=cv2.INTER_AREA)
+            cv2.resize(read, self._size, dst=self._grey, interpolation=cv2.INTER_AREA)
         else:
             read = image[: self._height : self._row_step, : self._width]
             cv2.cvtColor(read, cv2.COLOR_BGR2GRAY, dst=self._read)

@@ -121,10 +121,11 @@ def test_a_camera_that_changes_its_size_begins_anew(empty):
     assert scene.show(with_person(empty, 200)[:480, :640].copy()) == [[]]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (9, 16), (1080, 1920), (577, 771)])
-def test_any_size_of_picture_is_taken(size):
-    scene = Scene()
-    dark = np.zeros((*size, 3), np.uint8)
+@pytest.mark.parametrize("size", [(1, 1), (9, 16), (1080, 1920), (577, 771), (1, 192), (300, 2)])
+@pytest.mark.parametrize("colours", [(3,), ()])
+def test_any_size_of_picture_is_taken(size, colours):
+    scene = Scene(None if colours else Movement(FEWER_CELLS))
+    dark = np.zeros((*size, *colours), np.uint8)
     lit = dark.copy()
     lit[: size[0] // 2, : size[1] // 2] = 200
     for (found,) in (scene.show(dark), scene.show(lit)):
