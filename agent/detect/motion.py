@@ -115,16 +115,16 @@ class Planes:
     def load(self, image: Image) -> None:
         """Take in a frame: thinned by rows, grey, averaged by area, softened against noise."""
         if image.ndim == GREY:
-            read = image[: self._height, : self._width]
+            grey = image[: self._height, : self._width]
             if self._even:
                 # To halve twice takes a sixth of the time of averaging by four at once.
                 half = self._width // 2, max(self._height // 2, 1)
-                read = cv2.resize(read, half, interpolation=cv2.INTER_AREA)
-            cv2.resize(read, self._size, dst=self._grey, interpolation=cv2.INTER_AREA)
+                grey = np.asarray(cv2.resize(grey, half, interpolation=cv2.INTER_AREA), np.uint8)
         else:
             read = image[: self._height : self._row_step, : self._width]
             cv2.cvtColor(read, cv2.COLOR_BGR2GRAY, dst=self._read)
-            cv2.resize(self._read, self._size, dst=self._grey, interpolation=cv2.INTER_AREA)
+            grey = self._read
+        cv2.resize(grey, self._size, dst=self._grey, interpolation=cv2.INTER_AREA)
         cv2.blur(self._grey, (3, 3), dst=self._grey)
 
     def begin_anew(self) -> None:
