@@ -54,13 +54,13 @@ class Stages:
 
     gate: float = 0.0
     detect: float = 0.0
-    ride: float = 0.0
     look: float = 0.0
     track: float = 0.0
     decide: float = 0.0
     deliver: float = 0.0
-    choose: float = 0.0
     ask: float = 0.0
+    ride: float = 0.0
+    choose: float = 0.0
     hear: float = 0.0
 
     @property
