@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from agent.domain import Box
@@ -30,6 +31,17 @@ def covered(a: Box, b: Box) -> float:
     if width <= 0.0 or height <= 0.0:
         return 0.0
     return width * height / min(area(a), area(b))
+
+
+def covered_by_any(box: Box, others: Sequence[Box], share: float) -> bool:
+    """Whether more than that share of the box lies in one of the others, or of that one in the box."""
+    left, top, right, bottom = box
+    for other in others:
+        # Nearly all end at the first comparisons; a call for each would cost more than the rest.
+        touches = other[0] < right and other[2] > left and other[1] < bottom and other[3] > top
+        if touches and covered(box, other) > share:
+            return True
+    return False
 
 
 def area(box: Box) -> float:

@@ -36,7 +36,7 @@ from agent.judging.ports import (
     Onlooker,
     Viewer,
 )
-from agent.judging.riding import ride
+from agent.judging.riding import follow
 from vision.detections import Detections, Detector
 from vision.errors import InferenceFailed
 from wire.messages import AlertEvent, BudgetLeft
@@ -204,8 +204,8 @@ class Pipeline:
         if self._onlooker is not None:
             self._onlooker.judged(frame, detections, detected - began)
 
-        ride(lane, frame)
-        ridden = _spent(stages, "track", detected)
+        # Ahead of whatever else the tracker is told or asked of this frame.
+        ridden = self._ride(lane, frame, detected)
 
         seen = self._look_closer(lane, frame, lane.masks.keep(only(detections, self._rules.labels)))
         looked = _spent(stages, "look", ridden)
@@ -222,15 +222,27 @@ class Pipeline:
         self._deliver(decided.changes, frame)
         delivered = _spent(stages, "deliver", decided_at)
 
-        self._asking.ask(lane, frame, seen.detections, decided.asks)
+        asks = self._asking.choose(lane, frame, seen.detections, decided.asks)
+        chosen = _spent(stages, "choose", delivered)
+
+        self._asking.ask(frame, asks)
         if self._auditor is not None:
             self._auditor.judged(frame, seen.detections, tracks, lane.masks.polygons)
-        ended = _spent(stages, "ask", delivered)
+        ended = _spent(stages, "ask", chosen)
 
         if self._looks is not None:
             self._looks.spent(ended - began - (looked - ridden), len(seen.looked), looked - ridden)
         if self._audience is not None:
             self._audience.followed(frame, tracks, len(seen.looked))
+
+    def _ride(self, lane: Lane, frame: Frame, began: float) -> float:
+        """Move on what goes where the pictures show that it went; when that was done."""
+        moved = follow(lane, frame)
+        followed = _spent(self.stages, "ride", began)
+        if moved is None:
+            return followed
+        lane.tracker.ride(moved, frame.at)
+        return _spent(self.stages, "track", followed)
 
     def _look_closer(self, lane: Lane, frame: Frame, whole: Detections) -> Seen:
         """What the frame shows after its second looks; where one of them fails, what it showed at the first."""
@@ -239,7 +251,8 @@ class Pipeline:
         expected = lane.tracker.expected(frame.at)
         wanted = targets(whole, expected, frame.at)
         moving = [] if lane.movement is None else lane.movement.targets(frame.image, wanted, frame.at)
-        lane.moving = [target.box for target in moving]
+        # Until it is taken, what moved is kept: questions are not chosen in every frame.
+        lane.moving = [target.box for target in moving] or lane.moving
         regions = self._looks.choose(frame, wanted + moving)
         if not regions:
             return Seen(whole)
@@ -311,6 +324,9 @@ class Pipeline:
                     self._adopt(event if isinstance(event, NewModel) else _swapped(event, done))
             if awaited:
                 done.set_result(None)
+        began = time.perf_counter()
+        self._asking.settle()
+        _spent(self.stages, "hear", began)
         self._deliver(self._rules.tick(now), None)
         self._asking.account(now)
 
@@ -323,7 +339,9 @@ class Pipeline:
     def _take_answer(self, answer: Answer, now: float) -> None:
         ids = {"alert_id": answer.alert_id, "question_id": answer.question_id}
         log.info("answered: %s (%s)", answer.decision, answer.reason, extra=ids)
+        began = time.perf_counter()
         heard = self._asking.hear(answer)
+        _spent(self.stages, "hear", began)
         if answer.alert_id is not None or not heard:
             self._deliver(self._rules.answer(answer, now), None)
 

@@ -80,7 +80,8 @@ class Figures:
         invokes: Inferences a frame.
         policy_ms: The median of all that is neither inference nor the first look's: choosing and putting together
             second looks, tracking, deciding.
-        asking_ms: The median of choosing questions about objects, none of which is sent or answered.
+        asking_ms: The mean of choosing questions about objects, none of which is sent or answered; in most frames
+            there is nothing to choose.
         gain_us: Of that, weighing one candidate, by hand and by weights that a model brings.
         inference_ms: The median of some inferences between the frames, to hold the policy against.
         switches: How often a person goes on under another number.
@@ -216,13 +217,14 @@ def run(
     for index, image in clip.pictures(frames):
         walk.frame, walk.now = index, index / clip.fps
         detector.show(index, image)
-        before, asked_s = _policy_s(pipeline.stages) - detector.spent_s, pipeline.stages.ask
+        before, asked_s = _policy_s(pipeline.stages) - detector.spent_s, pipeline.stages.choose
         pipeline.judge(Frame(CAMERA, index, image, walk.now))
         policy_s.append(_policy_s(pipeline.stages) - detector.spent_s - before)
-        asking_s.append(pipeline.stages.ask - asked_s)
+        asking_s.append(pipeline.stages.choose - asked_s)
         if index % TIMED == 0:
             inference_s.append(detector.timed(image))
-    costs = [1000 * statistics.median(one) for one in (policy_s, asking_s, inference_s)]
+    middle = statistics.median
+    costs = [1000 * one for one in (middle(policy_s), statistics.fmean(asking_s), middle(inference_s))]
     learnt = gains_of(Gain(features=FORM, weights=(0.5,) * len(NAMES)))
     return _figures(
         clip, frames, walk, detector.asked - asked, costs, (_gain_us(by_hand, cases), _gain_us(learnt, cases))

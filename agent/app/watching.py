@@ -30,7 +30,7 @@ from agent.detect.detector import model_status
 from agent.detect.flow import Flow
 from agent.detect.looks import SecondLooks
 from agent.detect.motion import MotionGate
-from agent.detect.movement import Movement
+from agent.detect.movement import movement
 from agent.judging.inbox import Inbox, NewRules
 from agent.judging.lane import Lane
 from agent.redact.door import BY_PEOPLE, PictureDoor
@@ -120,12 +120,13 @@ def _late(config: Config) -> frozenset[str]:
 
 
 def _lane(camera: CameraConfig, config: Config) -> Lane:
+    asks, looks_closer = config.ask is not None, bool(config.looks.per_frame)
     return Lane(
         tracker=Tracker(config.tracking),
         masks=MaskFilter(config.masks, camera.name),
         gate=MotionGate(camera.motion) if camera.motion is not None else None,
-        movement=Movement() if config.looks.per_frame or config.ask is not None else None,
-        flow=Flow() if config.ask is not None else None,
+        movement=movement(looks_closer=looks_closer, asks=asks),
+        flow=Flow() if asks else None,
         stream_cost=StreamCost(),
     )
 

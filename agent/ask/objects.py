@@ -22,6 +22,9 @@ from agent.boxes import cut_off, inside
 from agent.domain import Answer, Appearance, Ask, Box, Found, Report, Track
 from wire.messages import AskReason, Decision
 
+CHOOSE_EVERY_S: Final = 0.15
+"""How often questions are to be chosen before one camera, at most: what is worth one still is a frame later, and to
+choose costs as much as to follow. Asked about is also what would grow too old before the next time."""
 MOST_OPEN: Final = 256
 """Questions whose answers are waited for; beyond, the oldest is forgotten, and its answer helps no track."""
 MOST_AT_ONCE: Final = 3
@@ -327,7 +330,7 @@ class ObjectQuestions:
         is_other = track.seen_now and changed(about.box, about.score, about.looks, track)
         # It was seen when it was asked about last: that it is not by now is news.
         is_lost = not track.seen_now and about.at < track.last_at and now - track.last_at >= LOST_S
-        if not is_other and not is_lost and age_s < settings.refresh_after_s:
+        if not is_other and not is_lost and age_s + CHOOSE_EVERY_S < settings.refresh_after_s:
             return None
         if track.seen_well and track.belief >= SURE and not is_other:
             return None

@@ -10,9 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
-from agent.boxes import covered, overlap
+from agent.boxes import covered_by_any, overlap
 from agent.domain import Box, Track
 from vision.detections import Detections
 from wire.messages import AskReason
@@ -57,11 +55,14 @@ class Sign:
 
 def weak_signs(detections: Detections, below: float) -> list[Sign]:
     """What the model says with a score too low to begin an object."""
-    weak = np.flatnonzero(detections.scores < below).tolist()
-    return [
-        Sign(_box(detections.boxes[row].tolist()), detections.label(row), float(detections.scores[row]))
-        for row in weak
-    ]
+    weak = detections.scores < below
+    rows = zip(
+        detections.boxes[weak].tolist(),
+        detections.classes[weak].tolist(),
+        detections.scores[weak].tolist(),
+        strict=True,
+    )
+    return [Sign((x1, y1, x2, y2), detections.labels[name], score) for (x1, y1, x2, y2), name, score in rows]
 
 
 @dataclass(slots=True)
@@ -95,8 +96,9 @@ class Places:
     def note(self, signs: Iterable[Sign], tracks: Sequence[Track], now: float) -> None:
         """Take in the signs of one frame; those of objects that are followed are passed over."""
         places = self._places = [place for place in self._places if now - self._kept_from(place) <= GONE_S]
+        explained = [track.box for track in tracks]
         for sign in signs:
-            if any(covered(sign.box, track.box) > EXPLAINED for track in tracks):
+            if covered_by_any(sign.box, explained, EXPLAINED):
                 continue
             place = max(places, key=lambda one: overlap(one.box, sign.box), default=None)
             if place is not None and overlap(place.box, sign.box) >= SAME:
@@ -109,13 +111,14 @@ class Places:
 
     def suspects(self, tracks: Sequence[Track], now: float) -> list[Suspect]:
         """Those that are worth a question by now, and that no object explains."""
+        explained = [track.box for track in tracks]
         return [
             Suspect(self._reason, place.label, place.score, place.box, now - place.since)
             for place in self._places
             if place.asked_at is None
             and place.signs >= self._least_signs
             and place.last - place.since >= self._least_s
-            and not any(covered(place.box, track.box) > EXPLAINED for track in tracks)
+            and not covered_by_any(place.box, explained, EXPLAINED)
         ]
 
     def asked(self, region: Box, now: float) -> None:
@@ -127,11 +130,6 @@ class Places:
     def _kept_from(self, place: _Place) -> float:
         """From when on a place may be forgotten; one that was asked about begins anew."""
         return place.last if place.asked_at is None else place.asked_at + self._again_s - GONE_S
-
-
-def _box(corners: Sequence[float]) -> Box:
-    x1, y1, x2, y2 = corners
-    return (x1, y1, x2, y2)
 
 
 def _blended(before: Box, now: Box) -> Box:

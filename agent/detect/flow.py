@@ -7,8 +7,9 @@ not at all, so neither its detections nor a speed that was never measured say wh
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import cv2
@@ -27,8 +28,14 @@ APART_S: Final = 0.09
 """Between two pictures that are kept for answers; a camera with more frames a second needs no more of them."""
 LONGEST_GAP_S: Final = 0.5
 """People who walk are twice their own width away by then, and flow finds somebody else."""
-WINDOW_PX: Final = 7
-LEVELS: Final = 2
+STEP_S: Final = 0.25
+"""From one picture to the next by which what an answer found is carried, at most: at ten frames a second, an answer
+after 300 ms takes one step then instead of two, in which a person who walks goes half of his width."""
+WINDOW_PX: Final = 8
+"""One of 7 takes one and a half times as long: OpenCV does eight pixels of a row at once, or each by itself."""
+LEVELS: Final = 1
+PRECISE: Final = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 10, 0.03)
+"""A point is found after so many steps, or one of so many pixels: a box goes by the median of its points."""
 MOST_POINTS: Final = 100
 """At once, for all boxes together: the cost of a frame is bounded, and in a crowd each has fewer. With no more than
 72, F1 was .851 and .856 at 1 and 2 % of the bytes (second half of PETS09-S2L1), with 100 and without any bound .864
@@ -40,7 +47,7 @@ ACROSS: Final = (0.3, 0.5, 0.7)
 DOWN: Final = (0.15, 0.3, 0.45, 0.6, 0.75)
 FEWEST: Final = 0.25
 """Of a box's points, how many must be found again for the box to be, and three at the least."""
-UNLIKE: Final = 30.0
+UNLIKE: Final = 20.0
 """By how many grey levels of 255 a point's surroundings may differ on average to be found again. To follow each point
 back as well costs twice as much and carried no better."""
 MARGIN_PX: Final = 10
@@ -70,11 +77,18 @@ class Flow:
 
     def __init__(self) -> None:
         self._kept: list[_Kept] = []
+        self._latest: tuple[float, _Plane] | None = None
         self._asked_at: float | None = None
 
     def awaits(self, now: float) -> bool:
         """Whether an answer may come yet that is about one of the latest frames."""
         return self._asked_at is not None and now - self._asked_at <= KEPT_S
+
+    def small(self, image: Image, at: float) -> Image:
+        """The picture of that time small and grey, uint8 (H, W); it is made once, whoever asks."""
+        if self._latest is None or self._latest[0] != at:
+            self._latest = (at, _small(image))
+        return self._latest[1]
 
     def see(self, image: Image, at: float) -> None:
         """Keep a picture.
@@ -83,7 +97,7 @@ class Flow:
             image: uint8 (H, W, 3), BGR; any size, and a new size begins anew.
             at: When it was captured, in seconds; not before the last one.
         """
-        plane = _small(image)
+        plane = self.small(image, at)
         kept = self._kept
         if kept and (kept[-1].plane.shape != plane.shape or not 0.0 <= at - kept[-1].at <= LONGEST_GAP_S):
             kept.clear()
@@ -102,13 +116,14 @@ class Flow:
         self._kept[-1].asked = True
         self._asked_at = at
 
-    def moved(self, boxes: Sequence[Box]) -> list[Box | None]:
-        """Where they went from the picture before to the newest; None where that does not show."""
+    def moved(self, riding: Mapping[int, Box]) -> dict[int, Box]:
+        """Where objects went from the picture before to the newest, by number, as far as that shows."""
         match self._kept:
             case [*_, before, newest]:
-                return _flow(before.plane, newest.plane, boxes)
+                there = _flow(before.plane, newest.plane, list(riding.values()))
             case _:
-                return [None] * len(boxes)
+                return {}
+        return {number: box for number, box in zip(riding, there, strict=True) if box is not None}
 
     def since(self, at: float, boxes: Sequence[Box]) -> list[Box | None]:
         """The same from the picture of a frame that was asked about, captured at that time."""
@@ -116,12 +131,21 @@ class Flow:
         if first is None:
             return [None] * len(boxes)
         there: list[Box | None] = list(boxes)
-        for before, after in zip(self._kept[first:], self._kept[first + 1 :], strict=False):
+        for before, after in pairwise(_stepping(self._kept[first:])):
             rows = [row for row, box in enumerate(there) if box is not None]
             steps = _flow(before.plane, after.plane, [box for box in there if box is not None])
             for row, step in zip(rows, steps, strict=True):
                 there[row] = step
         return there
+
+
+def _stepping(kept: Sequence[_Kept]) -> list[_Kept]:
+    """The first and the last of them, and as few of those between as no step is longer than STEP_S."""
+    steps = [kept[0]]
+    for one, after in pairwise(kept[1:]):
+        if after.at - steps[-1].at > STEP_S:
+            steps.append(one)
+    return [*steps, kept[-1]] if len(kept) > 1 else steps
 
 
 def _small(image: Image) -> _Plane:
@@ -142,23 +166,16 @@ def _flow(before: _Plane, after: _Plane, boxes: Sequence[Box]) -> list[Box | Non
     if not followed:
         return moved
     height, width = before.shape
-    corners = np.array(followed, np.float32) * np.array((width, height, width, height), np.float32)
-    # The cost is that of the pyramids, so they are built of no more than what is looked at.
-    left, top = np.clip(corners[:, :2].min(axis=0) - MARGIN_PX, 0, (width, height)).astype(int)
-    right, bottom = np.clip(corners[:, 2:].max(axis=0) + MARGIN_PX, 0, (width, height)).astype(int)
-    if min(right - left, bottom - top) < SMALLEST_PX:
-        return moved
-    one, other = before[top:bottom, left:right], after[top:bottom, left:right]
-    sides = corners[:, 2:] - corners[:, :2]
+    one, other, places = _looked_at(before, after, followed)
     in_box = next((grid for grid in _IN_BOX if len(grid) * len(followed) <= MOST_POINTS), _IN_BOX[-1])
-    points = corners[:, None, :2] + in_box * sides[:, None] - np.array((left, top), np.float32)
-    points = np.ascontiguousarray(points.reshape(-1, 1, 2), np.float32)
+    points = (places[:, :1] + in_box * places[:, 1:]).reshape(-1, 1, 2)
     there, found, unlike = cv2.calcOpticalFlowPyrLK(
-        one, other, points, np.empty_like(points), winSize=(WINDOW_PX, WINDOW_PX), maxLevel=LEVELS
+        one, other, points, np.empty_like(points), winSize=(WINDOW_PX, WINDOW_PX), maxLevel=LEVELS, criteria=PRECISE
     )
     good = ((np.asarray(found).ravel() == 1) & (np.asarray(unlike).ravel() < UNLIKE)).reshape(len(followed), -1)
     counts = good.sum(axis=1)
-    shifts = _medians((there - points).reshape(len(followed), -1, 2), good, counts)
+    steps = np.asarray(there - points, np.float32).reshape(len(followed), -1, 2)
+    shifts = _medians(steps, good, counts)
     shifts /= np.array((width, height), np.float32)
     fewest = max(3, math.ceil(FEWEST * len(in_box)))
     for row, (count, (dx, dy)) in enumerate(zip(counts.tolist(), shifts.tolist(), strict=True)):
@@ -166,6 +183,44 @@ def _flow(before: _Plane, after: _Plane, boxes: Sequence[Box]) -> list[Box | Non
             x1, y1, x2, y2 = boxes[row]
             moved[row] = (x1 + dx, y1 + dy, x2 + dx, y2 + dy)
     return moved
+
+
+def _looked_at(before: _Plane, after: _Plane, boxes: Sequence[Box]) -> tuple[_Plane, _Plane, npt.NDArray[np.float32]]:
+    """What is around the boxes, of both pictures, side by side: much of the cost is that of the pyramids.
+
+    Args:
+        before: uint8 (H, W).
+        after: As `before`.
+        boxes: N, at least one.
+
+    Returns:
+        Two strips, and float32 (N, 2, 2): x and y at which each box begins in them, its width and height; in pixels.
+    """
+    height, width = before.shape
+    cuts, places, across, down = [], [], 0, SMALLEST_PX
+    for x1, y1, x2, y2 in boxes:
+        left, right = _span(x1 * width, x2 * width, width)
+        top, bottom = _span(y1 * height, y2 * height, height)
+        cuts.append((left, top, right, bottom, across))
+        places.append(((x1 * width - left + across, y1 * height - top), ((x2 - x1) * width, (y2 - y1) * height)))
+        across += right - left
+        down = max(down, bottom - top)
+    if across * down > width * height:
+        whole = [((x1 * width, y1 * height), size) for (x1, y1, _, _), (_, size) in zip(boxes, places, strict=True)]
+        return before, after, np.array(whole, np.float32)
+    strips = np.zeros((2, down, max(across, SMALLEST_PX)), np.uint8)
+    one, other = strips
+    for left, top, right, bottom, place in cuts:
+        to = slice(bottom - top), slice(place, place + right - left)
+        one[to] = before[top:bottom, left:right]
+        other[to] = after[top:bottom, left:right]
+    return one, other, np.array(places, np.float32)
+
+
+def _span(low: float, high: float, size: int) -> tuple[int, int]:
+    """The pixels to look at along one axis; none where that is beside the picture."""
+    first = min(max(int(low) - MARGIN_PX, 0), size)
+    return first, max(min(int(high) + MARGIN_PX, size), first)
 
 
 def _medians(

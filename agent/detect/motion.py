@@ -19,6 +19,8 @@ WIDTH: Final = 160
 ROWS_PER_CELL: Final = 2
 """Of the rows of pixels under a row of cells, as many are read: a whole 1080p frame costs several times as much, and
 with whole runs of twelve pixels in each row, two are enough to average the noise away."""
+GREY: Final = 2
+"""Dimensions of a picture without colours."""
 LIGHT_SHARE: Final = 0.6
 """Where more of the picture changes at once, it was the light (or the camera moved), not an object."""
 
@@ -83,13 +85,19 @@ class MotionGate:
 
 
 class Planes:
-    """The small pictures of one camera, allocated once for a frame size."""
+    """The small pictures of one camera, allocated once for a frame size.
 
-    def __init__(self, image: Image) -> None:
+    Args:
+        image: uint8 (H, W, 3), BGR, or (H, W), grey; all others must have the same shape.
+        cells: How many there are across, about.
+    """
+
+    def __init__(self, image: Image, cells: int = WIDTH) -> None:
         self.shape = image.shape
         height, width = image.shape[:2]
         # Cells of whole pixels: for these, averaging by area has a path that is four times as fast.
-        cell = max(1, round(width / WIDTH))
+        cell = max(1, round(width / cells))
+        self._even = cell % 2 == 0
         self._row_step = max(1, cell // ROWS_PER_CELL)
         columns, rows = width // cell, max(1, height // (self._row_step * ROWS_PER_CELL))
         self._size = columns, rows
@@ -106,9 +114,17 @@ class Planes:
 
     def load(self, image: Image) -> None:
         """Take in a frame: thinned by rows, grey, averaged by area, softened against noise."""
-        read = image[: self._height : self._row_step, : self._width]
-        cv2.cvtColor(read, cv2.COLOR_BGR2GRAY, dst=self._read)
-        cv2.resize(self._read, self._size, dst=self._grey, interpolation=cv2.INTER_AREA)
+        if image.ndim == GREY:
+            grey = image[: self._height, : self._width]
+            if self._even:
+                # To halve twice takes a sixth of the time of averaging by four at once.
+                half = self._width // 2, max(self._height // 2, 1)
+                grey = np.asarray(cv2.resize(grey, half, interpolation=cv2.INTER_AREA), np.uint8)
+        else:
+            read = image[: self._height : self._row_step, : self._width]
+            cv2.cvtColor(read, cv2.COLOR_BGR2GRAY, dst=self._read)
+            grey = self._read
+        cv2.resize(grey, self._size, dst=self._grey, interpolation=cv2.INTER_AREA)
         cv2.blur(self._grey, (3, 3), dst=self._grey)
 
     def begin_anew(self) -> None:

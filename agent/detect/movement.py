@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from agent.boxes import covered
-from agent.detect.motion import LIGHT_SHARE, Planes
+from agent.boxes import covered_by_any
+from agent.detect.motion import LIGHT_SHARE, WIDTH, Planes
 from agent.detect.regions import Target
 from agent.domain import Box
 from vision.detections import Image
@@ -31,14 +31,26 @@ EXPLAINED: Final = 0.3
 EVERY: Final = 3
 """In so many judged frames movement is looked for once: it costs as much as all the rest of choosing, and what moves
 unseen still does a moment later."""
+FEWER_CELLS: Final = 96
+"""Across, where movement only leads to questions, and is looked for in a picture that is small anyway: a person of 20
+by 60 pixels in a frame of 768 by 576 is still two and a half cells wide, for a quarter of the time."""
+EVERY_CHOICE: Final = 2
+"""The same of frames in which questions are chosen, which are every other one or fewer."""
 PATCHES: Final = 12
 """A look is remembered for patches of the picture, so many across and down."""
 
 
 class Movement:
-    """What moves before one camera."""
+    """What moves before one camera.
 
-    def __init__(self) -> None:
+    Args:
+        cells: Into how many a picture is divided across, about.
+        every: In so many frames that it is shown, movement is looked for once.
+    """
+
+    def __init__(self, cells: int = WIDTH, every: int = EVERY) -> None:
+        self._cells = cells
+        self._every = every
         self._planes: Planes | None = None
         self._seen_at = 0.0
         self._turn = 0
@@ -49,20 +61,21 @@ class Movement:
     def targets(self, image: Image, known: Sequence[Target], now: float) -> list[Target]:
         """Where something moves that no known target explains; to be asked once for each judged frame.
 
-        Most frames get no answer, see EVERY.
+        Most frames get no answer, see `every`.
 
         Args:
-            image: uint8 (H, W, 3), BGR; any size, and a new size begins anew.
+            image: uint8 (H, W, 3), BGR, or (H, W), grey; any size, and a new one begins anew.
             known: What is worth a look anyway.
             now: When it was captured, in seconds.
         """
-        self._turn = (self._turn + 1) % EVERY
+        self._turn = (self._turn + 1) % self._every
         if self._turn:
             return []
+        explained = [target.box for target in known]
         return [
             Target(box, WORTH * min(1.0, (now - self._looked_at.get(_patch(box), now - AGAIN_S)) / AGAIN_S))
             for box in self._moving(image, now)
-            if not any(covered(box, target.box) > EXPLAINED for target in known)
+            if not covered_by_any(box, explained, EXPLAINED)
         ]
 
     def looked(self, moving: Sequence[Target], places: Sequence[Box], now: float) -> None:
@@ -75,7 +88,7 @@ class Movement:
     def _moving(self, image: Image, now: float) -> list[Box]:
         planes = self._planes
         if planes is None or planes.shape != image.shape:
-            self._planes = Planes(image)
+            self._planes = Planes(image, self._cells)
             self._seen_at = now
             return []
         planes.load(image)
@@ -87,6 +100,13 @@ class Movement:
             planes.blend(1.0 - np.exp(-max(0.0, now - self._seen_at) / BACKGROUND_S))
         self._seen_at = now
         return boxes
+
+
+def movement(*, looks_closer: bool, asks: bool) -> Movement | None:
+    """What a device needs: second looks go by the whole picture, questions alone by a small one; else none."""
+    if looks_closer:
+        return Movement()
+    return Movement(FEWER_CELLS, EVERY_CHOICE) if asks else None
 
 
 def _patch(box: Box) -> tuple[int, int]:

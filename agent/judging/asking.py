@@ -13,15 +13,15 @@ from functools import partial
 from typing import Final
 
 from agent.ask.budget import Balance
-from agent.ask.objects import ObjectQuestions, Scene
+from agent.ask.objects import CHOOSE_EVERY_S, ObjectQuestions, Scene
 from agent.ask.suspects import weak_signs
 from agent.decide.rulebook import RuleBook
 from agent.detect.regions import Target
-from agent.domain import Answer, Ask, Box, Clock, Frame
+from agent.domain import Answer, Ask, Box, Clock, Frame, Report
 from agent.judging.inbox import Aside, NewRules, Paid
 from agent.judging.lane import Lane, Tally
 from agent.judging.ports import Asker, BalanceKeeper
-from agent.judging.riding import gone
+from agent.judging.riding import tell
 from vision.detections import Detections
 from wire.messages import BudgetLeft
 
@@ -66,19 +66,27 @@ class Asking:
         self._tally = tally
         self._looks_closer = looks_closer
         self._told_at = -math.inf
+        self._heard: dict[str, list[Report]] = {}
+        self._chosen_at: dict[str, float] = {}
         self.budgets: tuple[BudgetLeft, ...] = ()
         """What is left for questions, as of a second ago; read by any thread."""
 
-    def ask(self, lane: Lane, frame: Frame, detections: Detections, by_rules: Sequence[Ask]) -> None:
-        """Ask what the rules want to know of the frame, and what else is worth its bytes."""
-        for ask in self._questions(lane, frame, detections, by_rules):
-            self._tally.asks += 1
-            if self._asker is not None:
-                ids = {"alert_id": ask.alert_id, "question_id": ask.id}
-                log.info("asking about a %s %.2f on %s", ask.label, ask.score, ask.camera, extra=ids)
-                self._asker.submit(ask, frame)
-                if lane.flow is not None:
-                    lane.flow.asked(frame.image, frame.at)
+    def choose(self, lane: Lane, frame: Frame, detections: Detections, by_rules: Sequence[Ask]) -> Sequence[Ask]:
+        """What the rules want to know of the frame, and what else is worth its bytes."""
+        asks = self._questions(lane, frame, detections, by_rules)
+        if asks and self._asker is not None and lane.flow is not None:
+            lane.flow.asked(frame.image, frame.at)
+        return asks
+
+    def ask(self, frame: Frame, asks: Sequence[Ask]) -> None:
+        """Ask what was chosen."""
+        self._tally.asks += len(asks)
+        if self._asker is None:
+            return
+        for ask in asks:
+            ids = {"alert_id": ask.alert_id, "question_id": ask.id}
+            log.info("asking about a %s %.2f on %s", ask.label, ask.score, ask.camera, extra=ids)
+            self._asker.submit(ask, frame)
 
     def ask_aside(self, aside: Aside, now: float) -> bool:
         """Ask a question that decides no alert, where the rules' limits allow it; whether it was asked."""
@@ -91,15 +99,23 @@ class Asking:
         return self._asker.submit(ask, aside.frame)
 
     def hear(self, answer: Answer) -> bool:
-        """Tell the tracker what the cloud saw, apart from what is masked or of no interest; False if nobody asked."""
+        """Keep for `settle` what the cloud saw that is neither masked nor of no interest; False if nobody asked."""
         heard = None if self._objects is None else self._objects.heard(answer)
         if heard is None:
             return False
         camera, report = heard
         lane = self._lanes[camera]
-        shown = [one for one in report.found if one.label in self._rules.labels and not lane.masks.hides(one.box)]
-        lane.tracker.hear(replace(report, found=gone(lane, shown, report.at)))
+        found = tuple(
+            one for one in report.found if one.label in self._rules.labels and not lane.masks.hides(one.box)
+        )
+        self._heard.setdefault(camera, []).append(replace(report, found=found))
         return True
+
+    def settle(self) -> None:
+        """Tell the trackers what was heard since the last time."""
+        while self._heard:
+            camera, reports = self._heard.popitem()
+            tell(self._lanes[camera], reports)
 
     def paid(self, paid: Paid, now: float) -> None:
         """A question was sent: its bytes are off the budget."""
@@ -133,13 +149,20 @@ class Asking:
     def _questions(self, lane: Lane, frame: Frame, detections: Detections, by_rules: Sequence[Ask]) -> Sequence[Ask]:
         if self._objects is None:
             return by_rules
+        since_s = frame.at - self._chosen_at.get(frame.camera, -math.inf)
+        due = since_s >= CHOOSE_EVERY_S or since_s < 0.0
+        if not due and not by_rules:
+            return ()
         height, width = frame.image.shape[:2]
-        weak = weak_signs(detections, lane.tracker.new_score)
-        scene = Scene(frame.camera, lane.tracks, weak, self._moving(lane, frame), (width, height), frame.at)
+        weak = weak_signs(detections, lane.tracker.new_score) if due else ()
+        moving = self._moving(lane, frame) if due else None
+        scene = Scene(frame.camera, lane.tracks, weak, moving, (width, height), frame.at)
         for ask in by_rules:
             self._objects.asked(ask, scene)
-        about_objects = self._objects.ask(scene, partial(self._interest, lane, frame.camera))
-        return (*by_rules, *about_objects)
+        if not due:
+            return by_rules
+        self._chosen_at[frame.camera] = frame.at
+        return (*by_rules, *self._objects.ask(scene, partial(self._interest, lane, frame.camera)))
 
     def _interest(self, lane: Lane, camera: str, label: str | None, box: Box) -> str | None:
         """The label for which to ask about a place; None where nobody wants to know."""
@@ -151,5 +174,6 @@ class Asking:
             moving, lane.moving = lane.moving, None
             return moving
         followed = [Target(track.box, 1.0) for track in lane.tracks]
-        found = lane.movement.targets(frame.image, followed, frame.at)
+        image = frame.image if lane.flow is None else lane.flow.small(frame.image, frame.at)
+        found = lane.movement.targets(image, followed, frame.at)
         return [target.box for target in found] or None

@@ -43,7 +43,14 @@ class Lane:
 
 @dataclass(slots=True)
 class Stages:
-    """Seconds spent in each stage since the start, for `bench` and `diagnose`."""
+    """Seconds spent in each stage since the start, for `vedette-agent bench` and `vedette replay`.
+
+    Attributes:
+        ride: Making pictures small and following in them what the cloud placed.
+        choose: Choosing what to ask.
+        ask: Handing questions over.
+        hear: Taking in what answers say of objects, between frames.
+    """
 
     gate: float = 0.0
     detect: float = 0.0
@@ -52,6 +59,14 @@ class Stages:
     decide: float = 0.0
     deliver: float = 0.0
     ask: float = 0.0
+    ride: float = 0.0
+    choose: float = 0.0
+    hear: float = 0.0
+
+    @property
+    def policy(self) -> float:
+        """What a device spends because it asks about objects: all that one which never asks does not do at all."""
+        return self.ride + self.choose + self.hear
 
 
 class Tally:

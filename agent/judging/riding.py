@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import repeat
 
-from agent.domain import Found, Frame
+from agent.domain import Box, Frame, Report
 from agent.judging.lane import Lane
 
 
-def ride(lane: Lane, frame: Frame) -> None:
-    """Tell the tracker where such objects are in this frame; ahead of whatever else it is told or asked of it."""
+def follow(lane: Lane, frame: Frame) -> Mapping[int, Box] | None:
+    """Where such objects are in this frame, by number; None where no picture was needed for that."""
     if lane.flow is None:
-        return
+        return None
     riding = lane.tracker.riding()
     if not riding and not lane.flow.awaits(frame.at):
-        return
+        return None
     lane.flow.see(frame.image, frame.at)
-    moved = lane.flow.moved(list(riding.values()))
-    lane.tracker.ride({number: box for number, box in zip(riding, moved, strict=True) if box is not None}, frame.at)
+    return lane.flow.moved(riding)
 
 
-def gone(lane: Lane, found: Sequence[Found], at: float) -> tuple[Found, ...]:
-    """What the cloud found in an earlier frame, each with where it is in the latest, as far as that shows."""
-    if lane.flow is None:
-        return tuple(found)
-    moved = lane.flow.since(at, [one.box for one in found])
-    return tuple(replace(one, gone=box) for one, box in zip(found, moved, strict=True))
+def tell(lane: Lane, reports: Sequence[Report]) -> None:
+    """Tell the tracker what the cloud found in earlier frames, and where that is in the latest, as far as it shows.
+
+    What was found in one frame is followed at once, by however many answers it was told: that takes little longer
+    than for one of them.
+    """
+    there: dict[float, Iterator[Box | None]] = {}
+    if lane.flow is not None:
+        for at in dict.fromkeys(report.at for report in reports):
+            boxes = [one.box for report in reports if report.at == at for one in report.found]
+            there[at] = iter(lane.flow.since(at, boxes))
+    for report in reports:
+        places = there.get(report.at, repeat(None))
+        found = tuple(replace(one, gone=next(places)) for one in report.found)
+        lane.tracker.hear(replace(report, found=found))

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from agent.appearance import difference
-from agent.boxes import area, covered, distance, overlap
+from agent.boxes import area, covered_by_any, distance, overlap
 from agent.domain import Appearance, Box, Expected, Found, Report, Track
 from agent.track import carrying
 from agent.track.followed import Followed, Sighting
@@ -206,7 +206,7 @@ class Tracker:
         well, F1 fell from .902 to .886 (first half of PETS09-S2L1, 2.3 second looks, 2 % of the bytes). One that does
         not look closely misses what is in plain sight: there it rose from .778 to .790.
         """
-        return one.seen or not (self._looks_closely or _covered_by_any(one.motion.box, seen, carrying.HIDDEN))
+        return one.seen or not (self._looks_closely or covered_by_any(one.motion.box, seen, carrying.HIDDEN))
 
     def _move_on(self, now: float, ridden: Mapping[int, Box] = MappingProxyType({})) -> float:
         """Move all on to `now`, without those that left the picture or were unseen for too long."""
@@ -303,12 +303,12 @@ class Tracker:
         """Believe less in what was not seen."""
         for one in known:
             if not one.seen:
-                hidden = _covered_by_any(one.motion.box, seen, HIDDEN)
+                hidden = covered_by_any(one.motion.box, seen, HIDDEN)
                 one.belief *= math.exp(-self._since_update_s / (HIDDEN_S if hidden else FORGETTING_S))
 
     def _crowded(self, box: Box, seen: Sequence[Box]) -> bool:
         crowding = self._settings.crowding
-        return any(overlap(box, other) > crowding for other in seen) or _covered_by_any(box, seen, INSIDE)
+        return any(overlap(box, other) > crowding for other in seen) or covered_by_any(box, seen, INSIDE)
 
     def _report(self, label: str, known: Sequence[Followed], now: float) -> list[Track]:
         return [
@@ -335,16 +335,6 @@ class Tracker:
 
 def _within(box: Box, place: Box) -> bool:
     return box[0] >= place[0] and box[1] >= place[1] and box[2] <= place[2] and box[3] <= place[3]
-
-
-def _covered_by_any(box: Box, others: Sequence[Box], share: float) -> bool:
-    left, top, right, bottom = box
-    for other in others:
-        # As in `touching`: nearly all end here.
-        touches = other[0] < right and other[2] > left and other[1] < bottom and other[3] > top
-        if touches and covered(box, other) > share:
-            return True
-    return False
 
 
 def _clip(box: Box) -> Box:

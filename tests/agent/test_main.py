@@ -381,7 +381,8 @@ def test_bench_tells_its_figures(tmp_path: Path, model: str, kind: str, capsys: 
     result = json.loads(capsys.readouterr().out)
     assert list(result) == BENCH_KEYS
     assert result["ratio"] == pytest.approx(result["pipeline_fps"] / result["bare_fps"], rel=0.01)
-    assert list(result["stages_us"]) == ["gate", "detect", "look", "track", "decide", "deliver", "ask"]
+    stages = ["gate", "detect", "look", "track", "decide", "deliver", "ask", "ride", "choose", "hear"]
+    assert list(result["stages_us"]) == stages
     assert result["stages_us"]["detect"] > 0
     assert result["rss_mib"] > 10
     assert result["source"] == str(source)

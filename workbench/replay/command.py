@@ -47,6 +47,7 @@ from workbench.replay.telling import (
     document,
     facts,
     lead,
+    own_cost,
     steps,
 )
 
@@ -247,6 +248,8 @@ class Outputs:
         if len(runs) > 1:
             for heading, use in steps(runs, budgets, told.streamed_per_s):
                 output.print(f"  within {heading}: {use}")
+        if said := own_cost(runs):
+            output.print(said, style="dim")
         if self.plot is not None:
             output.print(f"\nThe page is {self.plot}.")
 

@@ -26,7 +26,7 @@ from agent.detect.detector import open_configured
 from agent.detect.flow import Flow
 from agent.detect.looks import SecondLooks
 from agent.detect.motion import MotionGate, MotionSettings
-from agent.detect.movement import Movement
+from agent.detect.movement import movement
 from agent.detect.settings import GOOD_LOOKS, DetectSettings, LookSettings
 from agent.judging.lane import Lane
 from agent.pipeline import Pipeline
@@ -284,7 +284,7 @@ class Workbench:
             tracker=Tracker(setup.tracking),
             masks=MaskFilter(setup.masks, setup.camera),
             gate=None if setup.motion is None else MotionGate(setup.motion),
-            movement=None if looks is None and objects is None else Movement(),
+            movement=movement(looks_closer=looks is not None, asks=objects is not None),
             flow=None if objects is None else Flow(),
         )
         manifest = self._model.manifest

@@ -20,6 +20,7 @@ from workbench.replay.telling import (
     fine_print,
     lead,
     meanings,
+    own_cost,
     steps,
 )
 
@@ -51,7 +52,7 @@ def _data(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dict[st
         "title": f"vedette replay: {told.source}",
         "lead": lead(runs),
         "facts": facts(told),
-        "fine_print": fine_print(told),
+        "fine_print": f"{fine_print(told)} {own_cost(runs)}".strip(),
         "steps": steps(runs, budgets, told.streamed_per_s),
         "meanings": meanings(policies),
         "columns": COST_AND_CATCH,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from agent.domain import Track
@@ -16,6 +17,23 @@ from workbench.replay.walk import Outcome, Seen
 
 DIGITS = 5
 """A hundred-thousandth of a frame is far below a pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What something took of each frame, in milliseconds: in the mean, in all but a twentieth, and at the most."""
+
+    mean: float
+    p95: float
+    most: float
+
+
+def spent_ms(seconds: Sequence[float]) -> Spent | None:
+    """The same of so many seconds each; None of none at all."""
+    if not seconds:
+        return None
+    ordered = sorted(1000.0 * one for one in seconds)
+    return Spent(sum(ordered) / len(ordered), ordered[math.ceil(0.95 * len(ordered)) - 1], ordered[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +78,11 @@ class Run:
         """Of what sending every frame would take."""
         return self.outcome.sent_bytes / max(self.streamed_bytes, 1)
 
+    @property
+    def policy_ms(self) -> Spent | None:
+        """What asking about objects took of each frame on this machine; None for a policy that asks about none."""
+        return spent_ms([seen.policy_s for seen in self.outcome.seen]) if self.policy is Policy.OURS else None
+
     def summary(self) -> dict[str, object]:
         """All figures, for programs."""
         outcome = self.outcome
@@ -81,6 +104,7 @@ class Run:
             "seconds": round(self.lasts_s, 3),
             "looks_per_frame": round(sum(seen.looks for seen in outcome.seen) / max(frames, 1), 3),
             "alerts_by_state": {state.value: count for state, count in outcome.alerts.items()},
+            "policy_ms": None if self.policy_ms is None else asdict(self.policy_ms),
             "wall_s": round(outcome.wall_s, 3),
             "cpu_s": round(outcome.cpu_s, 3),
             "measured_against": None if self.catch is None else "the cloud" if self.agreement else "labels",

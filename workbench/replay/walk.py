@@ -57,6 +57,7 @@ class Seen:
     Attributes:
         followed: All that the tracker reports.
         whole: The cloud was shown the frame whole, and its detections stand in for the device's.
+        policy_s: What asking about objects took until the next frame, answers included; see `Stages.policy`.
     """
 
     index: int
@@ -66,6 +67,7 @@ class Seen:
     changes: list[AlertChange] = field(default_factory=list)
     looks: int = 0
     whole: bool = False
+    policy_s: float = 0.0
 
     @property
     def objects(self) -> tuple[Track, ...]:
@@ -91,6 +93,8 @@ class Walk:
     def __init__(self, frames: Iterator[Frame], show: Callable[[int], None] = lambda _: None) -> None:
         self._frames = frames
         self._watcher: Watcher | None = None
+        self._meter: Callable[[], float] = float
+        self._metered_s = 0.0
         self._show = show
         self._next: Frame | None = None
         self._over = False
@@ -105,11 +109,24 @@ class Walk:
         """Have each frame shown to it first."""
         self._watcher = watcher
 
+    def meter(self, spent_s: Callable[[], float]) -> None:
+        """Charge each frame what this has grown by until the next one."""
+        self._meter = spent_s
+        self._metered_s = spent_s()
+
+    def charge(self) -> None:
+        """Charge the frame at hand; to be called once more after the last."""
+        spent_s = self._meter()
+        if self.seen:
+            self.seen[-1].policy_s += spent_s - self._metered_s
+        self._metered_s = spent_s
+
     # --- frame supply ---------------------------------------------------------------------------------------------
 
     def take(self, timeout_s: float) -> Frame | None:
         """The next frame; None where answers come before it, or there is none."""
         del timeout_s
+        self.charge()
         if self._next is None and not self._over:
             self._next = next(self._frames, None)
             self._over = self._next is None
@@ -211,8 +228,10 @@ def run(walk: Walk, pipeline: Pipeline) -> Outcome:
     Raises:
         VedetteError: The clip can't be read, or the model failed on many frames in a row.
     """
+    walk.meter(lambda: pipeline.stages.policy)
     wall, cpu = time.perf_counter(), time.process_time()
     pipeline.run(walk.over)
+    walk.charge()
     return Outcome(
         tuple(walk.seen),
         pipeline.tally.alerts(),

@@ -31,11 +31,17 @@ def moved(dx, dy=0, box=BOX):
     return (box[0] + dx / WIDTH, box[1] + dy / HEIGHT, box[2] + dx / WIDTH, box[3] + dy / HEIGHT)
 
 
+def followed(flow, boxes):
+    """Where each has gone, None where that does not show."""
+    there = flow.moved(dict(enumerate(boxes)))
+    return [there.get(number) for number in range(len(boxes))]
+
+
 def test_a_box_goes_with_what_it_shows():
     flow = Flow()
     flow.see(scene(), 5.0)
     flow.see(scene(6, -2), 5.1)
-    (there,) = flow.moved([BOX])
+    (there,) = followed(flow, [BOX])
     assert there == pytest.approx(moved(6, -2), abs=0.002)
 
 
@@ -44,7 +50,7 @@ def test_each_of_several_goes_its_own_way():
     wall = (0.6, 0.3, 0.7, 0.6)
     flow.see(scene(), 5.0)
     flow.see(scene(5), 5.1)
-    person, still = flow.moved([BOX, wall])
+    person, still = followed(flow, [BOX, wall])
     assert person == pytest.approx(moved(5), abs=0.002)
     # A plain wall shows nothing by which to tell that it moved.
     assert still is None or still == pytest.approx(wall, abs=0.002)
@@ -57,7 +63,7 @@ def test_in_a_crowd_each_is_followed_by_fewer_points_and_arrives_all_the_same(ma
     flow.see(before, 5.0)
     flow.see(np.roll(before, (3, 5), axis=(0, 1)), 5.1)
     people = [(0.1 + 0.05 * k, 0.3, 0.15 + 0.05 * k, 0.6) for k in range(many)]
-    for there, box in zip(flow.moved(people), people, strict=True):
+    for there, box in zip(followed(flow, people), people, strict=True):
         assert there == pytest.approx(moved(5, 3, box), abs=0.004)
 
 
@@ -65,7 +71,7 @@ def test_of_more_than_a_frame_has_time_for_the_last_are_not_followed():
     flow = Flow()
     flow.see(scene(), 5.0)
     flow.see(scene(6, -2), 5.1)
-    first, *_, last = flow.moved([BOX] * (MOST_BOXES + 1))
+    first, *_, last = followed(flow, [BOX] * (MOST_BOXES + 1))
     assert first is not None
     assert last is None
 
@@ -80,7 +86,7 @@ def test_some_points_that_are_lost_do_not_take_the_box_along():
     flow = Flow()
     flow.see(before, 5.0)
     flow.see(after, 5.1)
-    (there,) = flow.moved([BOX])
+    (there,) = followed(flow, [BOX])
     assert there == pytest.approx(moved(6), abs=0.004)
 
 
@@ -88,7 +94,7 @@ def test_who_is_not_to_be_seen_any_more_is_not_found_elsewhere():
     flow = Flow()
     flow.see(scene(), 5.0)
     flow.see(scene(hidden=True), 5.1)
-    assert flow.moved([BOX]) == [None]
+    assert followed(flow, [BOX]) == [None]
 
 
 def test_what_was_found_in_a_frame_that_was_asked_about_is_carried_to_the_newest():
@@ -105,14 +111,22 @@ def test_what_was_found_in_a_frame_that_was_asked_about_is_carried_to_the_newest
 def test_a_fast_camera_keeps_the_frame_that_was_asked_about_and_not_all_others():
     flow = Flow()
     for k in range(5):
-        flow.see(scene(k), k / 100)
-    flow.asked(scene(5), 0.05)
-    for k in range(6, 30):
-        flow.see(scene(k), k / 100)
-    (there,) = flow.since(0.05, [moved(5)])
+        flow.see(scene(k // 2), k / 100)
+    flow.asked(scene(2), 0.05)
+    for k in range(6, 60):
+        flow.see(scene(k // 2), k / 100)
+    (there,) = flow.since(0.05, [moved(2)])
     assert there is not None
     assert overlap(there, moved(29)) > 0.85
-    assert flow.since(0.04, [moved(4)]) == [None]
+    assert flow.since(0.04, [moved(2)]) == [None]
+
+
+def test_a_picture_is_made_small_once_whoever_asks():
+    flow = Flow()
+    small = flow.small(scene(), 5.0)
+    flow.see(scene(), 5.0)
+    assert flow.small(scene(), 5.0) is small
+    assert flow.small(scene(), 5.1) is not small
 
 
 def test_a_fast_camera_s_boxes_go_from_each_picture_to_the_next():
@@ -121,7 +135,7 @@ def test_a_fast_camera_s_boxes_go_from_each_picture_to_the_next():
     box = BOX
     for k in range(1, 16):
         flow.see(scene(2 * k), k / 30)
-        (box,) = flow.moved([box])
+        (box,) = followed(flow, [box])
         assert box == pytest.approx(moved(2 * k), abs=0.004)
 
 
@@ -149,14 +163,14 @@ def test_after_a_gap_or_a_clock_that_went_back_it_begins_anew(at):
     flow = Flow()
     flow.see(scene(), 5.0)
     flow.see(scene(2), at)
-    assert flow.moved([BOX]) == [None]
+    assert followed(flow, [BOX]) == [None]
 
 
 def test_another_size_of_the_picture_begins_anew():
     flow = Flow()
     flow.see(scene(), 5.0)
     flow.see(scene()[::2, ::2], 5.1)
-    assert flow.moved([BOX]) == [None]
+    assert followed(flow, [BOX]) == [None]
 
 
 def test_a_large_picture_is_compared_at_a_fraction_of_its_size():
@@ -164,7 +178,7 @@ def test_a_large_picture_is_compared_at_a_fraction_of_its_size():
     large = np.kron(scene(), np.ones((5, 5, 1), np.uint8))
     flow.see(large, 5.0)
     flow.see(np.roll(large, 25, axis=1), 5.1)
-    (there,) = flow.moved([BOX])
+    (there,) = followed(flow, [BOX])
     assert there == pytest.approx(moved(5), abs=0.003)
 
 
@@ -177,6 +191,6 @@ def test_boxes_beside_the_picture_and_pictures_of_any_size_are_survived(places, 
     flow = Flow()
     flow.asked(np.zeros((*size, 3), np.uint8), 1.0)
     flow.see(np.full((*size, 3), 9, np.uint8), 1.1)
-    for there in (flow.moved(places), flow.since(1.0, places)):
+    for there in (followed(flow, places), flow.since(1.0, places)):
         assert len(there) == len(places)
         assert all(box is None or all(map(math.isfinite, box)) for box in there)

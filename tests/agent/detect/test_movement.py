@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from agent.detect.movement import AGAIN_S, EVERY, WORTH, Movement
+from agent.detect.flow import Flow
+from agent.detect.movement import AGAIN_S, EVERY, FEWER_CELLS, WORTH, Movement, movement
 from agent.detect.regions import Target
 
 SIZE = (576, 768)
@@ -24,8 +25,8 @@ def with_person(image, x, y=300, width=30, height=80):
 class Scene:
     """Shows one picture after another, and only tells of the frames in which movement is looked for."""
 
-    def __init__(self):
-        self.movement = Movement()
+    def __init__(self, movement=None):
+        self.movement = movement or Movement()
         self.now = 100.0
 
     def show(self, *images, known=()):
@@ -50,6 +51,27 @@ def test_who_walks_in_is_worth_a_look_where_they_are(empty):
     assert y1 <= 300
     assert x2 >= 230
     assert y2 >= 380
+
+
+def test_in_a_small_grey_picture_a_person_is_found_as_well(empty):
+    scene, flow = Scene(movement(looks_closer=False, asks=True)), Flow()
+    before, after = flow.small(empty, 1.0), flow.small(with_person(empty, 200), 2.0)
+    assert scene.show(*[before] * 5) == [[]] * 5
+    ((target,),) = scene.show(after)
+    cell = 768 / FEWER_CELLS
+    x1, y1, x2, y2 = np.array(target.box) * (768, 576, 768, 576)
+    assert (x1, y1, x2, y2) == pytest.approx((200, 300, 230, 380), abs=4 * cell)
+    assert x1 <= 200
+    assert y1 <= 300
+    assert x2 >= 230
+    assert y2 >= 380
+    scene.show(*[before] * 5)
+    assert scene.show(flow.small(with_person(empty, 200, width=8, height=8), 3.0)) == [[]]
+
+
+def test_a_device_that_neither_looks_closer_nor_asks_needs_none():
+    assert movement(looks_closer=False, asks=False) is None
+    assert movement(looks_closer=True, asks=False) is not None
 
 
 def test_what_is_known_already_explains_its_own_movement(empty):
@@ -99,10 +121,11 @@ def test_a_camera_that_changes_its_size_begins_anew(empty):
     assert scene.show(with_person(empty, 200)[:480, :640].copy()) == [[]]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (9, 16), (1080, 1920), (577, 771)])
-def test_any_size_of_picture_is_taken(size):
-    scene = Scene()
-    dark = np.zeros((*size, 3), np.uint8)
+@pytest.mark.parametrize("size", [(1, 1), (9, 16), (1080, 1920), (577, 771), (1, 192), (300, 2)])
+@pytest.mark.parametrize("colours", [(3,), ()])
+def test_any_size_of_picture_is_taken(size, colours):
+    scene = Scene(None if colours else Movement(FEWER_CELLS))
+    dark = np.zeros((*size, *colours), np.uint8)
     lit = dark.copy()
     lit[: size[0] // 2, : size[1] // 2] = 200
     for (found,) in (scene.show(dark), scene.show(lit)):

@@ -11,7 +11,7 @@ from agent.domain import AlertChange, Track
 from wire.messages import AlertEvent, AlertState, DecidedBy
 from workbench.replay.budget import Share
 from workbench.replay.policies import Policy
-from workbench.replay.results import Run
+from workbench.replay.results import Run, Spent, spent_ms
 from workbench.replay.scoring import Catch
 from workbench.replay.walk import Outcome, Seen, Sent
 
@@ -130,3 +130,14 @@ def test_bytes_are_summed_by_reason_and_pictures_are_no_questions():
 def test_what_could_not_be_measured_is_null():
     assert parsed(ran())[1]["accuracy"] is None
     assert parsed(ran(catches=(Catch(3, 0.5, 0.5, 0.5, 0.4),)))[1]["accuracy"]["f1"] == 0.5
+
+
+def test_what_asking_took_is_told_of_our_policy_alone():
+    assert ran(Policy.OURS).summary()["policy_ms"] == {"mean": 0.0, "p95": 0.0, "most": 0.0}
+    assert ran(Policy.NEVER).summary()["policy_ms"] is None
+
+
+def test_of_twenty_frames_one_may_take_longer_than_the_95th_percentile():
+    spent = spent_ms([0.001] * 18 + [0.003, 0.009])
+    assert spent == Spent(mean=pytest.approx(1.5), p95=pytest.approx(3.0), most=pytest.approx(9.0))
+    assert spent_ms([]) is None

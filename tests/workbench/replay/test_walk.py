@@ -121,3 +121,28 @@ def test_open_alerts_end_with_the_clip():
 def test_bytes_are_counted_by_picture():
     outcome = walked(UNSURE)
     assert (outcome.asks, outcome.sent_bytes) == (1, 110 + HTTP_BYTES)
+
+
+def test_each_frame_is_charged_what_was_spent_until_the_next():
+    walk, spent = Walk(frames(3, fps=10.0)), [7.0]
+    walk.meter(lambda: spent[0])
+    for took in (0.25, 0.5, 0.0):
+        assert walk.take(0.0) is not None
+        spent[0] += took
+    walk.charge()
+    assert [seen.policy_s for seen in walk.seen] == [0.25, 0.5, 0.0]
+
+
+def test_an_answer_between_two_frames_is_charged_to_the_one_before():
+    walk, spent = Walk(frames(2, fps=2.0)), [0.0]
+    walk.meter(lambda: spent[0])
+    walk.take(0.0)
+    walk.answer_at(0.25, Answer("q", None, Decision.CONFIRMED, None, None, None, DecidedBy.CLOUD, "scripted", ""))
+    assert walk.take(0.0) is None
+    spent[0] = 0.125
+    walk.take(0.0)
+    assert [seen.policy_s for seen in walk.seen] == [0.125, 0.0]
+
+
+def test_a_run_meters_what_the_pipeline_spends_on_asking():
+    assert all(seen.policy_s > 0.0 for seen in walked(UNSURE).seen)

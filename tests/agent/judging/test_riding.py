@@ -1,0 +1,66 @@
+"""What the tracker is told of answers: where what they found has gone since."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.decide.masks import MaskFilter
+from agent.detect.flow import Flow
+from agent.domain import Found, Report
+from agent.judging.lane import Lane
+from agent.judging.riding import tell
+from agent.track import Tracker, TrackSettings
+
+ONE, OTHER, THIRD = (0.1, 0.2, 0.2, 0.5), (0.4, 0.2, 0.5, 0.5), (0.7, 0.4, 0.8, 0.7)
+WALL = np.kron(np.random.default_rng(5).integers(0, 255, (72, 96, 3), np.uint8), np.ones((4, 4, 1), np.uint8))
+
+
+class HearingTracker(Tracker):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(TrackSettings())
+        self.heard: list[Report] = []
+
+    def hear(self, report: Report) -> None:
+        """Keep it."""
+        self.heard.append(report)
+
+
+class CountedFlow(Flow):
+    """Counts how often it is asked."""
+
+    asked_since = 0
+
+    def since(self, at, boxes):
+        self.asked_since += 1
+        return super().since(at, boxes)
+
+
+def report(question, at, *boxes):
+    return Report(question, None, at, (0.0, 0.0, 1.0, 1.0), tuple(Found("person", 0.9, box) for box in boxes), {})
+
+
+def lane(flow):
+    return Lane(HearingTracker(), MaskFilter((), "front"), flow=flow)
+
+
+def test_what_several_answers_found_in_one_frame_is_followed_at_once_and_told_in_their_order():
+    flow = CountedFlow()
+    flow.asked(WALL, 5.0)
+    flow.see(np.roll(WALL, 6, axis=1), 5.1)
+    flow.asked(np.roll(WALL, 6, axis=1), 5.1)
+    flow.see(np.roll(WALL, 10, axis=1), 5.2)
+    scene = lane(flow)
+    tell(scene, [report("a", 5.0, ONE, OTHER), report("b", 5.1, THIRD), report("c", 5.0, THIRD)])
+    assert flow.asked_since == 2
+    heard = scene.tracker.heard
+    assert [one.question_id for one in heard] == ["a", "b", "c"]
+    went = [[round(384 * (found.gone[0] - found.box[0])) for found in one.found] for one in heard]
+    assert went == [[10, 10], [4], [10]]
+
+
+def test_without_pictures_the_tracker_is_told_all_the_same():
+    scene = lane(None)
+    tell(scene, [report("a", 5.0, ONE)])
+    assert scene.tracker.heard == [report("a", 5.0, ONE)]
