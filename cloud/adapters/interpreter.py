@@ -11,12 +11,18 @@ SWITCH_S: Final = 0.001
 it back."""
 
 
-def settle() -> None:
-    """Once everything is loaded: from now on short turns for threads, and short collections of garbage.
+COLLECT_AFTER: Final = (5_000, 10, 20)
+"""So many objects more than were let go of, and the youngest are looked at for garbage; so often that, and what it
+left is; so often that, and everything is. The youngest take a millisecond."""
 
-    What was loaded lives as long as the process. A full collection that looked at it as well stopped everything for
-    0.1 to 0.3 s, and came every few seconds in a fleet's rush.
+
+def settle() -> None:
+    """Once everything is loaded: from now on short turns for threads, and short and few collections of garbage.
+
+    What was loaded lives as long as the process, and need not be looked at again. With Python's own numbers the
+    service of a thousand devices stopped 31 times in 85 s for a full collection, of 0.16 s of one core each.
     """
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)

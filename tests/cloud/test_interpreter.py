@@ -8,21 +8,23 @@ from collections.abc import Iterator
 
 import pytest
 
-from cloud.adapters.interpreter import SWITCH_S, settle
+from cloud.adapters.interpreter import COLLECT_AFTER, SWITCH_S, settle
 
 
 @pytest.fixture
 def as_before() -> Iterator[None]:
-    interval = sys.getswitchinterval()
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
     yield
     sys.setswitchinterval(interval)
+    gc.set_threshold(*thresholds)
     gc.unfreeze()
 
 
 @pytest.mark.usefixtures("as_before")
-def test_what_is_loaded_is_not_looked_at_again_and_threads_have_short_turns() -> None:
+def test_what_is_loaded_is_not_looked_at_again() -> None:
     loaded = len(gc.get_objects())
     settle()
     assert gc.get_freeze_count() > loaded / 2
     assert len(gc.get_objects()) < loaded / 10
+    assert gc.get_threshold() == COLLECT_AFTER
     assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
