@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import gc
-import sys
 from typing import Final
-
-SWITCH_S: Final = 0.001
-"""The database's thread gives the interpreter away for each row, and beside a busy event loop waits this long to have
-it back."""
-
 
 COLLECT_AFTER: Final = (5_000, 10, 20)
 """So many objects more than were let go of, and the youngest are looked at for garbage; so often that, and what it
@@ -17,12 +11,11 @@ left is; so often that, and everything is. The youngest take a millisecond."""
 
 
 def settle() -> None:
-    """Once everything is loaded: from now on short turns for threads, and short and few collections of garbage.
+    """Once everything is loaded: from now on short and few collections of garbage.
 
     What was loaded lives as long as the process, and need not be looked at again. With Python's own numbers the
     service of a thousand devices stopped 31 times in 85 s for a full collection, of 0.16 s of one core each.
     """
-    sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)

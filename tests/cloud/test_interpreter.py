@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Iterator
 
 import pytest
 
-from cloud.adapters.interpreter import COLLECT_AFTER, SWITCH_S, settle
+from cloud.adapters.interpreter import COLLECT_AFTER, settle
 
 
 @pytest.fixture
 def as_before() -> Iterator[None]:
-    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    thresholds = gc.get_threshold()
     yield
-    sys.setswitchinterval(interval)
     gc.set_threshold(*thresholds)
     gc.unfreeze()
 
@@ -27,4 +25,3 @@ def test_what_is_loaded_is_not_looked_at_again() -> None:
     assert gc.get_freeze_count() > loaded / 2
     assert len(gc.get_objects()) < loaded / 10
     assert gc.get_threshold() == COLLECT_AFTER
-    assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
