@@ -18,10 +18,6 @@ FINISH_WITHIN: Final = timedelta(minutes=20)
 SETTLE: Final = timedelta(seconds=5)
 """An answer that was given in time may still be on its way."""
 
-NEW_IN_A_ROUND: Final = 100
-"""That were not sent before. Each is three messages more, their acks and all their acknowledgements for the broker; a
-thousand at once kept it busy for three seconds, for which alerts waited behind them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Over:
@@ -34,7 +30,7 @@ class Over:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What to do now; what is to be sent for the first time may wait for a later round."""
+    """What to do now."""
 
     send: tuple[CommandRecord, ...]
     over: tuple[Over, ...]
@@ -51,16 +47,11 @@ def look(commands: Sequence[CommandRecord], online: AbstractSet[str], came: Abst
     """
     send: list[CommandRecord] = []
     over: list[Over] = []
-    room = NEW_IN_A_ROUND
     for command in commands:
         ending = _ending(command, now)
         if ending is not None:
             over.append(ending)
         elif now < command.expires_at and command.device in online and _due(command, came, now):
-            if command.sent_at is None:
-                room -= 1
-                if room < 0:
-                    continue
             send.append(command)
     return Round(tuple(send), tuple(over))
 

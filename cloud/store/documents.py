@@ -10,7 +10,7 @@ from pydantic import BaseModel
 M = TypeVar("M", bound=BaseModel)
 
 ROOM: Final = 20_000
-"""Of 4,000 devices, five each; some 3 kB a document. Beyond it the oldest is read afresh, as all were before."""
+"""Of 4,000 devices, five each. Beyond it the oldest is read afresh."""
 
 
 class Documents:

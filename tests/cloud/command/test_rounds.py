@@ -8,7 +8,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.command.rounds import NEW_IN_A_ROUND, look
+from cloud.command.rounds import look
 from cloud.store.commands import CommandRecord, State, answered
 from tests.cloud.samples import BOOT, NOW, new_id
 from wire.commands import Outcome, Phase, Response
@@ -37,28 +37,6 @@ def test_it_is_sent_once_while_the_device_is_there_and_again_when_it_came_back_o
     assert look([new, sent, taken], {"cam-1"}, set(), soon).send == (new,)
     assert look([new, sent, taken], {"cam-1"}, {"cam-1"}, soon).send == (new, sent, taken)
     assert look([new, sent, taken], {"cam-1"}, set(), later).send == (new, sent)
-
-
-def test_a_whole_fleet_s_commands_leave_in_rounds_the_oldest_first_and_none_waits_for_ever() -> None:
-    fleet = [queued(device=f"cam-{number}") for number in range(2 * NEW_IN_A_ROUND + 1)]
-    here = {command.device for command in fleet}
-    rounds = []
-    while waiting := [command for command in fleet if command.state is State.QUEUED]:
-        now = NOW + timedelta(seconds=len(rounds))
-        sent = look(waiting, here, here if not rounds else set(), now).send
-        rounds.append(len(sent))
-        assert list(sent) == waiting[: len(sent)]
-        fleet = [replace(command, state=State.SENT, sent_at=now) if command in sent else command for command in fleet]
-    assert rounds == [NEW_IN_A_ROUND, NEW_IN_A_ROUND, 1]
-
-
-def test_what_a_device_may_have_lost_is_sent_again_at_once_however_much_waits() -> None:
-    lost = [queued(device=f"cam-{number}", state=State.SENT, sent_at=NOW) for number in range(NEW_IN_A_ROUND)]
-    new = [queued(device=f"cam-{number}") for number in range(NEW_IN_A_ROUND + 1)]
-    here = {command.device for command in new}
-    soon = NOW + timedelta(seconds=1)
-    assert look([*new, *lost], here, here, soon).send == (*new[:-1], *lost)
-    assert look([*new, *lost], here, set(), soon).send == tuple(new[:-1])
 
 
 @given(
