@@ -20,6 +20,7 @@ def as_before() -> Iterator[None]:
 
 @pytest.mark.usefixtures("as_before")
 def test_what_is_loaded_is_not_looked_at_again() -> None:
+    gc.collect()
     loaded = len(gc.get_objects())
     settle()
     assert gc.get_freeze_count() > loaded / 2
