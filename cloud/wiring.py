@@ -48,6 +48,7 @@ from cloud.store.blobs import LocalBlobs
 from cloud.store.commands import CommandStore, snapshot_key
 from cloud.store.database import Database, open_database
 from cloud.store.devices import DeviceStore
+from cloud.store.documents import Documents
 from cloud.store.figures import FigureStore
 from cloud.store.questions import QuestionStore
 from cloud.store.retention import RetentionStore
@@ -90,7 +91,9 @@ async def opened(settings: Settings, data: DataDir) -> AsyncIterator[Parts]:
     async with AsyncExitStack() as stack:
         http_socket = stack.enter_context(listening(settings.http_host, settings.http_port))
         database = await stack.enter_async_context(open_database(data.database_url))
-        devices, alerts, batches = DeviceStore(database), AlertStore(database), BatchStore(database)
+        documents = Documents()
+        devices, batches = DeviceStore(database, documents), BatchStore(database, documents)
+        alerts = AlertStore(database)
         blobs = LocalBlobs(data.blobs)
         enrolment = Enrolment(devices, clock)
         doors = await asyncio.to_thread(open_doors, settings, data, database, enrolment, clock)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cloud.adapters.data_dir import Addresses
+from cloud.adapters.interpreter import settle
 from cloud.app import serve_until_signalled
 from cloud.cli.service import ConfigOption, DataDirOption, JsonOption
 from cloud.cli.telling import output, told
@@ -31,6 +32,7 @@ def serve(
         configure(settings.log_level, settings.log_format)
 
         def ready(addresses: Addresses) -> None:
+            settle()
             if as_json:
                 typer.echo(addresses.to_json())
                 return

@@ -10,8 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from pydantic import JsonValue
-from sqlalchemy import Row, and_, bindparam, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, and_, bindparam, func, insert, select, update
 
 from cloud.deployment import DEFAULT_GROUP
 from cloud.errors import NotFound
@@ -130,7 +129,7 @@ def snapshot_key(command: CommandRecord) -> str:
     return f"snapshots/{command.device}/{command.id}.jpg"
 
 
-async def take_responses(connection: AsyncConnection, responses: Sequence[tuple[Response, datetime]]) -> None:
+def take_responses(connection: Connection, responses: Sequence[tuple[Response, datetime]]) -> None:
     """Let answers change their commands, inside the transaction of whoever calls.
 
     An answer to a command that is not that device's, or that nobody issued, changes nothing.
@@ -138,18 +137,16 @@ async def take_responses(connection: AsyncConnection, responses: Sequence[tuple[
     if not responses:
         return
     ids = {response.command_id for response, _ in responses}
-    before = {
-        row.id: record_of(row) for row in await connection.execute(select(commands).where(commands.c.id.in_(ids)))
-    }
+    before = {row.id: record_of(row) for row in connection.execute(select(commands).where(commands.c.id.in_(ids)))}
     after = dict(before)
     for response, at in responses:
         command = after.get(response.command_id)
         if command is not None and command.device == response.device:
             after[command.id] = answered(command, response, at)
-    await _write(connection, (command for id_, command in after.items() if command != before[id_]))
+    _write(connection, (command for id_, command in after.items() if command != before[id_]))
 
 
-async def _write(connection: AsyncConnection, changed: Iterable[CommandRecord]) -> None:
+def _write(connection: Connection, changed: Iterable[CommandRecord]) -> None:
     rows = [
         {
             "key": command.id,
@@ -167,7 +164,7 @@ async def _write(connection: AsyncConnection, changed: Iterable[CommandRecord]) 
     ]
     if rows:
         these = update(commands).where(commands.c.id == bindparam("key"))
-        await connection.execute(these.values({name: bindparam(name) for name in rows[0] if name != "key"}), rows)
+        connection.execute(these.values({name: bindparam(name) for name in rows[0] if name != "key"}), rows)
 
 
 class CommandStore:

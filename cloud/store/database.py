@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-from sqlalchemy import select, text
+from sqlalchemy import Connection, Engine, create_engine, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from cloud.errors import StoreFailed
 from cloud.store.sqlite import WRITES, prepare_sqlite
+
+T = TypeVar("T")
 
 _VERSIONS: Final = Path(__file__).parent / "migrations" / "versions"
 
@@ -26,8 +29,9 @@ def sqlite_url(path: Path) -> str:
 class Database:
     """One database, for one event loop. Open it with `open_database`."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, apart: Apart | None = None) -> None:
         self._engine = engine
+        self._apart = apart
         self._writing_engine = engine.execution_options(**{WRITES: True})
         # SQLite takes one writer at a time and lets the others poll; waiting in line here is fair, polling is not.
         self._turn = asyncio.Semaphore(1 if engine.dialect.name == "sqlite" else 8)
@@ -53,6 +57,22 @@ class Database:
         with _Named():
             async with self._turn, self._writing_engine.begin() as connection:
                 yield connection
+
+    async def transact(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in one transaction, committed at its end, undone if an error leaves it.
+
+        For what has many statements and comes often. Where there is a thread for it, all of it is done there: one
+        that comes back to the event loop after each statement waits each time for whatever the loop has to do.
+        Cancelled meanwhile, it may be committed all the same.
+
+        Raises:
+            StoreFailed: The database refused.
+        """
+        if self._apart is None:
+            async with self.writing() as connection:
+                return await connection.run_sync(work)
+        async with self._turn:
+            return await asyncio.get_running_loop().run_in_executor(self._apart.thread, self._apart.transact, work)
 
     async def answers(self) -> bool:
         """Whether it can be asked right now."""
@@ -89,8 +109,28 @@ class Database:
                 return found.scalars().one_or_none()
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Let go of the connections, once what is under way apart is done."""
+        if self._apart is not None:
+            await asyncio.to_thread(self._apart.close)
         await self._engine.dispose()
+
+
+class Apart:
+    """A connection for writing with a thread of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine.execution_options(**{WRITES: True})
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="database")
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """See `Database.transact`; called in the thread."""
+        with _Named(), self._engine.begin() as connection:
+            return work(connection)
+
+    def close(self) -> None:
+        """Once what is under way is done."""
+        self.thread.shutdown()
+        self._engine.dispose()
 
 
 class _Named:
@@ -118,9 +158,13 @@ async def open_database(url: str) -> AsyncIterator[Database]:
         StoreNewer, StoreFailed: as `Database.migrate`.
     """
     engine = create_async_engine(url)
+    apart = None
     if engine.dialect.name == "sqlite":
         prepare_sqlite(engine.sync_engine)
-    database = Database(engine)
+        same = create_engine(engine.url.set(drivername="sqlite"))
+        prepare_sqlite(same)
+        apart = Apart(same)
+    database = Database(engine, apart)
     try:
         await database.migrate()
         yield database

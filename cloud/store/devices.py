@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from cloud.domain import DeviceRecord, TelemetryPoint, Totals
 from cloud.errors import DeviceExists, DeviceUnknown
 from cloud.store.database import Database
+from cloud.store.documents import Documents
 from cloud.store.schema import devices, telemetry_points
 from wire.messages import Presence, Status, Telemetry
 from wire.updates import Reported
@@ -21,19 +22,25 @@ _NAMED: Final = 5
 COLUMNS: Final = tuple(column for column in devices.c if column.name != "token_sha256")
 
 
-def record_of(row: Row[Any]) -> DeviceRecord:
-    """The device in a row of `COLUMNS`."""
+def record_of(row: Row[Any], documents: Documents | None = None) -> DeviceRecord:
+    """The device in a row of `COLUMNS`.
+
+    Args:
+        row: It.
+        documents: What was read before, for whoever reads the same devices again and again.
+    """
+    documents = documents or Documents()
     return DeviceRecord(
         id=row.id,
         enrolled_at=row.enrolled_at,
         revoked_at=row.revoked_at,
         last_seen_at=row.last_seen_at,
         presence=Presence(row.presence),
-        status=None if row.status is None else Status.model_validate_json(row.status),
-        online_status=None if row.online_status is None else Status.model_validate_json(row.online_status),
-        telemetry=None if row.telemetry is None else Telemetry.model_validate_json(row.telemetry),
-        reported=None if row.reported is None else Reported.model_validate_json(row.reported),
-        past=Totals.model_validate_json(row.past),
+        status=documents.maybe(Status, row.id, "status", row.status),
+        online_status=documents.maybe(Status, row.id, "online_status", row.online_status),
+        telemetry=documents.maybe(Telemetry, row.id, "telemetry", row.telemetry),
+        reported=documents.maybe(Reported, row.id, "reported", row.reported),
+        past=documents.read(Totals, row.id, "past", row.past),
     )
 
 
@@ -60,8 +67,15 @@ def _there(since: datetime) -> ColumnElement[bool]:
 class DeviceStore:
     """The devices, and the digests of their tokens."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, documents: Documents | None = None) -> None:
+        """On an open database.
+
+        Args:
+            database: Where they are.
+            documents: What others have read of the same devices, and what they may take from here.
+        """
         self._database = database
+        self._documents = documents or Documents()
         self._totals: dict[str, tuple[str | None, str, Totals]] = {}
 
     async def add(self, device: str, token_sha256: str, now: datetime) -> None:
@@ -126,12 +140,13 @@ class DeviceStore:
         """
         async with self._database.reading() as connection:
             found = await connection.execute(select(*COLUMNS).where(devices.c.id == device))
-            return record_of(await self._require(found, device))
+            return record_of(await self._require(found, device), self._documents)
 
     async def all(self) -> list[DeviceRecord]:
         """Every device, by name."""
         async with self._database.reading() as connection:
-            return [record_of(row) for row in await connection.execute(select(*COLUMNS).order_by(devices.c.id))]
+            found = await connection.execute(select(*COLUMNS).order_by(devices.c.id))
+            return [record_of(row, self._documents) for row in found]
 
     async def online(self, since: datetime) -> set[str]:
         """The ids of those that are there: not revoked, said so, and were heard since."""
@@ -165,7 +180,8 @@ class DeviceStore:
     async def some(self, ids: Sequence[str]) -> list[DeviceRecord]:
         """Those of `ids` that there are."""
         async with self._database.reading() as connection:
-            return [record_of(row) for row in await connection.execute(select(*COLUMNS).where(devices.c.id.in_(ids)))]
+            found = await connection.execute(select(*COLUMNS).where(devices.c.id.in_(ids)))
+            return [record_of(row, self._documents) for row in found]
 
     async def holder(self, token_sha256: str) -> str | None:
         """The device, not revoked, whose token has this digest."""

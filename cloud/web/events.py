@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 
 SUMMARY_EVERY_S: Final = 1.0
 SHOW_EVERY_S: Final = 0.1
+SHOW_AT_MOST: Final = 0.25
+"""Of the time, while there is much to show. What is shown late is shown all the same, and a rush of devices' steps is
+read and rendered less often; otherwise their alerts would wait for the dashboard."""
+SHOW_WITHIN_S: Final = 0.5
 # Under the shortest idle limit that proxies commonly have, 30 s.
 HEARTBEAT_S: Final = 15.0
 HEARTBEAT: Final = b": still here\n\n"
@@ -34,6 +38,11 @@ HEARTBEAT: Final = b": still here\n\n"
 HELLO: Final = b"retry: 1000\n\n"
 MAX_LISTENERS: Final = 200
 _MAX_WAITING: Final = 1000
+
+
+def pause_s(took_s: float) -> float:
+    """How long to gather what changes, after showing has taken so long."""
+    return min(SHOW_WITHIN_S, max(SHOW_EVERY_S, took_s * (1 / SHOW_AT_MOST - 1)))
 
 
 class TooManyListeners(CloudError):
@@ -119,9 +128,10 @@ class Feed:
                 async for batch in changes.batches():
                     self._note(batch)
                     if self._listeners:
+                        began = self._clock.monotonic()
                         await self._show(batch)
                         # What changes meanwhile is shown together; a large fleet changes hundreds of times a second.
-                        await self._clock.sleep(SHOW_EVERY_S)
+                        await self._clock.sleep(pause_s(self._clock.monotonic() - began))
             # Only a subscription that fell behind ends: what it missed is read afresh by whoever listens.
             self._restart()
 

@@ -200,6 +200,8 @@ class _Simulation:
                     "See the service's log, cloud.log in the simulation's folder, for why it refuses them.",
                 )
             figures.connected_s = round(time.monotonic() - began, 2)
+            # The devices stay to the end; looking for garbage among them would hold all of them up.
+            gc.freeze()
             figures.phase = "running"
             if there:
                 await self._unless_stopped(self._work(cloud, view, fleet.canaries))

@@ -40,7 +40,14 @@ ATTEMPTS: Final = 3
 class SharedTrust:
     """Asked by all devices of the process; use it as a context."""
 
-    def __init__(self, url: str, root_file: Path, folder: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        url: str,
+        root_file: Path,
+        folder: Path,
+        clock: Clock,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         """Read the root of trust.
 
         Args:
@@ -48,6 +55,7 @@ class SharedTrust:
             root_file: What the devices pin.
             folder: For metadata and what is fetched.
             clock: Holds expiry against the time of day.
+            transport: Under the requests for `timestamp.json`; None for connections of its own.
 
         Raises:
             ConfigInvalid: The root can't be used.
@@ -59,7 +67,12 @@ class SharedTrust:
         self._repository = TufRepository(
             settings, url=self._url, folder=folder, clock=clock, faults=Faults(), ledger=Ledger()
         )
-        self._http = httpx.AsyncClient(limits=httpx.Limits(max_connections=AT_ONCE), timeout=30.0)
+        self._http = httpx.AsyncClient(
+            limits=httpx.Limits(max_connections=AT_ONCE), timeout=30.0, transport=transport
+        )
+        # The client goes through its own queue whenever a request begins or ends. With 750 in it that held up the
+        # loop, and so all devices' messages, for one to two seconds.
+        self._turn = asyncio.Semaphore(AT_ONCE)
         # The agent's client is for one thread alone.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sim-trust")
         self._lock = asyncio.Lock()
@@ -99,7 +112,8 @@ class SharedTrust:
 
     async def _fetch_timestamp(self) -> bytes:
         try:
-            answer = await self._http.get(f"{self._url}{METADATA_PATH}timestamp.json")
+            async with self._turn:
+                answer = await self._http.get(f"{self._url}{METADATA_PATH}timestamp.json")
         except httpx.HTTPError as failed:
             raise RepositoryUnreachable(f"{self._url} can't be reached ({failed})", "It is tried again.") from None
         if answer.status_code != httpx.codes.OK or len(answer.content) > MAX_TIMESTAMP_BYTES:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_mock_engine, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from cloud.domain import Arrival
 from cloud.errors import BlobFailed, BlobMissing, DeviceExists, DeviceUnknown, NotFound, StoreFailed, StoreNewer
@@ -22,6 +26,7 @@ from cloud.store.batches import BatchStore
 from cloud.store.blobs import LocalBlobs
 from cloud.store.database import Database, newest, open_database, sqlite_url
 from cloud.store.devices import DeviceStore
+from cloud.store.documents import Documents
 from cloud.store.migrating import MIGRATIONS
 from cloud.store.questions import QuestionStore
 from cloud.store.schema import metadata
@@ -41,6 +46,10 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 async def take(database: Database, *messages: UpMessage) -> None:
     arrivals = [Arrival(message, NOW) for message in messages]
     await BatchStore(database).commit(arrivals, lambda known: plan(arrivals, known))
+
+
+async def names(database: Database) -> list[str]:
+    return [device.id for device in await DeviceStore(database).all()]
 
 
 async def test_migrations_lead_to_the_schema(database: Database) -> None:
@@ -74,9 +83,108 @@ def test_schema_can_be_made_on_postgresql() -> None:
 
 
 async def test_commits_are_durable_and_readable_while_written(database: Database) -> None:
-    async with database.reading() as connection:
-        assert (await connection.execute(text("PRAGMA journal_mode"))).scalar() == "wal"
-        assert (await connection.execute(text("PRAGMA synchronous"))).scalar() == 2
+    for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
+        asked = text(f"PRAGMA {pragma}")
+        async with database.reading() as connection:
+            assert (await connection.execute(asked)).scalar() == value
+        assert await database.transact(lambda connection, asked=asked: connection.execute(asked).scalar()) == value
+
+
+async def test_a_transaction_apart_leaves_the_event_loop_to_others(database: Database) -> None:
+    begun, let_go = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def work(connection: Connection) -> bool:
+        connection.execute(text("DELETE FROM devices WHERE id = 'cam-2'"))
+        loop.call_soon_threadsafe(begun.set)
+        return let_go.wait(60)
+
+    working = asyncio.create_task(database.transact(work))
+    await begun.wait()
+    assert await names(database) == ["cam-1", "cam-2"], "it is not committed yet, and whoever reads waits for nothing"
+    let_go.set()
+    assert await working
+    assert await names(database) == ["cam-1"]
+
+
+@pytest.mark.parametrize("apart", [True, False], ids=["apart", "as on a server"])
+async def test_a_transaction_that_fails_changes_nothing(database: Database, tmp_path: Path, apart: bool) -> None:
+    one = database if apart else Database(create_async_engine(sqlite_url(tmp_path / "db")))
+
+    def work(statement: str) -> Callable[[Connection], None]:
+        def delete_and(connection: Connection) -> None:
+            connection.execute(text("DELETE FROM devices WHERE id = 'cam-2'"))
+            connection.execute(text(statement))
+
+        return delete_and
+
+    try:
+        with pytest.raises(StoreFailed, match="no such table: missing"):
+            await one.transact(work("DELETE FROM missing"))
+        with pytest.raises(IntegrityError):
+            await one.transact(work("INSERT INTO devices SELECT * FROM devices"))
+        assert await names(database) == ["cam-1", "cam-2"]
+        await one.transact(work("SELECT 1"))
+        assert await names(database) == ["cam-1"]
+    finally:
+        if not apart:
+            await one.close()
+
+
+async def test_a_transaction_that_nobody_waits_for_any_more_is_whole_before_the_database_is_closed(
+    tmp_path: Path, database: Database
+) -> None:
+    begun, let_go = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def work(connection: Connection) -> None:
+        connection.execute(text("DELETE FROM devices WHERE id = 'cam-1'"))
+        loop.call_soon_threadsafe(begun.set)
+        let_go.wait(60)
+        connection.execute(text("DELETE FROM devices WHERE id = 'cam-2'"))
+
+    async with open_database(sqlite_url(tmp_path / "db")) as other:
+        working = asyncio.create_task(other.transact(work))
+        await begun.wait()
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        assert await names(database) == ["cam-1", "cam-2"]
+        let_go.set()
+    assert await names(database) == []
+
+
+async def test_what_a_device_did_not_say_anew_keeps_its_text(database: Database) -> None:
+    """Such as fields of a newer release, which this one would leave out."""
+    await take(database, telemetry(uptime_s=1))
+    async with database.writing() as connection:
+        kept = (await connection.execute(text("SELECT telemetry FROM devices WHERE id = 'cam-1'"))).scalar_one()
+        newer = f'{kept[:-1]},"of_a_newer_release":true}}'
+        await connection.execute(text("UPDATE devices SET telemetry = :newer WHERE id = 'cam-1'"), {"newer": newer})
+
+    async def stored() -> str:
+        async with database.reading() as connection:
+            found = await connection.execute(text("SELECT telemetry FROM devices WHERE id = 'cam-1'"))
+            return str(found.scalar_one())
+
+    await take(database, alert())
+    assert await stored() == newer
+    await take(database, telemetry(uptime_s=2))
+    assert '"uptime_s":2' in await stored()
+    assert "newer_release" not in await stored()
+
+
+async def test_what_another_program_writes_is_seen_by_who_has_read_it_before(database: Database) -> None:
+    documents = Documents()
+    batches, devices = BatchStore(database, documents), DeviceStore(database, documents)
+    for uptime_s in (1, 2):
+        arrivals = [Arrival(telemetry(uptime_s=uptime_s), NOW)]
+        await BatchStore(database).commit(arrivals, lambda known, batch=arrivals: plan(batch, known))
+        [found, _] = await devices.all()
+        assert found.telemetry == arrivals[0].message
+        again = [Arrival(alert(), NOW)]
+        await batches.commit(again, lambda known, batch=again: plan(batch, known))
+        assert await devices.find("cam-1") == replace(found, last_seen_at=NOW)
 
 
 async def test_database_of_a_newer_program_is_refused(tmp_path: Path, database: Database) -> None:

@@ -26,7 +26,7 @@ from cloud.store.questions import QuestionStore
 from cloud.store.rollouts import RolloutStore
 from cloud.web import events as events_module
 from cloud.web.api import read_router
-from cloud.web.events import Feed, TooManyListeners
+from cloud.web.events import Feed, TooManyListeners, pause_s
 from cloud.web.health import health_router
 from cloud.web.rollouts import RolloutDetail, rollouts_router
 from cloud.web.server import make_application
@@ -380,3 +380,10 @@ async def test_changed_commands_are_told_of_once(site: Site, feed: Feed) -> None
     site.bus.publish(Change(Kind.DEVICE, "cam-1"))
     await shown_again(site)
     assert (await parsed(listener))[0] == "device"
+
+
+@pytest.mark.parametrize(
+    ("took_s", "waits_s"), [(0.0, 0.1), (0.01, 0.1), (0.05, 0.15), (0.1, 0.3), (0.2, 0.5), (30.0, 0.5)]
+)
+def test_what_takes_long_to_show_is_shown_less_often(took_s: float, waits_s: float) -> None:
+    assert pause_s(took_s) == pytest.approx(waits_s)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
 
 from agent.adapters.system_clock import SystemClock
@@ -19,7 +21,7 @@ from wire.updates import GroupRelease, ModelRef, Reported, UpdateState
 from workbench.sim import updating
 from workbench.sim.device import Device
 from workbench.sim.looking import LOOK_AGAIN_S, Looking
-from workbench.sim.trust import SharedTrust
+from workbench.sim.trust import AT_ONCE, SharedTrust
 
 MODEL = model_bytes(50_000)
 REF = ref_of(MODEL)
@@ -117,6 +119,31 @@ async def test_what_many_ask_is_verified_and_fetched_once(served, tmp_path):
     async with shared(served, tmp_path) as trust:
         assert [await trust.look("default", REF) for _ in range(3)] == [len(MODEL)] * 3
         assert trust.verifications == 1
+
+
+class Counting(httpx.AsyncHTTPTransport):
+    """How many requests were under way at once, at the most, and how many in all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = self.all = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.now, self.all = self.now + 1, self.all + 1
+        self.most = max(self.most, self.now)
+        try:
+            return await super().handle_async_request(request)
+        finally:
+            self.now -= 1
+
+
+async def test_a_fleet_that_looks_at_once_waits_here_and_not_in_the_client_s_queue(served, tmp_path):
+    counting = Counting()
+    root = tmp_path / "root.json"
+    async with SharedTrust(served.url, root, tmp_path / "trust", SystemClock(), counting) as trust:
+        found = await asyncio.gather(*(trust.look("default", REF) for _ in range(4 * AT_ONCE)))
+    assert found == [len(MODEL)] * 4 * AT_ONCE
+    assert (counting.most, counting.all) == (AT_ONCE, 4 * AT_ONCE)
 
 
 async def test_a_disk_that_refuses_metadata_is_named_at_each_look(served, tmp_path):
