@@ -15,6 +15,8 @@ from wire.fields import Name
 
 STREAM_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
 _URL: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+# Alone of what is in /dev it holds files.
+_MEMORY: Final = "/dev/shm"  # noqa: S108 - nothing is written there
 _HIDDEN: Final = "***"
 
 
@@ -119,7 +121,9 @@ class CameraSettings(Settings):
         """What the source is, as far as its text tells; file or folder shows when it is opened."""
         if _URL.match(self.source):
             return SourceKind.STREAM
-        return SourceKind.DEVICE if Path(self.source).is_relative_to("/dev") else SourceKind.RECORDED
+        path = Path(self.source)
+        is_device = path.is_relative_to("/dev") and not path.is_relative_to(_MEMORY)
+        return SourceKind.DEVICE if is_device else SourceKind.RECORDED
 
     @property
     def redacted_source(self) -> str:

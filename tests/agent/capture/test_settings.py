@@ -16,6 +16,7 @@ from agent.capture.settings import CameraSettings, SourceKind
         (0, SourceKind.DEVICE, "/dev/video0"),
         ("2", SourceKind.DEVICE, "/dev/video2"),
         ("/dev/v4l/by-id/usb-cam-index0", SourceKind.DEVICE, "/dev/v4l/by-id/usb-cam-index0"),
+        ("/dev/shm/clip.avi", SourceKind.RECORDED, "/dev/shm/clip.avi"),
         ("rtsp://cam.local:554/a", SourceKind.STREAM, "rtsp://cam.local:554/a"),
         ("HTTPS://cam/video.mjpg", SourceKind.STREAM, "HTTPS://cam/video.mjpg"),
     ],
