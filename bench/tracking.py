@@ -80,8 +80,7 @@ class Figures:
         invokes: Inferences a frame.
         policy_ms: The median of all that is neither inference nor the first look's: choosing and putting together
             second looks, tracking, deciding.
-        asking_ms: The mean of choosing questions about objects, none of which is sent or answered; in most frames
-            there is nothing to choose.
+        asking_ms: The median of choosing questions about objects, none of which is sent or answered.
         gain_us: Of that, weighing one candidate, by hand and by weights that a model brings.
         inference_ms: The median of some inferences between the frames, to hold the policy against.
         switches: How often a person goes on under another number.
@@ -223,8 +222,7 @@ def run(
         asking_s.append(pipeline.stages.choose - asked_s)
         if index % TIMED == 0:
             inference_s.append(detector.timed(image))
-    middle = statistics.median
-    costs = [1000 * one for one in (middle(policy_s), statistics.fmean(asking_s), middle(inference_s))]
+    costs = [1000 * statistics.median(one) for one in (policy_s, asking_s, inference_s)]
     learnt = gains_of(Gain(features=FORM, weights=(0.5,) * len(NAMES)))
     return _figures(
         clip, frames, walk, detector.asked - asked, costs, (_gain_us(by_hand, cases), _gain_us(learnt, cases))

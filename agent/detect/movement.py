@@ -34,8 +34,6 @@ unseen still does a moment later."""
 FEWER_CELLS: Final = 96
 """Across, where movement only leads to questions, and is looked for in a picture that is small anyway: a person of 20
 by 60 pixels in a frame of 768 by 576 is still two and a half cells wide, for a quarter of the time."""
-EVERY_CHOICE: Final = 2
-"""The same of frames in which questions are chosen, which are every other one or fewer."""
 PATCHES: Final = 12
 """A look is remembered for patches of the picture, so many across and down."""
 
@@ -45,12 +43,10 @@ class Movement:
 
     Args:
         cells: Into how many a picture is divided across, about.
-        every: In so many frames that it is shown, movement is looked for once.
     """
 
-    def __init__(self, cells: int = WIDTH, every: int = EVERY) -> None:
+    def __init__(self, cells: int = WIDTH) -> None:
         self._cells = cells
-        self._every = every
         self._planes: Planes | None = None
         self._seen_at = 0.0
         self._turn = 0
@@ -61,14 +57,14 @@ class Movement:
     def targets(self, image: Image, known: Sequence[Target], now: float) -> list[Target]:
         """Where something moves that no known target explains; to be asked once for each judged frame.
 
-        Most frames get no answer, see `every`.
+        Most frames get no answer, see EVERY.
 
         Args:
             image: uint8 (H, W, 3), BGR, or (H, W), grey; any size, and a new one begins anew.
             known: What is worth a look anyway.
             now: When it was captured, in seconds.
         """
-        self._turn = (self._turn + 1) % self._every
+        self._turn = (self._turn + 1) % EVERY
         if self._turn:
             return []
         explained = [target.box for target in known]
@@ -106,7 +102,7 @@ def movement(*, looks_closer: bool, asks: bool) -> Movement | None:
     """What a device needs: second looks go by the whole picture, questions alone by a small one; else none."""
     if looks_closer:
         return Movement()
-    return Movement(FEWER_CELLS, EVERY_CHOICE) if asks else None
+    return Movement(FEWER_CELLS) if asks else None
 
 
 def _patch(box: Box) -> tuple[int, int]:
