@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import psutil
@@ -27,6 +27,11 @@ BOUND_S = 90.0
 """Seconds are usual; but another test works beside, and a machine may be slow."""
 T = TypeVar("T")
 S = TypeVar("S", bound="System")
+
+
+def is_gone(service: Kept, device: str) -> bool:
+    """Whether the last that the service heard of the device is that it went; a revoked one is shown so anyhow."""
+    return dict(service.rows("SELECT id, presence FROM devices"))[device] == "offline"
 
 
 def eventually(condition: Callable[[], bool], what: str, bound_s: float = BOUND_S) -> None:
@@ -217,5 +222,9 @@ def alive(processes: list[psutil.Process]) -> list[str]:
     return found
 
 
+FROM_MAKE: Final = frozenset({"ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "VEDETTE_MAKE_STARTED"})
+"""What the `make` that runs the tests leaves to whatever they start, another `make` among it."""
+
+
 def environment(**more: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "VEDETTE_MAKE_STARTED"} | more
+    return {name: value for name, value in os.environ.items() if name not in FROM_MAKE} | more

@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from tests.system.engines import need_clip, need_models
-from tests.system.parts import BOUND_S, Kept, environment, eventually
+from tests.system.parts import BOUND_S, Kept, environment, eventually, is_gone
 from tests.system.preloaded import programs
 from tests.system.test_rollout import vedette
 from workbench.demo.parts import cloud_folder, start_agent, start_service
@@ -103,10 +103,8 @@ def test_enrolled_speaking_renewed_and_revoked(tmp_path: Path) -> None:
         )
 
         operator("device", "revoke", "gate-1")
-        eventually(
-            lambda: json.loads(operator("device", "show", "gate-1", "--json"))["presence"] == "offline",
-            "the device is offline",
-        )
+        eventually(lambda: is_gone(kept, "gate-1"), "its connection is closed, and its last will said")
+        assert json.loads(operator("device", "show", "gate-1", "--json"))["presence"] == "offline"
         assert "refused" in agent("renew", "--identity", str(identity), code=1)
         children.check()
     finally:
