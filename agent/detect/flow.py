@@ -30,7 +30,7 @@ LONGEST_GAP_S: Final = 0.5
 """People who walk are twice their own width away by then, and flow finds somebody else."""
 STEP_S: Final = 0.25
 """From one picture to the next by which what an answer found is carried, at most: at ten frames a second, an answer
-after 300 ms takes one step then instead of two, in which a person who walks goes half of his width."""
+after 300 ms takes two steps instead of three."""
 WINDOW_PX: Final = 8
 """One of 7 takes one and a half times as long: OpenCV does eight pixels of a row at once, or each by itself."""
 LEVELS: Final = 1
