@@ -39,7 +39,7 @@ PRECISE: Final = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 10, 0.03)
 MOST_POINTS: Final = 100
 """At once, for all boxes together: the cost of a frame is bounded, and in a crowd each has fewer. With no more than
 72, F1 was .851 and .856 at 1 and 2 % of the bytes (second half of PETS09-S2L1), with 100 and without any bound .864
-and .862."""
+and .862; one run each, which says little (ADR 53)."""
 MOST_BOXES: Final = 14
 """Followed at once, the first ones; the others go on by their speed."""
 ACROSS: Final = (0.3, 0.5, 0.7)
