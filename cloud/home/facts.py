@@ -83,7 +83,7 @@ def _cameras(
                 fps=telemetry[camera.name].fps if online and camera.name in telemetry else None,
                 alerts=0 if sums is None else sums.alerts,
                 last=None if sums is None else sums.last,
-                picture=sums.last.alert.id if sums is not None and sums.has_picture else None,
+                picture=None if sums is None else sums.pictured,
                 snapshot=(rows.snapshots or {}).get(camera.name),
                 labels=tuple(_label(label, of_camera, online, settings, now) for label in labels[:MAX_LABELS]),
             )

@@ -31,7 +31,7 @@ class CameraFacts:
     Attributes:
         alerts: So far, of those that count.
         last: The latest of these.
-        picture: Its alert's id, where there is a picture of it.
+        picture: The id of the latest alert of which there is a picture.
         snapshot: Key of the latest snapshot's picture.
     """
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.domain import AlertRecord
@@ -163,13 +163,10 @@ class AlertStore:
                 return []
             ids = [record.alert.id for record in records]
             answered = await _verdicts(connection, ids)
-            with_picture = await pictured(connection, ids)
+            found = await connection.execute(select(alerts.c.id).where(alerts.c.id.in_(ids), has_picture()))
+            pictured = set(found.scalars())
         return [
-            FullAlert(
-                record,
-                answered.get((record.alert.device, record.alert.id)),
-                (record.alert.device, record.alert.id) in with_picture,
-            )
+            FullAlert(record, answered.get((record.alert.device, record.alert.id)), record.alert.id in pictured)
             for record in records
         ]
 
@@ -203,12 +200,11 @@ async def _verdicts(
     }
 
 
-async def pictured(connection: AsyncConnection, ids: Sequence[str]) -> set[tuple[str, str]]:
-    """Device and id of those alerts that have a picture, of their own or of a question about them."""
-    found: set[tuple[str, str]] = set()
-    for table in (pictures, questions):
-        kept = table.c.key if table is pictures else table.c.picture_key
-        query = select(table.c.device, table.c.alert_id).where(table.c.alert_id.in_(ids), kept != NO_PICTURE)
-        rows = await connection.execute(query)
-        found.update((row.device, row.alert_id) for row in rows)
-    return found
+def has_picture() -> ColumnElement[bool]:
+    """Of a row of `alerts`: its device sent a picture of it, or one with a question about it."""
+    return or_(
+        *(
+            exists().where(table.c.alert_id == alerts.c.id, table.c.device == alerts.c.device, key != NO_PICTURE)
+            for table, key in ((pictures, pictures.c.key), (questions, questions.c.picture_key))
+        )
+    )

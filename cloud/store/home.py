@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.domain import AlertRecord, DeviceRecord
-from cloud.store.alerts import pictured, record_of_alert
+from cloud.store.alerts import has_picture, record_of_alert
 from cloud.store.commands import CommandRecord, record_of, snapshot_key
 from cloud.store.database import Database
 from cloud.store.devices import COLUMNS
@@ -36,11 +36,11 @@ SNAPSHOTS_FOR: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class CameraSums:
-    """A camera's alerts: how many, the latest, and whether there is a picture of that."""
+    """A camera's alerts: how many, the latest, and the id of the latest of which there is a picture."""
 
     alerts: int
     last: AlertRecord
-    has_picture: bool
+    pictured: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +145,30 @@ async def _sums(connection: AsyncConnection, device: str, states: Collection[Ale
     counts = {row.last: row.alerts for row in counted}
     found = await connection.execute(select(alerts).where(alerts.c.number.in_(list(counts))))
     last = {row.number: record_of_alert(row) for row in found}
-    with_picture = await pictured(connection, [one.alert.id for one in last.values()])
     return {
-        one.alert.camera: CameraSums(counts[number], one, (device, one.alert.id) in with_picture)
+        one.alert.camera: CameraSums(
+            counts[number], one, await _latest_pictured(connection, device, one.alert.camera, states)
+        )
         for number, one in last.items()
     }
+
+
+async def _latest_pictured(
+    connection: AsyncConnection, device: str, camera: str, states: Collection[AlertState]
+) -> str | None:
+    # Backwards over the index, and mostly no further than to the first.
+    found = await connection.execute(
+        select(alerts.c.id)
+        .where(
+            alerts.c.device == device,
+            alerts.c.camera == camera,
+            alerts.c.state.in_(sorted(states)),
+            has_picture(),
+        )
+        .order_by(alerts.c.number.desc())
+        .limit(1)
+    )
+    return found.scalar()
 
 
 async def _mutes(connection: AsyncConnection, device: str) -> tuple[CommandRecord, ...]:

@@ -154,8 +154,10 @@ class HomeAssistant:
     def does(self, domain: str, service: str, entity: str) -> None:
         self._post(f"/api/services/{domain}/{service}", {"entity_id": entity})
 
-    def picture(self, entity: str) -> bytes:
-        return self._http.get(f"/api/image_proxy/{entity}").content
+    def picture(self, entity: str) -> bytes | None:
+        """None while it has none: the only alert that had one may just have been retracted."""
+        answer = self._http.get(f"/api/image_proxy/{entity}")
+        return answer.content if answer.is_success else None
 
     def complaints(self) -> list[str]:
         """What its log says against our documents and states."""

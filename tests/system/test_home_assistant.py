@@ -181,14 +181,21 @@ def shows_what_a_real_agent_sees(home: HomeAssistant, system: AtHome) -> None:
     home.becomes(f"sensor.{GATE}_alerts", lambda count: is_known(count) and int(count) > 0)
     home.becomes(f"sensor.{GATE}_fps", lambda fps: is_known(fps) and float(fps) > 0)
     home.becomes(f"sensor.{GATE}_alert", "person")
-    told = home.attributes(f"sensor.{GATE}_alert")
-    assert told["alert_id"] in system.standing()
-    assert (told["alert_state"], told["rule"]) == ("confirmed", "anyone")
+    eventually(lambda: _tells_of_one_that_stands(home, system), "it says which alert it is")
     home.becomes(f"image.{GATE}_picture", is_known)
-    picture = cv2.imdecode(np.frombuffer(home.picture(f"image.{GATE}_picture"), np.uint8), cv2.IMREAD_COLOR)
-    assert picture is not None
-    assert picture.std() > 10
+    eventually(lambda: _shows_something(home.picture(f"image.{GATE}_picture")), "an alert's picture")
     home.becomes("update.vedette_gate_1_model", "off")
+
+
+def _tells_of_one_that_stands(home: HomeAssistant, system: AtHome) -> bool:
+    told = home.attributes(f"sensor.{GATE}_alert")
+    known = (told.get("alert_state"), told.get("rule")) == ("confirmed", "anyone")
+    return known and told["alert_id"] in system.standing()
+
+
+def _shows_something(jpeg: bytes | None) -> bool:
+    picture = None if jpeg is None else cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    return picture is not None and bool(picture.std() > 10)
 
 
 def does_what_is_pressed(home: HomeAssistant, system: AtHome) -> None:

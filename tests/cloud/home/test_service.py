@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -33,7 +34,7 @@ from tests.cloud.home.made import command, settings
 from tests.cloud.migrated import migrated
 from tests.cloud.samples import BOUND_S, JPEG, NOW, ManualClock, alert, new_id, question, status
 from wire.commands import Outcome, Phase, Response
-from wire.messages import AlertEvent, AlertState, UpMessage
+from wire.messages import Alert, AlertEvent, AlertState, UpMessage
 
 ON = "vedette/cam-1/camera/yard/label/person/on"
 ALERT = "vedette/cam-1/camera/yard/alert"
@@ -234,6 +235,28 @@ async def test_an_alert_shows_with_its_picture_and_goes_off_in_time(home: Home) 
         ended_at = home.clock.wall()
         await home.becomes(lambda: home.broker.kept[ON] == b"OFF")
         assert timedelta(seconds=25) < home.clock.wall() - ended_at < timedelta(seconds=45)
+
+
+async def test_a_picture_stays_until_a_later_alert_has_one_and_goes_with_its_alert(home: Home) -> None:
+    async def pictured(name: str) -> Alert:
+        seen = alert(state=AlertState.CONFIRMED, sequence=next(sequences))
+        await QuestionStore(home.database, home.clock).add_question(question(seen), name, 10)
+        home.pictures.there[name] = name.encode()
+        await home.takes(seen)
+        return seen
+
+    sequences = itertools.count(1)
+    async with home.running():
+        await pictured("first")
+        await home.becomes(lambda: home.broker.kept.get(PICTURE) == b"first")
+        bare = alert(state=AlertState.CONFIRMED, sequence=next(sequences))
+        await home.takes(bare)
+        await home.becomes(lambda: kept(home, ALERT)["alert_id"] == bare.id)  # type: ignore[index]
+        later = await pictured("second")
+        await home.becomes(lambda: home.broker.kept[PICTURE] == b"second")
+        await home.takes(alert(id=later.id, state=AlertState.RETRACTED, revision=1, sequence=next(sequences)))
+        await home.becomes(lambda: home.broker.kept[PICTURE] == b"first")
+    assert [payload for topic, payload in home.broker.said if topic == PICTURE] == [b"first", b"second", b"first"]
 
 
 async def test_what_lasts_is_said_again_before_home_assistant_s_delay_is_over(home: Home) -> None:
