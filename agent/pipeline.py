@@ -127,7 +127,7 @@ class Pipeline:
             rules=rules,
             clock=clock,
             tally=self.tally,
-            looks_closer=looks is not None,
+            looks_closer=lambda: looks is not None and looks.are_made,
         )
         self.turns = 0
         """How often the judging thread came round, with a frame or without; read by any thread."""
@@ -246,7 +246,7 @@ class Pipeline:
 
     def _look_closer(self, lane: Lane, frame: Frame, whole: Detections) -> Seen:
         """What the frame shows after its second looks; where one of them fails, what it showed at the first."""
-        if self._looks is None:
+        if self._looks is None or not self._looks.are_made:
             return Seen(whole)
         expected = lane.tracker.expected(frame.at)
         wanted = targets(whole, expected, frame.at)
@@ -348,7 +348,7 @@ class Pipeline:
     def _adopt(self, model: NewModel) -> None:
         self._detector = model.detector
         if self._looks is not None:
-            self._looks.follow_model(model.input_size)
+            self._looks.follow_model(model.input_size, model.looks)
         self._min_score = model.min_score
         self._rules.follow_model(model.uncertain)
         self._failures_in_a_row = 0

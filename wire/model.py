@@ -218,6 +218,7 @@ class Manifest(ManifestPart):
         licence: Under which the model may be used.
         golden: By which a device's proof knows the model again; added by `vedette model import`.
         gain: By which a device ranks what to ask; without it, it goes by figures of its own.
+        looks: Second looks a frame that pay for this model, for devices whose settings leave that to it; 0: none do.
     """
 
     manifest: Literal[1] = 1
@@ -234,3 +235,4 @@ class Manifest(ManifestPart):
     provenance: Provenance
     golden: Golden | None = None
     gain: Gain | None = None
+    looks: Annotated[float, Field(ge=0, le=16, allow_inf_nan=False)] = 0.0

@@ -318,6 +318,7 @@ class PipelineLiveModel:
             (model.manifest.input.width, model.manifest.input.height),
             judging_floor(self._low_score, model.manifest),
             model.manifest.uncertain,
+            model.manifest.looks,
             lambda: self._adopted(model, source, in_place=in_place),
         )
 

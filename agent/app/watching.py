@@ -74,7 +74,7 @@ def watching(ground: Ground) -> Watching:
     """Nothing is read yet. The rule book knows what the last run told, and its open alerts have ended."""
     config, clock, manifest = ground.config, ground.clock, ground.opened.detector.manifest
     slots, board = FrameSlots(), StatusBoard(model_status(ground.opened.detector))
-    lanes = {camera.name: _lane(camera, config) for camera in config.cameras}
+    lanes = {camera.name: _lane(camera, config, manifest) for camera in config.cameras}
     frames = WatchedFrames(slots, tuple(lanes), _late(config))
     balances = BudgetFile(ground.data_dir / BUDGET_FILE, ground.faults)
     objects = _objects(config, manifest, balances, clock.monotonic())
@@ -119,8 +119,8 @@ def _late(config: Config) -> frozenset[str]:
     return frozenset(camera.name for camera in config.cameras if camera.redaction.hide in BY_PEOPLE)
 
 
-def _lane(camera: CameraConfig, config: Config) -> Lane:
-    asks, looks_closer = config.ask is not None, bool(config.looks.per_frame)
+def _lane(camera: CameraConfig, config: Config, manifest: Manifest) -> Lane:
+    asks, looks_closer = config.ask is not None, config.looks.with_model(manifest.looks) > 0.0
     return Lane(
         tracker=Tracker(config.tracking),
         masks=MaskFilter(config.masks, camera.name),
@@ -155,4 +155,4 @@ def _looks(config: Config, manifest: Manifest) -> SecondLooks | None:
     if config.looks.per_frame == 0.0:
         return None
     paces = {camera.name: Pace(camera.pace == "max", camera.fps_limit) for camera in config.cameras}
-    return SecondLooks(LookBudget(config.looks, paces), (manifest.input.width, manifest.input.height))
+    return SecondLooks(LookBudget(config.looks, paces, manifest.looks), (manifest.input.width, manifest.input.height))

@@ -57,14 +57,21 @@ class LookBudget:
     Args:
         settings: See there.
         paces: By camera; one that is not named is taken for a live one.
+        pay: How many looks a frame the model's manifest says do.
     """
 
-    def __init__(self, settings: LookSettings, paces: Mapping[str, Pace] | None = None) -> None:
+    def __init__(self, settings: LookSettings, paces: Mapping[str, Pace] | None = None, pay: float = 0.0) -> None:
         self._settings = settings
+        self.per_frame = settings.with_model(pay)
+        """Looks a frame at the most, on average."""
         self._paces = dict(paces or {})
         self._arrivals: dict[str, _Arrivals] = {}
         self._walk_s: float | None = None
         self._look_s: float | None = None
+
+    def follow_model(self, pay: float) -> None:
+        """Go on with a model for which so many looks a frame pay."""
+        self.per_frame = self._settings.with_model(pay)
 
     def grant(self, camera: str, index: int, at: float) -> int:
         """How many looks the frame may have.
@@ -79,7 +86,7 @@ class LookBudget:
             arrivals = self._arrivals[camera] = _Arrivals(index, at)
         else:
             arrivals.note(index, at)
-        allowed = min(self._settings.per_frame, self._room(camera, at))
+        allowed = min(self.per_frame, self._room(camera, at))
         # What is saved never makes more than one look beside the frame's own.
         arrivals.saved = min(arrivals.saved + allowed, allowed + 1.0)
         return int(arrivals.saved)
@@ -104,7 +111,7 @@ class LookBudget:
     def _room(self, camera: str, at: float) -> float:
         """How many looks the time until the next picture has room for."""
         if self._pace(camera).waits:
-            return self._settings.per_frame
+            return self.per_frame
         if self._walk_s is None:
             return 0.0
         per_s = 0.0

@@ -104,9 +104,15 @@ class SecondLooks:
         self._budget = budget
         self._size = size
 
-    def follow_model(self, size: tuple[int, int]) -> None:
-        """Go on with a model of another input size."""
+    @property
+    def are_made(self) -> bool:
+        """Whether any are, with this model."""
+        return self._budget.per_frame > 0.0
+
+    def follow_model(self, size: tuple[int, int], pay: float) -> None:
+        """Go on with a model of this input size, for which so many looks a frame pay."""
         self._size = size
+        self._budget.follow_model(pay)
 
     def choose(self, frame: Frame, wanted: Sequence[Target]) -> tuple[Region, ...]:
         """Where to look, best first."""

@@ -55,11 +55,15 @@ class LookSettings(Settings):
     """Second looks: parts of a frame that are judged again, at the model's own resolution.
 
     Attributes:
-        per_frame: Looks a frame on average, each as long as an inference; 0: none, and 2.3 is a good number. A scene
-            with nothing worth a second look takes none, and a device that can't keep pace takes fewer. They pay for a
-            small model such as the default; NanoDet-g gains nothing by them.
+        per_frame: Looks a frame on average, each as long as an inference; 0: none; "auto": as many as pay by the
+            model's manifest, which is 2.3 for the default model and none for NanoDet-g. A scene with nothing worth a
+            second look takes none, and a device that can't keep pace takes fewer.
         time_share: Of the time until the next frame comes, how much judging may take before there are fewer looks.
     """
 
-    per_frame: Annotated[float, Field(ge=0.0, le=16.0)] = 0.0
+    per_frame: Literal["auto"] | Annotated[float, Field(ge=0.0, le=16.0)] = 0.0
     time_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
+
+    def with_model(self, pay: float) -> float:
+        """Looks a frame with a model for which `pay` of them do."""
+        return pay if self.per_frame == "auto" else self.per_frame

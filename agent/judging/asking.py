@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -42,7 +42,7 @@ class Asking:
         rules: Say what matters where.
         clock: The agent's.
         tally: Counts what is asked.
-        looks_closer: Second looks say in passing where something moves.
+        looks_closer: Whether second looks are made, which say in passing where something moves.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Asking:
         rules: RuleBook,
         clock: Clock,
         tally: Tally,
-        looks_closer: bool,
+        looks_closer: Callable[[], bool],
     ) -> None:
         self._asker = asker
         self._objects = objects
@@ -170,7 +170,7 @@ class Asking:
 
     def _moving(self, lane: Lane, frame: Frame) -> Sequence[Box] | None:
         """Where something moves; None where that was not looked for in this frame."""
-        if lane.movement is None or self._looks_closer:
+        if lane.movement is None or self._looks_closer():
             moving, lane.moving = lane.moving, None
             return moving
         followed = [Target(track.box, 1.0) for track in lane.tracks]

@@ -42,6 +42,7 @@ class NewModel:
         input_size: Width and height of its input, in pixels.
         min_score: The lowest score that it is asked for.
         uncertain: Its band of scores worth a question.
+        looks: How many second looks a frame pay for it.
         adopted: Called between the two frames, by the judging thread.
     """
 
@@ -49,6 +50,7 @@ class NewModel:
     input_size: tuple[int, int]
     min_score: float
     uncertain: tuple[float, float]
+    looks: float
     adopted: Callable[[], None]
 
 

@@ -129,6 +129,9 @@ labels = ["person"]     # any labels of the model; the default model knows COCO'
 # min_score = 0.35      # weaker detections don't count for this rule
 # frames_to_confirm = 3 # in so many frames an object must be seen before an alert
 # picture = "always"    # send a picture with each alert; else only with a question; or "never"
+
+[looks]                 # parts of a frame are judged again, closely, as far as the device keeps pace: fewer false and
+per_frame = "auto"      # double alerts for up to three times the work; 0: never
 """
 _ASK: Final = """\
 [ask]                   # without this table nothing is asked, and nothing but messages leaves

@@ -93,6 +93,7 @@ class Described(_Part):
     labels: tuple[str, ...]
     min_score: float
     uncertain: tuple[float, float]
+    looks: float = 0.0
     licence: Text
     notice: Text
 
@@ -132,6 +133,7 @@ class Recipe(_Part):
             labels=described.labels,
             min_score=described.min_score,
             uncertain=described.uncertain,
+            looks=described.looks,
             licence=described.licence,
             provenance=Provenance(
                 source=f"npm:{self.archive.package}@{self.archive.version} {self.archive.integrity}",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -169,7 +170,8 @@ class Scene:
         rule: RuleSettings | None = None,
         asks: bool = True,
         motion: MotionSettings | None = None,
-        looks: float = 0.0,
+        looks: float | Literal["auto"] = 0.0,
+        pay: float = 0.0,
         objects: bool = False,
     ) -> None:
         self.clock = ManualClock()
@@ -225,7 +227,7 @@ class Scene:
             clock=self.clock,
             faults=self.faults,
             min_score=0.2,
-            looks=SecondLooks(LookBudget(LookSettings(per_frame=looks), paces), (48, 48)) if looks else None,
+            looks=SecondLooks(LookBudget(LookSettings(per_frame=looks), paces, pay), (48, 48)) if looks else None,
             audience=self.audience,
             auditor=self.auditor,
             door=self.door,
@@ -627,10 +629,38 @@ def test_a_new_model_looks_at_its_own_resolution() -> None:
     small(scene)
     scene.detector.closer = []
     adopted: list[str] = []
-    model = NewModel(scene.detector, (64, 64), 0.2, BAND, lambda: adopted.append("new"))
+    model = NewModel(scene.detector, (64, 64), 0.2, BAND, 0.0, lambda: adopted.append("new"))
     scene.run(scene.frame(image=LARGE), lambda: scene.inbox.put(model), scene.frame(image=LARGE))
     assert adopted == ["new"]
     assert scene.detector.pictures == [(192, 288), (43, 43), (192, 288), (58, 58)]
+
+
+def test_a_model_for_which_looks_do_not_pay_ends_them_and_one_for_which_they_do_begins_them() -> None:
+    scene = Scene(looks="auto", pay=1.0)
+    small(scene)
+    scene.detector.closer = []
+
+    def model(pay: float) -> NewModel:
+        return NewModel(scene.detector, (48, 48), 0.2, BAND, pay, lambda: None)
+
+    scene.run(
+        scene.frame(image=LARGE),
+        lambda: scene.inbox.put(model(0.0)),
+        scene.frame(image=LARGE),
+        lambda: scene.inbox.put(model(1.0)),
+        scene.frame(image=LARGE),
+    )
+    whole, closely = (192, 288), (43, 43)
+    assert scene.detector.pictures == [whole, closely, whole, whole, closely]
+
+
+def test_what_moves_unseen_is_asked_about_where_looks_do_not_pay() -> None:
+    scene = Scene(looks="auto", objects=True)
+    scene.detector.score = None
+    moved = LARGE.copy()
+    moved[60:120, 130:160] = 255
+    scene.run(*large(scene, 6), *(scene.frame(image=moved) for _ in range(20)))
+    assert {ask.reason for ask, _ in scene.asker.asks} == {AskReason.MOTION}
 
 
 def test_what_moves_unseen_is_looked_at_and_found() -> None:

@@ -321,7 +321,7 @@ def _facts(bench: Workbench, cloud: ReplayCloud, measure: Measure, latency_ms: f
         by_cloud=measure.by_cloud,
         names=measure.labels.names,
         latency_ms=latency_ms,
-        looks=bench.setup.looks.per_frame,
+        looks=bench.looks_per_frame,
         repeats=repeats,
     )
 

@@ -183,6 +183,11 @@ class Workbench:
         """Name and version of the device's model."""
         return f"{self._model.manifest.name} {self._model.manifest.version}"
 
+    @property
+    def looks_per_frame(self) -> float:
+        """Second looks a frame, on average, at the most."""
+        return self.setup.looks.with_model(self._model.manifest.looks)
+
     def told(self, setup: Setup) -> Self:
         """The same, with a device that was told something else, but to use the same model."""
         other = copy(self)
@@ -250,9 +255,9 @@ class Workbench:
                 return Every()
 
     def _looks(self, sent: Callable[[], bool] | None = None) -> SecondLooks | None:
-        if self.setup.looks.per_frame == 0.0:
+        if self.looks_per_frame == 0.0:
             return None
-        budget = LookBudget(self.setup.looks, {self.setup.camera: Pace(waits=True)})
+        budget = LookBudget(self.setup.looks, {self.setup.camera: Pace(waits=True)}, self._model.manifest.looks)
         size = (self._model.manifest.input.width, self._model.manifest.input.height)
         return SecondLooks(budget, size) if sent is None else LooksUnlessSent(budget, size, sent)
 

@@ -37,6 +37,22 @@ def test_a_device_with_time_to_spare_takes_what_the_settings_say():
     assert set(took) == {2, 3}
 
 
+def test_looks_are_the_model_s_where_the_settings_leave_it_to_that_and_follow_another_model():
+    budget = LookBudget(LookSettings(per_frame="auto"), {"front": Pace(waits=True)}, 2.0)
+    device = Device(budget)
+    assert device.frames(3) == [2, 2, 2]
+    budget.follow_model(0.0)
+    assert device.frames(3) == [0, 0, 0]
+    budget.follow_model(1.0)
+    assert device.frames(3) == [1, 1, 1]
+
+
+def test_what_the_settings_say_goes_before_what_the_model_says():
+    budget = LookBudget(LookSettings(per_frame=1.0), {"front": Pace(waits=True)}, 2.0)
+    budget.follow_model(0.0)
+    assert Device(budget).frames(3) == [1, 1, 1]
+
+
 def test_before_anything_is_known_there_is_no_look():
     assert Device(LookBudget(SETTINGS)).frames(1) == [0]
 
