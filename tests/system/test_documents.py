@@ -37,8 +37,8 @@ AUDITED_AN_HOUR = 120
 """Six are the default, and a new model's probation has twenty times as many."""
 SHORT = 24
 """Frames: every one of them is looked at by the cloud's two models, in four parts."""
-LEARNT_FROM = 108
-"""Frames: a hundred answers are the least that a ranking is learnt from, and here there is one a frame."""
+LEARNT_FROM = 160
+"""Frames: a hundred answers are the least that a ranking is learnt from, and here there are some 140."""
 PASSPHRASE = "a long sentence that nobody else knows"
 
 
