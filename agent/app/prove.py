@@ -17,7 +17,7 @@ from agent.errors import UpdateError
 from vision.child import Say, only_voice
 from vision.confinement import die_with, leave_the_network, limit
 from vision.detector import ModelDetector
-from vision.errors import ManifestInvalid
+from vision.errors import DelegateFailed, ManifestInvalid
 from vision.golden import pictures, recognise
 from vision.manifest import MANIFEST_NAME, load_manifest
 from vision.runtime import Delegate
@@ -62,6 +62,10 @@ def prove(request: ProofRequest, say: Say, network: str) -> dict[str, object]:
     began = time.perf_counter()
     detector = open_configured(model)
     load_s = time.perf_counter() - began
+    if request.delegate is not None and detector.delegate != request.delegate:
+        raise DelegateFailed(
+            f"it does not run on {request.delegate} as the current model does, only on {detector.delegate}"
+        )
     say({"stage": "measuring"})
     latency_ms = _latency_ms(detector)
     figures = Figures.model_validate(
@@ -69,7 +73,6 @@ def prove(request: ProofRequest, say: Say, network: str) -> dict[str, object]:
             "load_s": load_s,
             "latency_ms": latency_ms,
             "memory_mib": _peak_mib(),
-            "delegate": detector.delegate[:500],
             "network": network,
         }
     )

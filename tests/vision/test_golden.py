@@ -12,6 +12,7 @@ import pytest
 
 from tests.vision.shared import built, shared
 from tests.vision.tiny_models import CELLS, PICTURE, Spec, build, write_manifest, yolo_rows
+from vision.detections import FloatArray, Image
 from vision.detector import ModelDetector, open_detector
 from vision.errors import DelegateFailed, InferenceFailed, ManifestInvalid
 from vision.golden import CLOSE, SAME, _apart, _sketch, answer, make_golden, pictures, recognise
@@ -162,6 +163,26 @@ def test_what_lies_between_is_settled_by_the_kernels_of_the_answers(tmp_path: Pa
     loose = golden.model_copy(update={"tolerance": SAME})
     with pytest.raises(ManifestInvalid, match="golden: part 2"):
         recognise(loose, other, opener(tmp_path / "sound"))
+
+
+def test_one_picture_that_shows_a_difference_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny(tmp_path / "sound")
+    tiny(tmp_path / "other", score=0.8)
+    golden = make_golden(opener(tmp_path / "sound"))
+    shown: list[Image] = []
+    readings = ModelDetector.readings
+
+    def counted(detector: ModelDetector, picture: Image) -> list[FloatArray]:
+        shown.append(picture)
+        return readings(detector, picture)
+
+    monkeypatch.setattr(ModelDetector, "readings", counted)
+    recognise(golden, open_detector(tmp_path / "sound"), opener(tmp_path / "sound"))
+    assert len(shown) == len(golden.answers) == 3
+    shown.clear()
+    with pytest.raises(ManifestInvalid, match="on the golden picture 'noise'"):
+        recognise(golden, open_detector(tmp_path / "other"), opener(tmp_path / "other"))
+    assert len(shown) == 1
 
 
 def test_a_delegate_library_may_round_more(tmp_path: Path) -> None:
