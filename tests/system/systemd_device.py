@@ -28,10 +28,12 @@ UNIT = "vedette-agent"
 GUIDE = ROOT / "docs" / "install-systemd.md"
 NEWER = "+test1"
 
+LINK = "[link]\n"
 QUICK = {
     "[[rules]]\n": "update_every_s = 1\nend_after_s = 2\n",
-    "[link]\n": "keepalive_s = 5\nreconnect_max_s = 2\nstop_timeout_s = 20\n",
+    LINK: "keepalive_s = 5\nreconnect_max_s = 2\nstop_timeout_s = 20\nack_timeout_s = 3\n",
 }
+"""A service that missed what another got believes it once the device went back twice: after three ack timeouts."""
 
 SELDOM = """
 [telemetry]

@@ -28,6 +28,7 @@ device_port = 0
 certificate_hours = 0.015
 """
 """Certificates of 54 seconds: two thirds are over within the test, and a busy machine starts an agent in them."""
+# Little is asked, and of few frames: the service's answers would take half a core for as long as a certificate lasts.
 TOLD = """
 identity = "{identity}"
 data_dir = "{data}"
@@ -35,12 +36,17 @@ data_dir = "{data}"
 name = "gate"
 source = "{clip}"
 loop = true
+fps_limit = 5
 [[rules]]
 name = "anyone"
 labels = ["person"]
 [link]
 reconnect_max_s = 1
 [ask]
+[asking]
+max_per_minute = 12
+[asking.budget]
+questions_per_minute = 12
 [telemetry]
 every_s = 2
 """

@@ -23,7 +23,9 @@ from tests.system.parts import BOUND_S, eventually
 from tests.system.systemd_device import (
     GUIDE,
     HOME,
+    LINK,
     NEWER,
+    QUICK,
     SITE,
     UNIT,
     Device,
@@ -352,7 +354,7 @@ def test_a_certificate_instead_of_a_token(device: Device) -> None:
     node.types(claim_and_dropin, {"claim": claims[0] + "\n"})
     node.run("mv", "/etc/vedette/token", "/etc/vedette/token.away")
     without_link = re.sub(r"(?ms)^\[(link|ask|trust)\].*?(?=^\[|\Z)", "", text)
-    certified = re.sub(r"(?m)^device = .*$", f'identity = "{identity}"', without_link)
+    certified = re.sub(r"(?m)^device = .*$", f'identity = "{identity}"', without_link) + LINK + QUICK[LINK]
     assert "active (running)" in node.types(settings_and_start, {"agent.toml": certified})
     eventually(lambda: "; connected to mqtts://" in device.status(), f"it speaks TLS:\n{device.status()}")
     eventually(lambda: bool(other.stored()), "its alerts arrive")
