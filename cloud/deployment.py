@@ -50,6 +50,14 @@ ALLOWED: Final[Mapping[Wish, frozenset[Phase]]] = {
 }
 """In which phases a wish can be granted; in any other it is refused."""
 
+LEADS_TO: Final[Mapping[Wish, Phase]] = {
+    Wish.PAUSE: Phase.PAUSED,
+    Wish.RESUME: Phase.RUNNING,
+    Wish.ABORT: Phase.ABORTED,
+    Wish.ROLLBACK: Phase.ROLLING_BACK,
+}
+"""Where a wish leads once it is granted; until then, what else may be wished is held against this."""
+
 
 class Part(BaseModel):
     """The base: checked where it is made, never changed."""
