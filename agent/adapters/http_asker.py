@@ -235,8 +235,7 @@ class HttpAsker:
 
     def _drop(self, dropped: list[Key]) -> None:
         for key in dropped:
-            self._schedule.drop(key)
-            self._failed[key.kind] += 1
+            self._failed[key.kind] += self._schedule.drop(key)
 
     def _keep(self, cutting: Cutting) -> list[Key]:
         return self._uploads.put(self._cutter.packed(cutting))
@@ -260,6 +259,12 @@ class HttpAsker:
     async def _send(self, cloud: CloudHttp, waiting: Waiting) -> None:
         try:
             upload = await asyncio.to_thread(self._uploads.get, waiting.key)
+        except OutboxUnwritable as refused:
+            self._faults.note(refused)
+            self._failed[waiting.key.kind] += self._schedule.unread(waiting, self._clock.monotonic())
+            self._changed.set()
+            return
+        try:
             if upload is not None:
                 await self._exchange(cloud, waiting, upload)
         except AskRefused as refused:
@@ -267,14 +272,16 @@ class HttpAsker:
             self._failed[waiting.key.kind] += 1
         except TryAgain as later:
             self._faults.note(later.error)
-            self._schedule.failed(
+            self._failed[waiting.key.kind] += self._schedule.failed(
                 waiting, self._clock.monotonic(), jitter=self._jitter(), at_least_s=later.at_least_s
             )
             self._changed.set()
             return
         except _NotYet:
             pause_s = self._audit.ask_again_after_s
-            self._schedule.not_yet(waiting, self._clock.monotonic(), pause_s=pause_s)
+            self._failed[waiting.key.kind] += self._schedule.not_yet(
+                waiting, self._clock.monotonic(), pause_s=pause_s
+            )
             self._changed.set()
             return
         await asyncio.to_thread(self._uploads.remove, waiting.key)

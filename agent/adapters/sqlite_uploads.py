@@ -66,12 +66,12 @@ class SqliteUploads:
             return [oldest]
 
     def get(self, key: Key) -> Upload | None:
-        """The upload, if it is still there."""
+        """The upload, if it is still there; see the port."""
         sql = "SELECT question, jpeg, made_at FROM upload WHERE kind = ? AND id = ?"
         with self._lock:
             if (kept := self._in_memory.get(key)) is not None:
                 return kept
-            row = self._transact(lambda db: db.execute(sql, key).fetchone())
+            row = self._file.transact(lambda db: db.execute(sql, key).fetchone(), self._faults.note)
         return None if row is None else Upload(key, row[0], row[1], datetime.fromtimestamp(row[2], UTC))
 
     def remove(self, key: Key) -> None:

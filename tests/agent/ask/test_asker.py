@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sqlite3
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from agent.ask.settings import AskSettings
 from agent.deliver.faults import Faults
 from agent.deliver.ledger import Ledger
 from agent.domain import Answer, Ask, Frame
-from agent.errors import ConfigInvalid
+from agent.errors import ConfigInvalid, OutboxUnwritable
 from agent.redact.door import PictureDoor
 from tests.agent.ask.scripted_cloud import (
     ScriptedCloud,
@@ -371,6 +372,32 @@ async def test_a_slow_answer_is_asked_for_again_and_counts_as_late(cloud, rig):
     await rig.done()
     assert rig.faults.counts() == {"AskUnreachable": 1}
     assert rig.asker.counts() == AskCounts(asks=1, answers_late=1)
+
+
+async def test_a_question_survives_that_the_disk_does_not_give_it_back_at_once(cloud, rig):
+    locked = sqlite3.connect(rig.path, isolation_level=None, check_same_thread=False)
+    read, refusals = rig.uploads.get, []
+
+    def get(key):
+        if refusals:
+            return read(key)
+        locked.execute("BEGIN IMMEDIATE")
+        try:
+            return read(key)
+        except OutboxUnwritable as refused:
+            refusals.append(refused)
+            raise
+        finally:
+            locked.execute("ROLLBACK")
+
+    rig.uploads.get = get
+    rig.ask()
+    await rig.done()
+    locked.close()
+    assert len(rig.answers) == 1
+    assert refusals
+    assert rig.asker.counts().asks_failed == 0
+    assert rig.faults.counts()["OutboxUnwritable"] == 1
 
 
 async def test_questions_survive_an_outage(cloud, tmp_path):
