@@ -131,6 +131,28 @@ def test_device_that_is_away_is_no_failure_and_catches_up() -> None:
     assert simulation.orders[gone].fate is Fate.COMMITTED
 
 
+def test_another_takes_the_place_of_a_device_that_was_revoked_in_the_first_stage() -> None:
+    simulation = Simulation.of(10, rollout_of(Policy(stages=(10, 100), soak_s=0)))
+    simulation.step()
+    (canary,) = simulation.touched()
+    del simulation.members[canary]
+    simulation.run()
+    assert simulation.rollout.phase is Phase.FINISHED
+    assert simulation.rollout.reason == "9 run it, 1 was revoked"
+
+
+def test_who_was_revoked_does_not_return() -> None:
+    simulation = Simulation.of(4, rollout_of(Policy(stages=(100,), soak_s=0)))
+    simulation.step()
+    simulation.step()
+    del simulation.members["cam-00001"], simulation.members["cam-00002"]
+    simulation.step(Wish.ROLLBACK)
+    simulation.rollout = simulation.rollout.model_copy(update={"signed": True})
+    simulation.run()
+    assert simulation.rollout.phase is Phase.ROLLED_BACK
+    assert simulation.rollout.reason == "2 returned, 2 were revoked"
+
+
 def test_whole_group_away_is_waited_for() -> None:
     simulation = Simulation.of(3, rollout_of(Policy(soak_s=0)), online=False).run(5)
     assert (simulation.rollout.phase, simulation.orders) == (Phase.RUNNING, {})
