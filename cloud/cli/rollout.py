@@ -237,7 +237,8 @@ def _policy(values: dict[str, object]) -> Policy:
     except ValidationError as refused:
         first = refused.errors(include_url=False)[0]
         option = "-".join(str(step) for step in first["loc"] if isinstance(step, str)).replace("_", "-")
-        raise SettingsInvalid(f"{option or 'stages'}: {first['msg']}", "See --help.") from None
+        why = first["msg"].removeprefix("Value error, ")
+        raise SettingsInvalid(f"{option or 'stages'}: {why}", "See --help.") from None
 
 
 def _want(rollout: str, wish: Wish, config: Path | None, data_dir: Path | None) -> None:

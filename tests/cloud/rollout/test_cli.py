@@ -104,6 +104,9 @@ def test_watched_rollout_fits_a_narrow_terminal(person: Person) -> None:
         (("pause", "abc"), 4, "there is no rollout abc"),
         (("place", "cam-9", "--pin"), 4, "no device called cam-9"),
         (("place", "cam-1", "--label", "site"), 2, "no label"),
+        (("place", "cam-1", "--label", "a key=x"), 2, "--label 'a key=x' is no label"),
+        (("place", "cam-1", "--label", "site=über"), 2, "--label 'site=über' is no label"),
+        (("start", "nanodet", "--stages", "50,10"), 2, "error: stages: stages must count up"),
     ],
 )
 def test_what_can_t_be_done_is_said_in_plain_words(
