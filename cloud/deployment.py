@@ -170,7 +170,7 @@ class Order:
         moved_at: When that last changed, or it was told.
         reason: Why it failed, in words.
         sure: It said itself that it failed, or was caught lying; otherwise it may still come back and succeed.
-        excused: A person resumed the rollout in spite of this failure: not counted any more.
+        excused: A person resumed the rollout in spite of this failure: not counted until it is at work again.
     """
 
     device: str

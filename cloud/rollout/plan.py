@@ -129,12 +129,13 @@ class _Planning:
     def _take_up(self) -> None:
         for order in tuple(self._orders.values()):
             settled = order.sure or order.fate is Fate.COMMITTED
+            excused = order.excused or (order.fate is Fate.FAILED and self._before.phase is Phase.HALTED)
             if order.ask is Ask.PAUSE and not settled:
-                self._ask(replace(order, fate=_waiting(order), reason="", moved_at=self._now), Ask.INSTALL)
+                waits = replace(order, fate=_waiting(order), reason="", moved_at=self._now, excused=excused)
+                self._ask(waits, Ask.INSTALL)
                 continue
             # What came to its end while it was being held back is not asked again.
             ask = Ask.INSTALL if order.ask is Ask.PAUSE else order.ask
-            excused = order.excused or (order.fate is Fate.FAILED and self._before.phase is Phase.HALTED)
             self._orders[order.device] = replace(order, ask=ask, excused=excused)
 
     def _withdraw(self) -> None:

@@ -387,6 +387,34 @@ def test_budget_is_never_above_the_share_by_a_whole_device(count: int, stages: l
         assert percent * count / 100 <= budget(policy, stage, members) + 1e-6 < percent * count / 100 + 1
 
 
+def halted_by_a_device_that_vanished() -> Simulation:
+    policy = Policy(stages=(50, 100), soak_s=20, vanish_s=5, max_failure_share=0.1)
+    simulation = Simulation.of(10, rollout_of(policy, id="7" * 32), {"cam-00000": vanishes}).run(8)
+    assert simulation.fates()[Fate.FAILED] == 1
+    assert simulation.rollout.phase is Phase.HALTED
+    return simulation
+
+
+def test_a_device_that_vanished_for_good_halts_it_once() -> None:
+    simulation = halted_by_a_device_that_vanished()
+    simulation.step(Wish.RESUME)
+    simulation.run()
+    assert simulation.rollout.phase is Phase.FINISHED
+    assert simulation.rollout.reason == "9 run it, 1 failed"
+
+
+def test_a_device_that_vanished_and_was_excused_counts_again_once_it_is_at_work() -> None:
+    for behaves, phase in ((obeys, Phase.FINISHED), (refuses, Phase.HALTED)):
+        simulation = halted_by_a_device_that_vanished()
+        simulation.step(Wish.RESUME)
+        assert simulation.orders["cam-00000"].excused
+        simulation.answering = {"cam-00000": behaves}
+        simulation.members["cam-00000"] = replace(simulation.members["cam-00000"], online=True)
+        simulation.run()
+        assert simulation.rollout.phase is phase
+        assert not simulation.orders["cam-00000"].excused
+
+
 def test_a_device_that_refused_while_it_was_being_paused_is_not_waited_for_after_the_resumption() -> None:
     policy = Policy(stages=(1,), max_failure_share=0.0, timeout_s=40, vanish_s=40, soak_s=10, max_in_flight=9)
     simulation = Simulation.of(1, rollout_of(policy, id="7" * 32), {"cam-00000": refuses})
