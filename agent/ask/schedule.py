@@ -69,9 +69,10 @@ class Schedule:
 
     def drop(self, key: Key) -> bool:
         """It is there no more; whether it is lost, and not just under way: then `failed` or `done` will tell."""
+        self._waiting.pop(key, None)
         if key in self._under_way:
             self._dropped.add(key)
-        return self._waiting.pop(key, None) is not None
+        return key not in self._under_way
 
     def take(self, now: float) -> Waiting | None:
         """What to send now; it is under way until `done`, `not_yet`, `unread` or `failed` is called with it."""
