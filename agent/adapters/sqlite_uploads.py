@@ -82,7 +82,7 @@ class SqliteUploads:
                 self._give_back_space()
 
     def waiting(self) -> list[tuple[Key, datetime]]:
-        """What is kept, and when it was made; oldest first."""
+        """What is kept, and when it was made; see the port."""
 
         def work(db: sqlite3.Connection) -> list[tuple[str, str, float]]:
             rows = db.execute("SELECT kind, id, made_at FROM upload ORDER BY row").fetchall()
@@ -92,8 +92,8 @@ class SqliteUploads:
             return [row for row in rows if (row[0],) not in foreign]
 
         with self._lock:
-            rows = self._transact(work)
-        return [(Key(Kind(kind), id_), datetime.fromtimestamp(at, UTC)) for kind, id_, at in rows or []]
+            rows = self._file.transact(work, self._faults.note)
+        return [(Key(Kind(kind), id_), datetime.fromtimestamp(at, UTC)) for kind, id_, at in rows]
 
     def _insert(self, db: sqlite3.Connection, upload: Upload) -> list[Key]:
         db.execute(

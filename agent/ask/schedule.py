@@ -62,6 +62,9 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._waiting) + len(self._under_way)
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._waiting or key in self._under_way
+
     def add(self, upload: Waiting) -> None:
         """It is to be sent; replaces one of the same key."""
         self._waiting.pop(upload.key, None)

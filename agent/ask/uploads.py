@@ -44,7 +44,7 @@ class Upload:
 
 
 class Uploads(Protocol):
-    """Safe to use from any thread; each call may wait for the disk, and only `get` raises for the disk's sake."""
+    """Safe to use from any thread; each call may wait for the disk; `get` and `waiting` alone raise for it."""
 
     def put(self, upload: Upload) -> list[Key]:
         """Keep it until it is removed; returns what had to go: outcomes first, then audits, then the oldest."""
@@ -60,4 +60,8 @@ class Uploads(Protocol):
         """It was sent, or given up."""
 
     def waiting(self) -> list[tuple[Key, datetime]]:
-        """What is kept, and when it was made; oldest first."""
+        """What is kept, and when it was made; oldest first.
+
+        Raises:
+            OutboxUnwritable: The disk refuses.
+        """
