@@ -50,6 +50,14 @@ ALLOWED: Final[Mapping[Wish, frozenset[Phase]]] = {
 }
 """In which phases a wish can be granted; in any other it is refused."""
 
+LEADS_TO: Final[Mapping[Wish, Phase]] = {
+    Wish.PAUSE: Phase.PAUSED,
+    Wish.RESUME: Phase.RUNNING,
+    Wish.ABORT: Phase.ABORTED,
+    Wish.ROLLBACK: Phase.ROLLING_BACK,
+}
+"""Where a wish leads once it is granted; until then, what else may be wished is held against this."""
+
 
 class Part(BaseModel):
     """The base: checked where it is made, never changed."""
@@ -162,7 +170,7 @@ class Order:
         moved_at: When that last changed, or it was told.
         reason: Why it failed, in words.
         sure: It said itself that it failed, or was caught lying; otherwise it may still come back and succeed.
-        excused: A person resumed the rollout in spite of this failure: not counted any more.
+        excused: A person resumed the rollout in spite of this failure: not counted until it is at work again.
     """
 
     device: str

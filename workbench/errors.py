@@ -3,6 +3,7 @@
 WorkbenchError
 ├── ClipUnavailable     no demo video can be had on this machine
 ├── DemoFailed          a part of the demo did not start, or died
+├── DemoRefused         the demo's options can't be used
 ├── MqttBroken          a broker does not speak MQTT 3.1.1
 ├── TlsBroken           a connection's TLS came to nothing
 ├── IdentityUnusable    a simulated device's certificate or key can't be used
@@ -30,6 +31,10 @@ class ClipUnavailable(WorkbenchError):
 
 class DemoFailed(WorkbenchError):
     """A part of the demo did not start, or died."""
+
+
+class DemoRefused(WorkbenchError, SettingsInvalid):
+    """The demo's options can't be used."""
 
 
 class MqttBroken(WorkbenchError):

@@ -42,6 +42,8 @@ SLACK_S: Final = 0.5
 says at the deadline that the verdict will come over MQTT."""
 HTTP_BYTES: Final = 300
 """Of a request beside message and picture: its line and headers, a token among them."""
+RESTORE_AGAIN_S: Final = 5.0
+"""Where the disk does not say what an earlier run left: nobody waits for it any more."""
 COMMIT_TIMEOUT_S: Final = 30.0
 """How long the consequences of an answer may take to be committed before the question is asked again."""
 
@@ -188,9 +190,11 @@ class HttpAsker:
         cloud = await asyncio.to_thread(
             CloudHttp, self._settings, token=self._token, ledger=self._ledger, receipts=self._receipts
         )
-        await self._restore()
         try:
+            restored = await self._restore()
             async with asyncio.TaskGroup() as tasks:
+                if not restored:
+                    tasks.create_task(self._restore_later(), name="ask-restore")
                 tasks.create_task(self._keep_arrivals(), name="ask-keep")
                 tasks.create_task(self._send_in_turn(cloud, tasks), name="ask-send")
                 await stop.wait()
@@ -213,13 +217,27 @@ class HttpAsker:
 
     # --- from the judging thread to the disk ------------------------------------------------------------------
 
-    async def _restore(self) -> None:
-        """Take up what an earlier run left; its deadlines are over."""
+    async def _restore(self) -> bool:
+        """Take up what an earlier run left; its deadlines are over. Whether the disk said what that is."""
         moment = Moment.now(self._clock)
-        for key, made_at in await asyncio.to_thread(self._uploads.waiting):
+        try:
+            left = await asyncio.to_thread(self._uploads.waiting)
+        except OutboxUnwritable as refused:
+            self._faults.note(refused)
+            return False
+        for key, made_at in left:
             # A wall clock that was set back must not keep an upload for ever.
             at = min(moment.monotonic_at(made_at), moment.monotonic)
-            self._schedule.add(Waiting(key, at))
+            if key not in self._schedule:  # where it was asked later, this run has left some by now
+                self._schedule.add(Waiting(key, at))
+        self._changed.set()
+        return True
+
+    async def _restore_later(self) -> None:
+        while True:
+            await asyncio.sleep(RESTORE_AGAIN_S)
+            if await self._restore():
+                return
 
     async def _keep_arrivals(self) -> None:
         while True:
@@ -235,8 +253,7 @@ class HttpAsker:
 
     def _drop(self, dropped: list[Key]) -> None:
         for key in dropped:
-            self._schedule.drop(key)
-            self._failed[key.kind] += 1
+            self._failed[key.kind] += self._schedule.drop(key)
 
     def _keep(self, cutting: Cutting) -> list[Key]:
         return self._uploads.put(self._cutter.packed(cutting))
@@ -260,6 +277,12 @@ class HttpAsker:
     async def _send(self, cloud: CloudHttp, waiting: Waiting) -> None:
         try:
             upload = await asyncio.to_thread(self._uploads.get, waiting.key)
+        except OutboxUnwritable as refused:
+            self._faults.note(refused)
+            self._failed[waiting.key.kind] += self._schedule.unread(waiting, self._clock.monotonic())
+            self._changed.set()
+            return
+        try:
             if upload is not None:
                 await self._exchange(cloud, waiting, upload)
         except AskRefused as refused:
@@ -267,14 +290,16 @@ class HttpAsker:
             self._failed[waiting.key.kind] += 1
         except TryAgain as later:
             self._faults.note(later.error)
-            self._schedule.failed(
+            self._failed[waiting.key.kind] += self._schedule.failed(
                 waiting, self._clock.monotonic(), jitter=self._jitter(), at_least_s=later.at_least_s
             )
             self._changed.set()
             return
         except _NotYet:
             pause_s = self._audit.ask_again_after_s
-            self._schedule.not_yet(waiting, self._clock.monotonic(), pause_s=pause_s)
+            self._failed[waiting.key.kind] += self._schedule.not_yet(
+                waiting, self._clock.monotonic(), pause_s=pause_s
+            )
             self._changed.set()
             return
         await asyncio.to_thread(self._uploads.remove, waiting.key)

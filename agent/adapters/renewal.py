@@ -84,12 +84,18 @@ class CertificateRenewal:
         return SETTLE_S
 
     async def _renew(self) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        except OSError as refused:
+            raise EnrolmentFailed(
+                f"the certificate is not renewed: {self._command[0]} can't be started ({refused.strerror})",
+                "Free memory, or restart the agent after an upgrade; it is tried again by itself.",
+            ) from None
         try:
             async with asyncio.timeout(GIVE_UP_S):
                 _, said = await process.communicate()

@@ -116,10 +116,10 @@ class SqliteAnswers:
         sql = "INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         self._transact(lambda db: db.executemany(sql, rows).rowcount)
 
-    def held(self) -> dict[Scene, Held]:
-        """Where all bands stand."""
-        rows = self._transact(lambda db: db.execute("SELECT * FROM held").fetchall()) or ()
-        return {Scene(*row[:3]): Held(*row[3:]) for row in rows}
+    def held(self) -> dict[Scene, Held] | None:
+        """Where all bands stand; see the port."""
+        rows = self._transact(lambda db: db.execute("SELECT * FROM held").fetchall())
+        return None if rows is None else {Scene(*row[:3]): Held(*row[3:]) for row in rows}
 
     def evidence(self, scene: Scene, since: float) -> Evidence:
         """What is known of a scene from then on; the newest, where it is much."""

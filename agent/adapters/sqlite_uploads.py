@@ -66,12 +66,12 @@ class SqliteUploads:
             return [oldest]
 
     def get(self, key: Key) -> Upload | None:
-        """The upload, if it is still there."""
+        """The upload, if it is still there; see the port."""
         sql = "SELECT question, jpeg, made_at FROM upload WHERE kind = ? AND id = ?"
         with self._lock:
             if (kept := self._in_memory.get(key)) is not None:
                 return kept
-            row = self._transact(lambda db: db.execute(sql, key).fetchone())
+            row = self._file.transact(lambda db: db.execute(sql, key).fetchone(), self._faults.note)
         return None if row is None else Upload(key, row[0], row[1], datetime.fromtimestamp(row[2], UTC))
 
     def remove(self, key: Key) -> None:
@@ -82,7 +82,7 @@ class SqliteUploads:
                 self._give_back_space()
 
     def waiting(self) -> list[tuple[Key, datetime]]:
-        """What is kept, and when it was made; oldest first."""
+        """What is kept, and when it was made; see the port."""
 
         def work(db: sqlite3.Connection) -> list[tuple[str, str, float]]:
             rows = db.execute("SELECT kind, id, made_at FROM upload ORDER BY row").fetchall()
@@ -92,8 +92,8 @@ class SqliteUploads:
             return [row for row in rows if (row[0],) not in foreign]
 
         with self._lock:
-            rows = self._transact(work)
-        return [(Key(Kind(kind), id_), datetime.fromtimestamp(at, UTC)) for kind, id_, at in rows or []]
+            rows = self._file.transact(work, self._faults.note)
+        return [(Key(Kind(kind), id_), datetime.fromtimestamp(at, UTC)) for kind, id_, at in rows]
 
     def _insert(self, db: sqlite3.Connection, upload: Upload) -> list[Key]:
         db.execute(

@@ -37,6 +37,8 @@ class LiveConfig:
         self._config = config
         self._inbox = inbox
         self._changing = threading.Lock()
+        # The command line's, where that says another than the file.
+        self._log_level = logging.getLogger().level
 
     @property
     def rules(self) -> frozenset[str]:
@@ -55,7 +57,10 @@ class LiveConfig:
             ConfigInvalid: The file can't be used, and nothing changed.
         """
         with self._changing:
-            return self._take(load_overridden(self._path))
+            changed = self._take(load_overridden(self._path))
+            # What a command has set holds until now.
+            logging.getLogger().setLevel(self._log_level)
+            return changed
 
     def override(self, overrides: Mapping[str, object] | None) -> list[str]:
         """Set keys over the file's, to stay over a restart; None takes back all that were set. The keys that changed.
@@ -79,7 +84,8 @@ class LiveConfig:
             log.warning("%s changed: that takes a restart", key)
         if changed & LIVE:
             if "log_level" in changed:
-                logging.getLogger().setLevel(config.log_level.upper())
+                self._log_level = logging.getLevelNamesMapping()[config.log_level.upper()]
+                logging.getLogger().setLevel(self._log_level)
             # The rest stays as it was at the start: new rules must not count on a camera or cloud that is not there.
             self._config = self._config.model_copy(update={key: getattr(config, key) for key in LIVE})
             self._inbox.put(new_rules(self._config))

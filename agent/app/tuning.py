@@ -97,7 +97,7 @@ class BandTuner:
         self._news = Wakeup()
         self._lock = threading.Lock()
         # Where nothing is wanted, no file is made either.
-        self._held = answers.held() if self._wanted else {}
+        self._held: dict[Scene, Held] | None = answers.held() if self._wanted else {}
         self._unanswered = dict.fromkeys(sorted(answers.unanswered())) if self._wanted else {}
         self._told: tuple[TunedBand, ...] = ()
         self._applied: Mapping[tuple[str, str], Band] = {}
@@ -177,12 +177,12 @@ class BandTuner:
             # Bands of the model before may have been handed in just now: the next decision is told in any case.
             self._applied = {}
         self._news.set()
-        start = self._start(manifest)
+        start, held = self._start(manifest), self._held or {}
         return {
             (scene.camera, scene.label): (pin.lower, pin.upper)
             if (pin := self._pin(scene)) is not None
-            else self._held[scene].band
-            if scene in self._held
+            else held[scene].band
+            if scene in held
             else start
             for scene in self._scenes(manifest)
         }
@@ -245,17 +245,23 @@ class BandTuner:
         await asyncio.to_thread(self.write)
 
     def decide(self) -> Mapping[tuple[str, str], Band]:
-        """Where each band stands now; new ones are written down, handed to the judging thread, and returned."""
+        """Where each band stands now; new ones are written down, handed to the judging thread, and returned.
+
+        Nothing is decided while the disk does not say where they stood: it would be forgotten.
+        """
         manifest = self._model()
-        tuned = {scene: self._standing(scene, manifest) for scene in self._scenes(manifest)}
+        held = self._held = self._answers.held() if self._held is None else self._held
+        if held is None:
+            return {}
+        tuned = {scene: self._standing(scene, manifest, held) for scene in self._scenes(manifest)}
         moved = {
             scene: one.held
             for scene, one in tuned.items()
-            if one.state is not BandState.PINNED and self._held.get(scene) != one.held
+            if one.state is not BandState.PINNED and held.get(scene) != one.held
         }
         if moved:
             self._answers.hold(moved)
-            self._held |= moved
+            held |= moved
         self._tell(tuned)
         bands = {(scene.camera, scene.label): one.band for scene, one in tuned.items()}
         with self._lock:
@@ -269,7 +275,7 @@ class BandTuner:
             self._answers.forget(self._now() - max(self._window_s(one) for one in self._wanted.values()))
         return bands
 
-    def _standing(self, scene: Scene, manifest: Manifest) -> Tuned:
+    def _standing(self, scene: Scene, manifest: Manifest, known: Mapping[Scene, Held]) -> Tuned:
         wanted, now = self._wanted[scene.camera], self._now()
         floor = max(self._floor(manifest), self._rules.least_score(scene.camera, scene.label))
         evidence = self._answers.evidence(scene, now - self._window_s(wanted))
@@ -278,7 +284,7 @@ class BandTuner:
             confidence = PINNED_CONFIDENCE if objective is None else objective.confidence
             return pinned(pin, evidence, confidence=confidence, floor=floor, now=now)
         start = self._start(manifest)
-        held = self._held.get(scene) or Held.at(start, now)
+        held = known.get(scene) or Held.at(start, now)
         return tune(wanted.tuned_to, evidence, held, start=start, floor=floor, now=now)
 
     def _pin(self, scene: Scene) -> PinnedBand | None:

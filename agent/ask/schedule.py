@@ -54,23 +54,31 @@ class Schedule:
         self._retry_max_s = retry_max_s
         self._waiting: dict[Key, Waiting] = {}
         self._under_way: dict[Key, Waiting] = {}
+        # Of those under way, what is there no more.
+        self._dropped: set[Key] = set()
         self._failures = 0
         self._pause_until = 0.0
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._under_way)
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._waiting or key in self._under_way
+
     def add(self, upload: Waiting) -> None:
         """It is to be sent; replaces one of the same key."""
         self._waiting.pop(upload.key, None)
         self._waiting[upload.key] = upload
 
-    def drop(self, key: Key) -> None:
-        """It is not to be sent any more."""
+    def drop(self, key: Key) -> bool:
+        """It is there no more; whether it is lost, and not just under way: then `failed` or `done` will tell."""
         self._waiting.pop(key, None)
+        if key in self._under_way:
+            self._dropped.add(key)
+        return key not in self._under_way
 
     def take(self, now: float) -> Waiting | None:
-        """What to send now; it is under way until `done` or `failed` is called with it."""
+        """What to send now; it is under way until `done`, `not_yet`, `unread` or `failed` is called with it."""
         if len(self._under_way) >= self._max_concurrent:
             return None
         chosen = self._fresh(now) or self._due(now)
@@ -80,24 +88,42 @@ class Schedule:
 
     def done(self, upload: Waiting) -> None:
         """The cloud took it, or refused it for good: either way it is there."""
-        self._under_way.pop(upload.key, None)
+        self._landed(upload)
         self._failures = 0
         self._pause_until = 0.0
 
-    def not_yet(self, upload: Waiting, now: float, *, pause_s: float) -> None:
-        """The cloud is there, and does not know the answer yet: ask again after a pause.
+    def not_yet(self, upload: Waiting, now: float, *, pause_s: float) -> bool:
+        """The cloud is there, and does not know the answer yet: ask again after a pause, if it was not dropped.
 
         Args:
             upload: As it was taken.
             now: Monotonic.
             pause_s: At least; as long as it has waited so far, where that is longer, so each pause is twice the last.
+
+        Returns:
+            Whether it was dropped, and is lost.
         """
+        gone = upload.key in self._dropped
         self.done(upload)
         at = now + max(pause_s, now - upload.made_at)
-        self._waiting.setdefault(upload.key, replace(upload, not_before=at))
+        if not gone:
+            self._waiting.setdefault(upload.key, replace(upload, not_before=at))
+        return gone
 
-    def failed(self, upload: Waiting, now: float, *, jitter: float, at_least_s: float = 0.0) -> None:
-        """It did not get through, and will be tried again, no longer as fresh.
+    def unread(self, upload: Waiting, now: float) -> bool:
+        """The disk does not give it back now: it is tried again after the longest pause, and holds nothing else up.
+
+        Whether it is lost, as it was dropped meanwhile.
+        """
+        gone = self._landed(upload)
+        if not gone:
+            self._waiting.setdefault(
+                upload.key, Waiting(upload.key, upload.made_at, not_before=now + self._retry_max_s)
+            )
+        return gone
+
+    def failed(self, upload: Waiting, now: float, *, jitter: float, at_least_s: float = 0.0) -> bool:
+        """It did not get through, and will be tried again, no longer as fresh; whether it was dropped, and is lost.
 
         Args:
             upload: As it was taken.
@@ -105,11 +131,13 @@ class Schedule:
             jitter: 0..1, random.
             at_least_s: How long the cloud asked to be left alone.
         """
-        self._under_way.pop(upload.key, None)
-        self._waiting.setdefault(upload.key, Waiting(upload.key, upload.made_at))
+        gone = self._landed(upload)
+        if not gone:
+            self._waiting.setdefault(upload.key, Waiting(upload.key, upload.made_at))
         pause = min(self._retry_max_s, self._retry_min_s * 2 ** min(self._failures, MAX_DOUBLINGS))
         self._failures += 1
         self._pause_until = max(self._pause_until, now + max(pause * (0.5 + jitter / 2), at_least_s))
+        return gone
 
     def give_up(self, now: float) -> list[Key]:
         """What has become too old, and is not to be sent any more."""
@@ -133,6 +161,13 @@ class Schedule:
         if item.key.kind is Kind.OUTCOME:
             return item.made_at + self._outcomes_for_s
         return item.made_at + self._give_up_after_s
+
+    def _landed(self, upload: Waiting) -> bool:
+        """It is under way no more; whether it was dropped meanwhile."""
+        self._under_way.pop(upload.key, None)
+        gone = upload.key in self._dropped
+        self._dropped.discard(upload.key)
+        return gone
 
     def _fresh(self, now: float) -> Waiting | None:
         fresh = (w for w in self._waiting.values() if w.deadline_at is not None and w.deadline_at > now)

@@ -44,16 +44,24 @@ class Upload:
 
 
 class Uploads(Protocol):
-    """Safe to use from any thread; each call may wait for the disk, none raises for the disk's sake."""
+    """Safe to use from any thread; each call may wait for the disk; `get` and `waiting` alone raise for it."""
 
     def put(self, upload: Upload) -> list[Key]:
         """Keep it until it is removed; returns what had to go: outcomes first, then audits, then the oldest."""
 
     def get(self, key: Key) -> Upload | None:
-        """The upload, if it is still there."""
+        """The upload, if it is still there.
+
+        Raises:
+            OutboxUnwritable: The disk refuses, and it may be there.
+        """
 
     def remove(self, key: Key) -> None:
         """It was sent, or given up."""
 
     def waiting(self) -> list[tuple[Key, datetime]]:
-        """What is kept, and when it was made; oldest first."""
+        """What is kept, and when it was made; oldest first.
+
+        Raises:
+            OutboxUnwritable: The disk refuses.
+        """

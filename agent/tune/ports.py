@@ -32,8 +32,8 @@ class Answers(Protocol):
     def hold(self, held: Mapping[Scene, Held]) -> None:
         """Where bands stand from now on."""
 
-    def held(self) -> dict[Scene, Held]:
-        """Where all bands stand."""
+    def held(self) -> dict[Scene, Held] | None:
+        """Where all bands stand; None where the disk does not say."""
 
     def evidence(self, scene: Scene, since: float) -> Evidence:
         """What is known of a scene from then on."""

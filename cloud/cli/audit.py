@@ -21,7 +21,7 @@ def audit(
     camera: Annotated[str | None, typer.Option(help="Of cameras of this name only.")] = None,
     label: Annotated[str | None, typer.Option(help="Of this label only; else all together, and each.")] = None,
     model: Annotated[str | None, typer.Option(help="The beginning of a model's name or digest.")] = None,
-    days: Annotated[float, typer.Option(min=0.01, help="What arrived in so many last days.")] = DAYS,
+    days: Annotated[float, typer.Option(min=0.01, max=3650, help="What arrived in so many last days.")] = DAYS,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,

@@ -28,7 +28,7 @@ from pydantic import JsonValue, ValidationError
 
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import DataDir
-from cloud.cli.command_files import KEPT, save
+from cloud.cli.command_files import KEPT, demand_place, save
 from cloud.cli.command_showing import Shown, show_commands, shown_while_waiting
 from cloud.cli.rollout_options import labels
 from cloud.cli.service import ConfigOption, DataDirOption, JsonOption, database_of, settings_of
@@ -111,6 +111,7 @@ def command(
             arguments=read_arguments(rest[1:]),
             life=span(expires, "--expires"),
             wait=span(timeout or WAITS.get(name, WAIT), "--timeout") if wait else None,
+            out=out,
         )
         records = asyncio.run(issued.run(settings, shown_while_waiting(as_json=as_json, as_lines=as_lines)))
         if not as_lines:
@@ -214,12 +215,14 @@ class _Issuing:
         arguments: dict[str, JsonValue],
         life: timedelta,
         wait: timedelta | None,
+        out: Path | None,
     ) -> None:
         self._chosen = chosen
         self._name = name
         self._arguments = arguments
         self._life = life
         self._wait = wait
+        self._out = out
 
     async def run(self, settings: Settings, show: Callable[[], Shown]) -> list[CommandRecord]:
         """Queue it, and wait where that was asked."""
@@ -227,6 +230,8 @@ class _Issuing:
             devices = await self._found(database)
             if not devices:
                 raise DeviceUnknown(f"there is no device{self._chosen.words()}", "`vedette devices` lists them.")
+            if self._out is not None:
+                demand_place(self._out, several=len(devices) > 1)
             store = CommandStore(database)
             pinned = await store.pinned(devices) if self._name == CommandName.UPDATE_MODEL else frozenset()
             issued = self._records(devices, pinned, SystemClock().wall())

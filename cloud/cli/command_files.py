@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,25 @@ from cloud.store.blobs import LocalBlobs
 from cloud.store.commands import CommandRecord, snapshot_key
 from cloud.web.clips import read_clip
 from wire.commands import CLIP_TYPES, CommandName, Outcome
+
+
+def demand_place(out: Path, *, several: bool) -> None:
+    """Say now what would only be known once devices have filmed and sent something; see `save`.
+
+    Raises:
+        SettingsInvalid: Nothing can be written there.
+    """
+    folder = (out if several else out.parent).absolute()
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if out.is_dir() and not several:
+        why = "it is a folder"
+    elif not there.is_dir():
+        why = f"{there} is no folder"
+    elif not os.access(there, os.W_OK | os.X_OK):
+        why = f"{there} is not for this user to write in"
+    else:
+        return
+    raise SettingsInvalid(f"{out} can't be written: {why}", "Name another place with --out.")
 
 
 async def save(data: DataDir, records: Sequence[CommandRecord], out: Path) -> list[str]:

@@ -123,7 +123,9 @@ def cost(
         By.DEVICE
     ),
     device: Annotated[str | None, typer.Option(help="Of this device only.")] = None,
-    days: Annotated[float | None, typer.Option(min=0.01, help="Of what arrived: in so many last days.")] = None,
+    days: Annotated[
+        float | None, typer.Option(min=0.01, max=3650, help="Of what arrived: in so many last days.")
+    ] = None,
     per_gb: Annotated[float | None, typer.Option(min=0, help="Price of a gigabyte (10⁹ bytes).")] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,

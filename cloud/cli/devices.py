@@ -82,7 +82,9 @@ def enroll(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(help="How long the claim can be used; else as `identity.claim_minutes` says.", min=1),
+        typer.Option(
+            help="How long the claim can be used; else as `identity.claim_minutes` says.", min=1, max=60 * 24 * 30
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

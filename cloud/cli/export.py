@@ -24,6 +24,8 @@ from cloud.store.blobs import LocalBlobs
 from cloud.store.database import open_database
 from cloud.store.received import ReceivedStore
 
+_SHOWN: Final = 40
+
 export_app: Final = typer.Typer(help="What devices sent, for other programs: coco.", no_args_is_help=True)
 
 
@@ -83,12 +85,13 @@ def _moment(said: str | None) -> datetime | None:
     if said is None:
         return None
     unit = {"h": "hours", "d": "days"}.get(said[-1:])
-    if unit is not None and said[:-1].isdecimal():
-        return SystemClock().wall() - timedelta(**{unit: int(said[:-1])})
     try:
+        if unit is not None and said[:-1].isdecimal():
+            return SystemClock().wall() - timedelta(**{unit: int(said[:-1])})
         at = datetime.fromisoformat(said)
-    except ValueError:
+    except (ValueError, OverflowError):
+        shown = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}…"
         raise SettingsInvalid(
-            f"--since: {said!r} is no time", "Write 2026-11-26, 2026-11-26T08:00, 24h or 7d."
+            f"--since: {shown!r} is no time", "Write 2026-11-26, 2026-11-26T08:00, 24h or 7d."
         ) from None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

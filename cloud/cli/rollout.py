@@ -23,31 +23,24 @@ from typing import Annotated, Final
 
 import typer
 from pydantic import ValidationError
-from rich.console import Group, RenderableType
-from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
 from cloud.adapters.clock import SystemClock
 from cloud.adapters.data_dir import DataDir
 from cloud.cli import rollout_options as read
+from cloud.cli.rollout_watching import followed, show_followed
 from cloud.cli.service import ConfigOption, DataDirOption, JsonOption, database_of, settings_of
 from cloud.cli.telling import output, told
 from cloud.config import Settings
-from cloud.deployment import DEFAULT_GROUP, Fate, Phase, Policy, Wish
+from cloud.deployment import DEFAULT_GROUP, Phase, Policy, Wish
 from cloud.errors import SettingsInvalid
 from cloud.registry.service import Registry
 from cloud.rollout.start import start as begin
-from cloud.store.rollouts import Placement, RolloutStore
+from cloud.store.rollouts import Placement, RolloutStore, Standing
 from cloud.web.rollouts import RolloutDetail, read_rollout
 from wire.updates import Gates
 
-LOOK_EVERY_S: Final = 0.5
 STOPPED: Final = 9
-_FAILURES_SHOWN: Final = 12
-_BAR: Final = 40
-_OVER: Final = frozenset({Phase.FINISHED, Phase.ROLLED_BACK, Phase.ABORTED, Phase.HALTED})
 _GATES: Final = Gates()
 
 rollout_app: Final = typer.Typer(help="Bring a release to the fleet, stage by stage.", no_args_is_help=True)
@@ -244,13 +237,20 @@ def _policy(values: dict[str, object]) -> Policy:
     except ValidationError as refused:
         first = refused.errors(include_url=False)[0]
         option = "-".join(str(step) for step in first["loc"] if isinstance(step, str)).replace("_", "-")
-        raise SettingsInvalid(f"{option or 'stages'}: {first['msg']}", "See --help.") from None
+        why = first["msg"].removeprefix("Value error, ")
+        raise SettingsInvalid(f"{option or 'stages'}: {why}", "See --help.") from None
 
 
 def _want(rollout: str, wish: Wish, config: Path | None, data_dir: Path | None) -> None:
     with told():
-        wanted = asyncio.run(_wanted(settings_of(config, data_dir), rollout, wish))
-        output.print(f"Rollout {wanted[:8]} will {wish} as soon as the service sees it, within a second if it runs.")
+        if not rollout:
+            raise SettingsInvalid("no rollout is named", "`vedette rollout list` shows their ids.")
+        before, wanted = asyncio.run(_wanted(settings_of(config, data_dir), rollout, wish))
+        name = f"Rollout {wanted.rollout.id[:8]}"
+        if wanted.wish is None:
+            output.print(f"{name} stays {wanted.rollout.phase}: nothing has come of the {before} yet.")
+        else:
+            output.print(f"{name} will {wish} as soon as the service sees it, within a second if it runs.")
 
 
 @asynccontextmanager
@@ -273,10 +273,11 @@ async def _list(settings: Settings) -> list[RolloutDetail]:
         return [await read_rollout(store, rollout.id, clock) for rollout in await store.all()]
 
 
-async def _wanted(settings: Settings, rollout: str, wish: Wish) -> str:
+async def _wanted(settings: Settings, rollout: str, wish: Wish) -> tuple[Wish | None, Standing]:
+    """What was wanted of it before, and is now."""
     async with _store(settings) as store:
         found = await store.find(rollout)
-        return (await store.want(found.id, wish)).id
+        return await store.wish(found.id), await store.want(found.id, wish)
 
 
 async def _place(
@@ -287,22 +288,8 @@ async def _place(
 
 
 async def _watch(settings: Settings, rollout: str, *, as_json: bool) -> RolloutDetail:
-    clock = SystemClock()
     async with _store(settings) as store:
-        view = await read_rollout(store, rollout, clock)
-        with Live(console=output, auto_refresh=False, transient=False) as live:
-            said = ""
-            while True:
-                line = view.model_dump_json()
-                if as_json and line != said:
-                    typer.echo(line)
-                elif not as_json:
-                    live.update(_progress(view), refresh=True)
-                said = line
-                if view.phase in _OVER:
-                    return view
-                await clock.sleep(LOOK_EVERY_S)
-                view = await read_rollout(store, view.id, clock)
+        return await show_followed(followed(store, rollout, SystemClock()), as_json=as_json)
 
 
 def _tell_started(rollout: RolloutDetail) -> None:
@@ -318,26 +305,3 @@ def _tell_started(rollout: RolloutDetail) -> None:
         else f"A rollback would return them to {back.name} {back.version}."
     )
     output.print(f"Follow it: vedette rollout watch {rollout.id[:8]}")
-
-
-def _progress(view: RolloutDetail) -> Group:
-    counts, stages = view.counts, view.policy.stages
-    head = Text(f"{view.target.name} {view.target.version} → {view.group}   {view.phase}", style="bold")
-    stage = Text(f"stage {view.stage + 1} of {len(stages)} ({stages[view.stage]:g} %, {view.stage_devices} devices)")
-    bar = ProgressBar(total=max(1, counts.eligible), completed=counts.committed, width=_BAR)
-    sums = Text(
-        f"{counts.committed} of {counts.eligible} run it, {counts.pending} at work, {counts.failed} failed,"
-        f" {counts.away} away" + (f", {counts.excused} excused" if counts.excused else "")
-    )
-    states = Text("   ".join(f"{state} {count}" for state, count in view.states.items()), style="dim")
-    failures = [
-        Text(f"✗ {device.device}: {device.reason}", style="red")
-        for device in view.devices
-        if device.fate is Fate.FAILED
-    ]
-    parts: list[RenderableType] = [head, stage, bar, sums, states, *failures[:_FAILURES_SHOWN]]
-    if len(failures) > _FAILURES_SHOWN:
-        parts.append(Text(f"and {counts.failed + counts.excused - _FAILURES_SHOWN} more", style="red"))
-    if view.reason:
-        parts.append(Text(view.reason, style="yellow"))
-    return Group(*parts)

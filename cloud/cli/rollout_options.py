@@ -12,6 +12,8 @@ from wire.updates import Window
 _SPAN: Final = re.compile(r"^(\d{1,7}(?:\.\d{1,3})?)\s*(s|m|h|d|)$")
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _WINDOW: Final = re.compile(r"^(?:([a-z,-]{3,40})/)?(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})$")
+_KEY: Final = re.compile(r"^[a-z0-9][a-z0-9._-]{0,62}\Z")
+_VALUE: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}\Z")
 _GROUP: Final = re.compile(r"^[a-z0-9][a-z0-9-]{0,31}\Z")
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MINUTES: Final = 60
@@ -84,8 +86,11 @@ def labels(texts: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise SettingsInvalid(f"--label {text!r} is no label", "Say it as site=north.")
+        if not equals or _KEY.match(key) is None or (value and _VALUE.match(value) is None):
+            raise SettingsInvalid(
+                f"--label {text!r} is no label",
+                "Say it as site=north, in letters, digits, '.', '_' and '-'; capitals in the value only.",
+            )
         found[key] = value
     return found
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
+from cloud.errors import BlobFailed, BlobMissing, CloudError
 from cloud.offload.decide import Judgement, decide, look_at
 from cloud.offload.errors import OffloadStopped, QuestionNotYours, TooManyQuestions
 from cloud.offload.pictures import Decoding, question_picture_key
@@ -260,7 +261,10 @@ class OffloadService:
             waited = {task for task in tasks if task is not None}
             if waited:
                 done, _ = await asyncio.wait(waited)
-                answered += sum(not task.cancelled() and task.exception() is None for task in done)
+                failures = [task.exception() for task in done if not task.cancelled()]
+                answered += failures.count(None)
+                if any(failed is not None and _passes(failed) for failed in failures):
+                    break  # Those behind would be looked at in vain.
         return answered
 
     def _resume(self, question: Question, key: str) -> asyncio.Task[Verdict] | None:
@@ -289,7 +293,7 @@ class OffloadService:
         del self._open[question_id]
         if task.cancelled() or task.exception() is None:
             self._failures.pop(question_id, None)
-        elif under_way.kept.is_set():
+        elif under_way.kept.is_set() and not _passes(task.exception()):
             self._failures[question_id] = self._failures.get(question_id, 0) + 1
 
     def _spawn(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
@@ -306,6 +310,11 @@ class OffloadService:
             log.warning("%s: %s: %s", task.get_name(), error.name, error)
         else:
             log.error("%s failed", task.get_name(), exc_info=error)
+
+
+def _passes(failed: BaseException | None) -> bool:
+    """Whether it is no fault of the question's own picture: the broker or store is away, or the model too busy."""
+    return isinstance(failed, CloudError) and not isinstance(failed, BlobMissing | BlobFailed)
 
 
 def _not_yours(question: Question) -> QuestionNotYours:

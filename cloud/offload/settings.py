@@ -16,7 +16,7 @@ class OffloadSettings(BaseModel):
         max_open: Questions under way at once; more are refused, to be asked again.
         at_once: Questions before the model at once; the rest wait here. Keep it within the model's own queue.
         resume_every_s: How often questions left without a verdict are looked for.
-        attempts: How often one of those is tried before it is left for the next start.
+        attempts: How often one of those fails for its own picture's sake before it is left for the next start.
         decide: When an object counts as the one in question.
     """
 

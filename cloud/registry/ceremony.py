@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
@@ -22,7 +23,7 @@ from tuf.api.metadata import (
 )
 
 from cloud.registry.errors import CeremonyRefused, GroupExists, GroupRefused, GroupUnknown, RegistryBroken
-from cloud.registry.files import alone_in, commit, replace_durably
+from cloud.registry.files import alone_in, commit, is_committed, replace_durably
 from cloud.registry.keys import KeyFolder, signers_for
 from cloud.registry.layout import (
     BIN_BITS,
@@ -63,34 +64,50 @@ def create(folder: RegistryFolder, offline: KeyFolder, now: datetime) -> bytes:
                     f"{taken} holds something already",
                     "Keep it, or choose other folders; keys are never overwritten.",
                 )
-        online = online_keys(folder)
-        root_keys = [offline.create(f"root-{number + 1}") for number in range(ROOT_KEYS)]
-        targets_key, releases_key = offline.create("targets"), offline.create(RELEASES)
-        snapshot_key, timestamp_key = online.create("snapshot"), online.create("timestamp")
-        root = Root(expires=expiry("root", now), consistent_snapshot=True)
-        for name, signers in (
-            ("root", root_keys),
-            ("targets", [targets_key]),
-            ("snapshot", [snapshot_key]),
-            ("timestamp", [timestamp_key]),
-        ):
-            for signer in signers:
-                root.add_key(signer.public_key, name)
-        root.roles["root"].threshold = ROOT_THRESHOLD
-        root_data = _bytes(root, root_keys[:ROOT_THRESHOLD])
-        roles = _first_roles(targets_key, releases_key, online.create(group_role(DEFAULT_GROUP)), now)
-        snapshot = Snapshot(
-            expires=expiry("snapshot", now), meta={f"{name}.json": MetaFile(1) for name, _, _ in roles}
-        )
-        snapshot_data = _bytes(snapshot, [snapshot_key])
-        digest = {"sha256": hashlib.sha256(snapshot_data).hexdigest()}
-        timestamp = Timestamp(expires=expiry("timestamp", now), snapshot_meta=MetaFile(1, len(snapshot_data), digest))
-        files = [(f"1.{name}.json", _bytes(signed, [signer])) for name, signed, signer in roles]
-        files += [("1.root.json", root_data), ("1.snapshot.json", snapshot_data)]
-        files.append(("timestamp.json", _bytes(timestamp, [timestamp_key])))
-        replace_durably(offline.folder / PINNED_ROOT, root_data)
-        commit(folder.root, [(f"repository/metadata/{name}", data) for name, data in files])
-        return root_data
+        with _all_or_nothing(folder, offline):
+            return _created(folder, offline, now)
+
+
+def _created(folder: RegistryFolder, offline: KeyFolder, now: datetime) -> bytes:
+    online = online_keys(folder)
+    root_keys = [offline.create(f"root-{number + 1}") for number in range(ROOT_KEYS)]
+    targets_key, releases_key = offline.create("targets"), offline.create(RELEASES)
+    snapshot_key, timestamp_key = online.create("snapshot"), online.create("timestamp")
+    root = Root(expires=expiry("root", now), consistent_snapshot=True)
+    for name, signers in (
+        ("root", root_keys),
+        ("targets", [targets_key]),
+        ("snapshot", [snapshot_key]),
+        ("timestamp", [timestamp_key]),
+    ):
+        for signer in signers:
+            root.add_key(signer.public_key, name)
+    root.roles["root"].threshold = ROOT_THRESHOLD
+    root_data = _bytes(root, root_keys[:ROOT_THRESHOLD])
+    roles = _first_roles(targets_key, releases_key, online.create(group_role(DEFAULT_GROUP)), now)
+    snapshot = Snapshot(expires=expiry("snapshot", now), meta={f"{name}.json": MetaFile(1) for name, _, _ in roles})
+    snapshot_data = _bytes(snapshot, [snapshot_key])
+    digest = {"sha256": hashlib.sha256(snapshot_data).hexdigest()}
+    timestamp = Timestamp(expires=expiry("timestamp", now), snapshot_meta=MetaFile(1, len(snapshot_data), digest))
+    files = [(f"1.{name}.json", _bytes(signed, [signer])) for name, signed, signer in roles]
+    files += [("1.root.json", root_data), ("1.snapshot.json", snapshot_data)]
+    files.append(("timestamp.json", _bytes(timestamp, [timestamp_key])))
+    replace_durably(offline.folder / PINNED_ROOT, root_data)
+    commit(folder.root, [(f"repository/metadata/{name}", data) for name, data in files])
+    return root_data
+
+
+@contextmanager
+def _all_or_nothing(folder: RegistryFolder, offline: KeyFolder) -> Iterator[None]:
+    """Without a repository that names them, keys are worth nothing, and would be in the way of the next ceremony."""
+    try:
+        yield
+    except BaseException:
+        if not (folder.metadata.exists() or is_committed(folder.root)):
+            for keys in (offline.folder, folder.keys):
+                for file in keys.iterdir() if keys.is_dir() else ():
+                    file.unlink()
+        raise
 
 
 def _first_roles(

@@ -162,6 +162,11 @@ def commit(root: Path, files: Sequence[NewFile]) -> None:
         _finish(root)
 
 
+def is_committed(root: Path) -> bool:
+    """Whether there is a change that the next to come under the lock will finish."""
+    return (root / _COMMITTING).exists()
+
+
 def _stage(path: Path, content: bytes | Path) -> None:
     if isinstance(content, bytes):
         write_durably(path, content, 0o644)

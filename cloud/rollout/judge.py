@@ -6,7 +6,8 @@ The rules:
 3. Who says that it failed, has failed; unless it succeeds after all, since a person had it try again.
 4. Who was there when it was told, and is gone for long, has vanished; who was not there is away, and no failure.
 5. Who shows no progress for long has timed out; who waits for its maintenance window has not.
-6. Who vanished or timed out, and comes back and succeeds after all, has succeeded.
+6. Who vanished or timed out, and comes back and succeeds after all, has succeeded. Excused meanwhile, since a person
+   resumed the rollout in spite of it, it counts again once it is at work.
 7. Who was told to return, and runs what it shall return to, is there, whatever it says of how.
 """
 
@@ -80,7 +81,10 @@ def _present(order: Order, member: Member, now: datetime) -> Order:
 
 def _answered(order: Order, answer: Answer, goal: ModelRef, now: datetime) -> Order:
     runs_it = answer.running == goal.digest
-    moved = order if order.state is answer.state else replace(order, state=answer.state, moved_at=now)
+    moved = order
+    if order.state is not answer.state:
+        # Whatever it was excused for, it is at work again.
+        moved = replace(order, state=answer.state, moved_at=now, excused=False)
     if order.ask is Ask.RETURN and runs_it:
         return _fated(moved, Fate.COMMITTED)
     if answer.state in BROKEN:
@@ -116,9 +120,10 @@ def _while(order: Order) -> str:
 
 
 def _fated(order: Order, fate: Fate) -> Order:
-    if order.fate is fate and order.there and not order.reason:
+    excused = order.excused and fate is not Fate.COMMITTED
+    if order.fate is fate and order.there and not order.reason and order.excused is excused:
         return order
-    return replace(order, fate=fate, reason="", there=True)
+    return replace(order, fate=fate, reason="", there=True, excused=excused)
 
 
 def _lied(order: Order, how: str) -> Order:

@@ -1,7 +1,8 @@
 """What a rollout does next. Pure: the rollout, its orders, the fleet and the time in; a decision out.
 
 The rules:
-1. Never have more devices been told than the present stage's share of those that the rollout is about.
+1. Never have more devices been told than the present stage's share of those that the rollout is about. One that was
+   revoked since is none of them any more, and another takes its place.
 2. Canaries come first, then the devices in the order of a hash over rollout and device: the same each time.
 3. Before the last stage only devices that are there are chosen; in the last one all, and who is away catches up.
 4. A stage is passed when nobody is left to tell, and enough have committed; when it has soaked, the next begins.
@@ -128,12 +129,13 @@ class _Planning:
     def _take_up(self) -> None:
         for order in tuple(self._orders.values()):
             settled = order.sure or order.fate is Fate.COMMITTED
+            excused = order.excused or (order.fate is Fate.FAILED and self._before.phase is Phase.HALTED)
             if order.ask is Ask.PAUSE and not settled:
-                self._ask(replace(order, fate=_waiting(order), reason="", moved_at=self._now), Ask.INSTALL)
+                waits = replace(order, fate=_waiting(order), reason="", moved_at=self._now, excused=excused)
+                self._ask(waits, Ask.INSTALL)
                 continue
             # What came to its end while it was being held back is not asked again.
             ask = Ask.INSTALL if order.ask is Ask.PAUSE else order.ask
-            excused = order.excused or (order.fate is Fate.FAILED and self._before.phase is Phase.HALTED)
             self._orders[order.device] = replace(order, ask=ask, excused=excused)
 
     def _withdraw(self) -> None:
@@ -232,7 +234,7 @@ class _Planning:
 
     def _next_stage(self) -> int:
         """The next that has room for another device; in a small group several stages are the same."""
-        policy, told = self._rollout.policy, len(self._orders)
+        policy, told = self._rollout.policy, self._told()
         for stage in range(self._rollout.stage + 1, len(policy.stages) - 1):
             if budget(policy, stage, self._scope) > told:
                 return stage
@@ -266,13 +268,24 @@ class _Planning:
         counts = Tally.of(self._orders.values(), len(self._scope))
         parts = [f"{counts.committed} run it"]
         parts += [f"{counts.failed + counts.excused} failed"] if counts.failed + counts.excused else []
-        parts += [f"{counts.away} are away and will catch up"] if counts.away else []
-        return ", ".join(parts)
+        away = [order for order in self._orders.values() if order.fate is Fate.AWAY]
+        return ", ".join([*parts, *self._missing(away, "will catch up")])
+
+    def _missing(self, orders: Sequence[Order], will: str) -> list[str]:
+        """Of whose devices nothing was heard, and of whose nothing will be."""
+        known = sum(order.device in self._fleet for order in orders)
+        revoked = len(orders) - known
+        parts = [f"{known} are away and {will}"] if known else []
+        return parts + ([f"{revoked} {'was' if revoked == 1 else 'were'} revoked"] if revoked else [])
 
     # --- telling devices -----------------------------------------------------------------------------------------
 
     def _room(self) -> int:
-        return budget(self._rollout.policy, self._rollout.stage, self._scope) - len(self._orders)
+        return budget(self._rollout.policy, self._rollout.stage, self._scope) - self._told()
+
+    def _told(self) -> int:
+        """How many were told something; who was revoked since leaves a place to another."""
+        return sum(device in self._fleet for device in self._orders)
 
     def _candidates(self) -> list[Member]:
         """Who may be told next; in the first stage and the last, who is away too, if it must be that one."""
@@ -362,7 +375,8 @@ class _Planning:
         if left:
             self._note(reason=f"waiting for {_devices(left)}")
         else:
-            self._enter(Phase.ROLLED_BACK, _returned(returning))
+            missing = [o for o in self._orders.values() if o.ask is not Ask.RETURN or o.fate is Fate.AWAY]
+            self._enter(Phase.ROLLED_BACK, ", ".join([*_returned(returning), *self._missing(missing, "will")]))
 
 
 def _devices(count: int) -> str:
@@ -373,9 +387,7 @@ def _waiting(order: Order) -> Fate:
     return Fate.AWAY if order.fate is Fate.AWAY else Fate.PENDING
 
 
-def _returned(orders: Sequence[Order]) -> str:
+def _returned(orders: Sequence[Order]) -> list[str]:
     counts = Tally.of(orders)
     parts = [f"{counts.committed} returned"]
-    parts += [f"{counts.failed} failed to"] if counts.failed else []
-    parts += [f"{counts.away} are away and will"] if counts.away else []
-    return ", ".join(parts)
+    return parts + ([f"{counts.failed} failed to"] if counts.failed else [])

@@ -1,7 +1,8 @@
 """The loop of the rollouts: look at the fleet, decide, commit, publish.
 
 For each decision, in this order: the group's document is signed; the decision is committed with the messages that
-follow from it; these are published. Whatever stops it in between, the next round goes on from what was committed.
+follow from it; these are published. Whatever stops it in between, the next round goes on from what was committed. A
+decision is dropped where a person wished something meanwhile of which it knew nothing.
 """
 
 from __future__ import annotations
@@ -116,7 +117,8 @@ class RolloutService:
             return
         changed = {order.device: order for order in decision.orders}
         messages = [desired_of(decision.rollout, changed[device], now) for device in decision.tell]
-        await self._store.save(decision.rollout, decision.orders, messages, standing.wish)
+        if not await self._store.save(decision.rollout, decision.orders, messages, standing.wish):
+            return  # A person wished otherwise meanwhile: decided anew at the next look.
         orders |= changed
         _say(standing, decision.rollout, len(messages))
         self._bus.publish(Change(Kind.ROLLOUT, rollout.id))

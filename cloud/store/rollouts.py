@@ -11,7 +11,19 @@ from typing import Any, Final
 from sqlalchemy import Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cloud.deployment import ALLOWED, DEFAULT_GROUP, OPEN, Answer, Ask, Fate, Member, Order, Phase, Rollout, Wish
+from cloud.deployment import (
+    ALLOWED,
+    DEFAULT_GROUP,
+    LEADS_TO,
+    OPEN,
+    Answer,
+    Ask,
+    Fate,
+    Member,
+    Order,
+    Rollout,
+    Wish,
+)
 from cloud.errors import DeviceUnknown, NotFound, RolloutOpen, RolloutRefused
 from cloud.store.database import Database
 from cloud.store.schema import desired, devices, placements, rollout_orders, rollouts
@@ -73,10 +85,11 @@ class RolloutStore:
                 )
             await connection.execute(insert(rollouts), [_row(rollout)])
 
-    async def want(self, rollout_id: str, wish: Wish) -> Rollout:
-        """Commit a wish, for the service to grant; gives the rollout as it stands.
+    async def want(self, rollout_id: str, wish: Wish) -> Standing:
+        """Commit a wish, for the service to grant; gives the rollout as it stands, and what is wanted of it now.
 
-        A wish takes the place of one that the service has not seen yet, but for an abort: that one is for good.
+        It is held against where a wish will lead that the service has not seen yet, and takes the place of that one.
+        Where the rollout itself stands there already, the one before is taken back, and nothing is left to grant.
 
         Raises:
             NotFound: There is no such rollout.
@@ -85,7 +98,7 @@ class RolloutStore:
         async with self._database.writing() as connection:
             row = await _find(connection, rollout_id)
             rollout = Rollout.model_validate_json(row.record)
-            phase = Phase.ABORTED if row.wish == Wish.ABORT else rollout.phase
+            phase = rollout.phase if row.wish is None else LEADS_TO[Wish(row.wish)]
             if phase not in ALLOWED[wish]:
                 raise RolloutRefused(
                     f"rollout {rollout.id[:8]} is {phase}: it can't {wish}",
@@ -93,8 +106,19 @@ class RolloutStore:
                 )
             if wish is Wish.ROLLBACK:
                 await _check_rollback(connection, row, rollout)
-            await connection.execute(update(rollouts).where(rollouts.c.number == row.number).values(wish=wish))
-        return rollout
+            left = wish if rollout.phase in ALLOWED[wish] else None
+            await connection.execute(update(rollouts).where(rollouts.c.number == row.number).values(wish=left))
+        return Standing(rollout, left)
+
+    async def wish(self, rollout_id: str) -> Wish | None:
+        """What a person wants of the rollout, and the service has not seen yet.
+
+        Raises:
+            NotFound: There is no such rollout.
+        """
+        async with self._database.reading() as connection:
+            wish = (await _find(connection, rollout_id)).wish
+        return None if wish is None else Wish(wish)
 
     async def place(self, device: str, change: Mapping[str, object], labels: Mapping[str, str | None]) -> Placement:
         """Commit where a device belongs, and give it back.
@@ -204,28 +228,30 @@ class RolloutStore:
             return [Reported.model_validate_json(text).running for text in found.scalars()]
 
     async def save(
-        self, rollout: Rollout, orders: Sequence[Order], messages: Sequence[Desired], granted: Wish | None
-    ) -> None:
+        self, rollout: Rollout, orders: Sequence[Order], messages: Sequence[Desired], seen: Wish | None
+    ) -> bool:
         """Commit a decision: the rollout, the changed orders, and what is to be published.
 
         Args:
             rollout: As it stands from now on.
             orders: New or changed.
             messages: To be published; each takes the place of the device's former one.
-            granted: The wish that was dealt with; one that came meanwhile stays.
+            seen: The wish that it was decided on, dealt with by it.
+
+        Returns:
+            Whether it is committed: not where another wish came meanwhile, or this one was taken back.
         """
         async with self._database.writing() as connection:
-            await connection.execute(
+            decided = await connection.execute(
                 update(rollouts)
-                .where(rollouts.c.id == rollout.id)
-                .values(phase=rollout.phase, record=rollout.model_dump_json())
+                .where(rollouts.c.id == rollout.id, rollouts.c.wish.is_not_distinct_from(seen))
+                .values(phase=rollout.phase, record=rollout.model_dump_json(), wish=None)
             )
-            if granted is not None:
-                await connection.execute(
-                    update(rollouts).where(rollouts.c.id == rollout.id, rollouts.c.wish == granted).values(wish=None)
-                )
+            if not decided.rowcount:
+                return False
             await _replace_orders(connection, rollout.id, orders)
             await _replace_desired(connection, messages)
+        return True
 
     async def unpublished(self, limit: int) -> list[Desired]:
         """What was decided and not published yet."""

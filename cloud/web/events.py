@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from cloud.bus import Bus, Change, Kind
 from cloud.errors import CloudError, NotFound, StoreError
 from cloud.fleet.presence import SILENT_AFTER
+from cloud.log import Trouble
 from cloud.ports import Clock
 from cloud.store.alerts import AlertStore
 from cloud.store.devices import DeviceStore
@@ -31,6 +32,8 @@ SHOW_AT_MOST: Final = 0.25
 """Of the time, while there is much to show. What is shown late is shown all the same, and a rush of devices' steps is
 read and rendered less often; otherwise their alerts would wait for the dashboard."""
 SHOW_WITHIN_S: Final = 0.5
+SHOW_AGAIN_S: Final = 1.0
+"""What the store did not give is asked for again: nothing may ever change again that would show it."""
 # Under the shortest idle limit that proxies commonly have, 30 s.
 HEARTBEAT_S: Final = 15.0
 HEARTBEAT: Final = b": still here\n\n"
@@ -65,6 +68,7 @@ class Feed:
         self._moved: dict[str, None] = {}
         self._commanded = False
         self._closed = False
+        self._trouble = Trouble()
 
     async def run(self) -> None:
         """Render what changes, until cancelled."""
@@ -129,7 +133,8 @@ class Feed:
                     self._note(batch)
                     if self._listeners:
                         began = self._clock.monotonic()
-                        await self._show(batch)
+                        while not await self._show(batch):
+                            await self._clock.sleep(SHOW_AGAIN_S)
                         # What changes meanwhile is shown together; a large fleet changes hundreds of times a second.
                         await self._clock.sleep(pause_s(self._clock.monotonic() - began))
             # Only a subscription that fell behind ends: what it missed is read afresh by whoever listens.
@@ -146,18 +151,23 @@ class Feed:
         for listener in tuple(self._listeners):
             self._let_go(listener)
 
-    async def _show(self, changes: list[Change]) -> None:
+    async def _show(self, changes: list[Change]) -> bool:
+        """Whether the store gave what is to be shown."""
         try:
             alerts = await self._alerts.some([change.key for change in changes if change.kind is Kind.ALERT])
             devices = await self._devices.some([change.key for change in changes if change.kind is Kind.DEVICE])
         except StoreError as failed:
-            log.warning("events not shown: %s", failed)
-            return
+            if self._trouble.begins(failed):
+                log.warning("events wait for the store: %s", failed)
+            return False
+        if self._trouble.ends():
+            log.info("events are shown again")
         now = self._clock.wall()
         for full in alerts:
             self._send("alert", alert_view(full))
         for device in devices:
             self._send("device", device_view(device, now))
+        return True
 
     async def _sum_up(self) -> None:
         while True:

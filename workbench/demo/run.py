@@ -47,7 +47,7 @@ from workbench.demo.plan import DEVICES, FLEET, Device, Scene, agent_config
 from workbench.demo.processes import Child, Children
 from workbench.demo.release import Releasing, Rolling, command_for, make_trust
 from workbench.demo.screen import Screen
-from workbench.errors import DemoFailed
+from workbench.errors import DemoFailed, DemoRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ def chosen_scene(source: str | None, say: Callable[[str], None], count: int = le
     """The source as the agents are told, and as a person is.
 
     Raises:
-        DemoFailed: It can't be a source.
+        DemoRefused: It can't be a source.
         VedetteError: The model, or the demo's clip, can't be had.
     """
     manifest = describe(find_model("default")).manifest
@@ -233,7 +233,7 @@ def chosen_scene(source: str | None, say: Callable[[str], None], count: int = le
     camera = _camera(str(path.resolve()) if path.exists() else source)
     recorded = camera.kind is SourceKind.RECORDED
     if recorded and not path.exists():
-        raise DemoFailed(
+        raise DemoRefused(
             f"there is no file or folder {source}",
             "Name a video, a folder of pictures, a webcam by its number, or an rtsp:// or http:// URL with --source.",
         )
@@ -246,7 +246,7 @@ def _camera(source: str) -> CameraSettings:
     try:
         return CameraSettings(name="source", source=source)
     except ValidationError as refused:
-        raise DemoFailed(
+        raise DemoRefused(
             f"--source can't be used: {refused.errors()[0]['msg'].removeprefix('Value error, ')}"
         ) from None
 
@@ -254,7 +254,12 @@ def _camera(source: str) -> CameraSettings:
 @contextmanager
 def _folder(wanted: Path | None) -> Iterator[Path]:
     if wanted is not None:
-        wanted.mkdir(parents=True, exist_ok=True)
+        try:
+            wanted.mkdir(parents=True, exist_ok=True)
+        except OSError as refused:
+            raise DemoRefused(
+                f"the folder {wanted} can't be made: {refused.strerror}", "Choose another with --data-dir."
+            ) from None
         yield wanted.resolve()
         return
     made = Path(tempfile.mkdtemp(prefix="vedette-demo-"))

@@ -140,7 +140,9 @@ def replay(
     What the models say is remembered, so that a second run takes seconds.
     """
     with _told(), _progress() as show:
-        policies = [Policy.OURS] if ablate else chosen_policies(policy)
+        policies = chosen_policies(policy)
+        if ablate and policies != [Policy.OURS]:
+            raise ReplayRefused("--ablate is of ours", "Leave --policy out.")
         budgets = chosen_budgets(budget or (ONE_BUDGET if len(policies) == 1 else BUDGETS))
         outputs = Outputs(jsonl, plot, table, answers, as_json=as_json, ablating=ablate)
         outputs.demand_folders()

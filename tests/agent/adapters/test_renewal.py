@@ -103,6 +103,18 @@ async def test_nothing_is_renewed_before_it_is_time(tmp_path: Path) -> None:
     await running
 
 
+async def test_a_program_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
+    """As during an upgrade, or where memory is short: the agent goes on under what it has."""
+    site = Site(tmp_path)
+    missing = str(tmp_path / "no-such-program")
+    renewal = CertificateRenewal(
+        site.folder.root, clock=site.clock, faults=site.faults, renewed=site.renewed.set, program=(missing,)
+    )
+    site.clock.advance(LIFE.total_seconds() * 2 / 3)
+    assert await renewal.look() < await renewal.look()
+    assert site.faults.counts() == {"EnrolmentFailed": 2}
+
+
 async def test_a_third_of_some_minutes_is_enough_for_several_tries(tmp_path: Path) -> None:
     """As deployed: what a fixed pause of minutes would have cost is the device's identity."""
     site = Site(tmp_path)

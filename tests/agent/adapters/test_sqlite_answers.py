@@ -93,5 +93,5 @@ def test_a_disk_that_refuses_is_counted_and_not_raised(tmp_path: Path, faults: F
     kept = SqliteAnswers(tmp_path / "file" / "answers.db", faults=faults)
     kept.add_frame("a1", {SCENE: FRAME})
     assert kept.evidence(SCENE, 0.0) == Evidence()
-    assert kept.held() == {}
+    assert kept.held() is None
     assert set(faults.counts()) == {"OutboxUnwritable"}

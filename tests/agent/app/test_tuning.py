@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +128,22 @@ def test_answers_move_a_band_and_a_restart_holds_it(devices: list[Device], tmp_p
     again = device(devices, tmp_path, Wanted(MISSES, ()), first.clock)
     assert again.tuner.adopted(MODEL) == {("gate", "person"): (0.55, 0.6)}
     assert again.tuner.decide() == {("gate", "person"): (0.55, 0.6)}
+
+
+def test_a_band_is_held_over_a_start_at_which_the_disk_refused(devices: list[Device], tmp_path: Path) -> None:
+    first = device(devices, tmp_path, Wanted(MISSES, ()))
+    first.audited(0.55, times=200)
+    first.tuner.decide()
+    first.clock.advance(31 * 86_400)
+    first.tuner.close()
+    with closing(sqlite3.connect(tmp_path / "answers.db", isolation_level=None)) as somebody:
+        somebody.execute("BEGIN IMMEDIATE")
+        again = device(devices, tmp_path, Wanted(MISSES, ()), first.clock)
+        assert again.tuner.adopted(MODEL) == {("gate", "person"): (0.3, 0.6)}
+        assert again.tuner.decide() == {}
+        somebody.execute("ROLLBACK")
+    assert again.tuner.decide() == {("gate", "person"): (0.55, 0.6)}
+    assert again.bands[-1].bands == {("gate", "person"): (0.55, 0.6)}
 
 
 def test_bands_are_told_once_until_they_change(devices: list[Device], tmp_path: Path) -> None:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sqlite3
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from agent.adapters import http_asker
 from agent.adapters.http_asker import AskCounts, HttpAsker
 from agent.adapters.sqlite_uploads import SqliteUploads
 from agent.adapters.system_clock import SystemClock
@@ -20,7 +23,7 @@ from agent.ask.settings import AskSettings
 from agent.deliver.faults import Faults
 from agent.deliver.ledger import Ledger
 from agent.domain import Answer, Ask, Frame
-from agent.errors import ConfigInvalid
+from agent.errors import ConfigInvalid, OutboxUnwritable
 from agent.redact.door import PictureDoor
 from tests.agent.ask.scripted_cloud import (
     ScriptedCloud,
@@ -373,6 +376,32 @@ async def test_a_slow_answer_is_asked_for_again_and_counts_as_late(cloud, rig):
     assert rig.asker.counts() == AskCounts(asks=1, answers_late=1)
 
 
+async def test_a_question_survives_that_the_disk_does_not_give_it_back_at_once(cloud, rig):
+    locked = sqlite3.connect(rig.path, isolation_level=None, check_same_thread=False)
+    read, refusals = rig.uploads.get, []
+
+    def get(key):
+        if refusals:
+            return read(key)
+        locked.execute("BEGIN IMMEDIATE")
+        try:
+            return read(key)
+        except OutboxUnwritable as refused:
+            refusals.append(refused)
+            raise
+        finally:
+            locked.execute("ROLLBACK")
+
+    rig.uploads.get = get
+    rig.ask()
+    await rig.done()
+    locked.close()
+    assert len(rig.answers) == 1
+    assert refusals
+    assert rig.asker.counts().asks_failed == 0
+    assert rig.faults.counts()["OutboxUnwritable"] == 1
+
+
 async def test_questions_survive_an_outage(cloud, tmp_path):
     await cloud.stop()
     rig = Rig(cloud, tmp_path / "uploads.db")
@@ -400,6 +429,27 @@ async def test_questions_survive_a_restart(cloud, tmp_path):
     await after.until(lambda: after.uploads.removed)
     assert [answer.question_id for answer in after.answers] == [f"{1:032x}"]
     assert after.asker.counts() == AskCounts(answers_late=1)
+    await after.end()
+
+
+async def test_what_the_disk_did_not_give_back_at_the_start_is_taken_up_later(cloud, tmp_path, monkeypatch):
+    monkeypatch.setattr(http_asker, "RESTORE_AGAIN_S", 0.01)
+    cloud.otherwise = never
+    before = Rig(cloud, tmp_path / "uploads.db")
+    before.start()
+    before.ask(1)
+    await before.until(lambda: cloud.requests)
+    await before.end()
+    cloud.otherwise = in_time
+    after = Rig(cloud, tmp_path / "uploads.db")
+    with closing(sqlite3.connect(after.path, isolation_level=None)) as somebody:
+        somebody.execute("BEGIN IMMEDIATE")
+        after.start()
+        await after.until(lambda: "OutboxUnwritable" in after.faults.counts())
+        somebody.execute("ROLLBACK")
+    after.ask(2)
+    await after.until(lambda: after.uploads.removed == 2)
+    assert sorted(answer.question_id for answer in after.answers) == [f"{n:032x}" for n in (1, 2)]
     await after.end()
 
 

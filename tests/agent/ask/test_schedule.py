@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -128,6 +130,43 @@ def test_what_is_too_old_is_given_up():
     assert plan.give_up(99.9) == []
     assert plan.give_up(100.0) == [Key(Kind.QUESTION, "1")]
     assert len(plan) == 1
+
+
+def test_what_is_dropped_while_it_is_under_way_does_not_come_back_and_ends_no_pause():
+    plan = schedule(retry_min_s=2.0, retry_max_s=60.0)
+    for number in (1, 2):
+        plan.add(question(number))
+    assert plan.take(0.0) == question(1)
+    assert not plan.drop(Key(Kind.QUESTION, "1"))
+    assert plan.failed(question(1), 0.0, jitter=1.0)
+    assert len(plan) == 1
+    assert plan.take(1.9) is None
+    assert plan.take(2.0) == question(2)
+
+
+def test_what_is_dropped_is_lost_once_and_not_at_all_if_it_gets_through():
+    plan = schedule(max_concurrent=2)
+    for number in (1, 2):
+        plan.add(question(number))
+    assert plan.take(0.0) == question(1)
+    assert [plan.drop(Key(Kind.QUESTION, name)) for name in ("1", "2", "of an earlier run")] == [False, True, True]
+    plan.done(question(1))
+    plan.add(question(1))
+    assert plan.take(0.0) == question(1)
+    assert not plan.failed(question(1), 0.0, jitter=0.0)
+
+
+def test_what_the_disk_does_not_give_back_holds_nothing_else_up():
+    plan = schedule(retry_max_s=60.0)
+    for number in (1, 2):
+        plan.add(question(number))
+    assert plan.take(0.0) == question(1)
+    assert not plan.unread(question(1), 0.0)
+    assert plan.take(0.0) == question(2)
+    plan.done(question(2))
+    assert plan.take(59.9) is None
+    assert plan.next_at(0.0) == 60.0
+    assert plan.take(60.0) == replace(question(1), not_before=60.0)
 
 
 def test_a_newer_picture_of_an_alert_replaces_the_waiting_one():

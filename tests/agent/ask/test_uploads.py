@@ -5,9 +5,12 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from agent.adapters.sqlite_uploads import SqliteUploads
 from agent.ask.uploads import Key, Kind, Upload
 from agent.deliver.faults import Faults
+from agent.errors import OutboxUnwritable
 
 WALL = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -88,7 +91,8 @@ def test_asking_goes_on_in_memory_while_the_disk_refuses(tmp_path: Path):
     assert dropped == [key(n) for n in range(4)]
     assert uploads.get(key(19)) == upload(19)
     uploads.remove(key(19))
-    assert uploads.get(key(19)) is None
+    with pytest.raises(OutboxUnwritable):
+        uploads.get(key(19))
     assert faults.counts()["OutboxUnwritable"] >= 20
 
 

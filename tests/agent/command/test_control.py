@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -16,7 +17,14 @@ from agent.app.control import AgentControl
 from agent.app.live_config import LiveConfig
 from agent.app.overrides import OVERRIDES_FILE, load_overridden
 from agent.command.actions import Actions
-from agent.command.arguments import ClipArguments, ConfigArguments, MuteArguments, NoArguments, SnapshotArguments
+from agent.command.arguments import (
+    ClipArguments,
+    ConfigArguments,
+    LogLevelArguments,
+    MuteArguments,
+    NoArguments,
+    SnapshotArguments,
+)
 from agent.command.clip import Recorder
 from agent.command.errors import CommandRefused
 from agent.command.frames import WatchedFrames
@@ -178,6 +186,29 @@ async def test_a_command_waits_for_a_reload_and_is_not_undone_by_it(tmp_path: Pa
     assert await reloading == ["rules"]
     assert await commanded == {"changed": ["rules"]}
     assert [[rule.name for rule in rules] for rules in rig.rules_handed_in()] == [["persons"], ["dogs"]]
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    logger = logging.getLogger()
+    before = logger.level
+    logger.setLevel("ERROR")  # as `--log-level error`, over the file's `info`
+    yield logger
+    logger.setLevel(before)
+
+
+async def test_a_log_level_that_a_command_set_holds_until_a_reload(root: logging.Logger, tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    await rig.do("set-log-level", LogLevelArguments(level="debug"))
+    await rig.do("set-config", ConfigArguments(toml=DOGS))
+    assert root.level == logging.DEBUG
+    assert rig.live_config.reload() == []
+    assert root.level == logging.ERROR
+    rig.path.write_text('log_level = "warning"\n' + rig.path.read_text())
+    assert rig.live_config.reload() == ["log_level"]
+    await rig.do("set-log-level", LogLevelArguments(level="debug"))
+    rig.live_config.reload()
+    assert root.level == logging.WARNING
 
 
 async def test_a_command_adds_masks_and_lifts_none_of_the_devices_own(tmp_path: Path) -> None:

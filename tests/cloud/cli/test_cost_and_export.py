@@ -160,3 +160,25 @@ def test_what_can_not_be_exported_is_refused_by_name(person: Person, tmp_path: P
     assert person.types("export", "coco", str(tmp_path)).exit_code == 12
     assert person.types("export", "coco", str(tmp_path / "x"), "--since", "soon").exit_code == 2
     assert person.types("export", "coco", str(tmp_path / "x"), "--reason", "pretty").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("export", "coco", "set", "--since", "9999999999d"),
+        ("export", "coco", "set", "--since", "99999999h"),
+        ("export", "coco", "set", "--since", "9" * 5000 + "d"),
+        ("cost", "--days", "1e12"),
+        ("audit", "--days", "1e12"),
+        ("device", "enroll", "gate-9", "--minutes", "1e12"),
+    ],
+)
+def test_times_that_no_calendar_holds_are_refused(
+    person: Person, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = person.types(*words)
+    assert refused.exit_code == 2, refused.exception
+    assert words[-2] in refused.stderr
+    assert not (tmp_path / "set").exists()
+    assert "gate-9" not in person.types("devices").stdout

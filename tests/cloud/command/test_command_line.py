@@ -113,6 +113,8 @@ async def test_what_a_command_left_is_written_where_it_is_wanted(tmp_path: Path)
         (("ping", "--label", "a"), 2, "site=north"),
         (("cam-1", "capture-clip", "--out", "x.webm"), 2, "need --wait"),
         (("cam-1", "ping", "--wait", "--out", "x.webm"), 2, "ping gives no file"),
+        (("cam-1", "snapshot", "--wait", "--timeout", "1s", "--out", "/"), 2, "/ can't be written: it is a folder"),
+        (("--all", "snapshot", "--wait", "--timeout", "1s", "--out", f"{__file__}/x.jpg"), 2, "is no folder"),
     ],
 )
 def test_wrong_usage_is_told_with_its_code(tmp_path: Path, words: tuple[str, ...], code: int, said: str) -> None:

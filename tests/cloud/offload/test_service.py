@@ -6,7 +6,7 @@ import pytest
 
 from cloud.errors import StoreFailed
 from cloud.offload.errors import OffloadStopped, QuestionNotYours, TooManyQuestions
-from cloud.offload.service import SWEEP_ROWS
+from cloud.offload.service import SWEEP_BATCH, SWEEP_ROWS
 from tests.cloud.offload.fakes import BOUND_S, BOX, hex_id, jpeg, question
 from vision.errors import InferenceFailed, PictureUnreadable
 from wire.messages import AskReason, DecidedBy, Decision
@@ -235,6 +235,30 @@ async def test_what_fails_again_and_again_is_left_alone(world):
     for _ in range(5):
         assert await service.sweep() == 0
     assert len(world.judge.shown) == 2
+
+
+async def test_what_fails_since_the_broker_is_away_is_answered_when_it_is_back(world):
+    await world.blobs.put("here.jpg", PICTURE)
+    for number in range(1, 2 * SWEEP_BATCH + 1):
+        await world.store.add_question(question(number), "here.jpg", len(PICTURE))
+    world.link.cut = True
+    service = world.service(attempts=2)
+    for _ in range(5):
+        assert await service.sweep() == 0
+    assert len(world.judge.shown) == 5 * SWEEP_BATCH  # those behind would fail as well
+    world.link.cut = False
+    assert await service.sweep() == 2 * SWEEP_BATCH
+
+
+async def test_what_fails_since_the_store_refuses_is_answered_when_it_does_not_any_more(world):
+    await world.blobs.put("here.jpg", PICTURE)
+    await world.store.add_question(question(), "here.jpg", len(PICTURE))
+    world.store.refuses_verdicts = True
+    service = world.service(attempts=2)
+    for _ in range(5):
+        assert await service.sweep() == 0
+    world.store.refuses_verdicts = False
+    assert await service.sweep() == 1
 
 
 async def test_a_failed_model_is_told_and_the_question_kept_for_another_try(world):

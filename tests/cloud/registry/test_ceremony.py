@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from tuf.api.metadata import Metadata, Root
 
-from cloud.registry.ceremony import add_group, renew, rotate
-from cloud.registry.errors import KeyMissing, KeyUnusable
+from cloud.registry.ceremony import add_group, create, renew, rotate
+from cloud.registry.errors import KeyMissing, KeyUnusable, RegistryUnwritable
 from cloud.registry.keys import KeyFolder
+from cloud.registry.layout import RegistryFolder
 from cloud.registry.metadata import View
 from tests.cloud.registry.samples import Device, Shop
+from tests.cloud.samples import ManualClock
 
 pytestmark = pytest.mark.parts
 
@@ -27,6 +29,18 @@ def test_first_root_takes_two_of_three(shop: Shop) -> None:
         "snapshot": 1,
         "timestamp": 1,
     }
+
+
+def test_ceremony_that_came_to_nothing_leaves_no_keys_and_can_be_held_again(tmp_path: Path) -> None:
+    folder, offline, now = RegistryFolder(tmp_path / "registry"), KeyFolder(tmp_path / "stick"), ManualClock().wall()
+    folder.root.mkdir()
+    offline.folder.mkdir()
+    folder.keys.symlink_to(tmp_path / "unmounted" / "keys")
+    with pytest.raises(RegistryUnwritable):
+        create(folder, offline, now)
+    assert list(offline.folder.iterdir()) == []
+    folder.keys.unlink()
+    assert create(folder, offline, now) == (offline.folder / "root.json").read_bytes()
 
 
 @pytest.mark.parametrize("lost", ["root-1", "root-2", "root-3"])

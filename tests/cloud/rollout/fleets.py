@@ -114,8 +114,8 @@ class Simulation:
 
     def _devices_answer(self) -> None:
         for device, order in self.orders.items():
-            member = self.members[device]
-            if not member.online:
+            member = self.members.get(device)
+            if member is None or not member.online:
                 continue
             behaves = self.answering.get(device, obeys)
             goal = OLD.digest if order.ask is Ask.RETURN else self.rollout.target.digest
@@ -139,7 +139,8 @@ class Simulation:
         scope = in_scope(after, self.members.values())
         if fresh:
             assert Phase.RUNNING in {self.rollout.phase, after.phase}
-            assert len(self.orders) + len(fresh) <= budget(after.policy, after.stage, scope)
+            told_so_far = len(self.orders.keys() & self.members.keys())
+            assert told_so_far + len(fresh) <= budget(after.policy, after.stage, scope)
             assert {order.device for order in fresh} <= {member.device for member in scope}
         assert set(decision.tell) <= {order.device for order in decision.orders}
         changed = {order.device: order for order in decision.orders}

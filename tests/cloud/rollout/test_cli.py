@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -63,9 +64,33 @@ def test_next_one_can_be_started_as_soon_as_the_first_is_told_to_end(person: Per
     assert person.types("rollout", "rollback", first["id"]).exit_code == 8
 
 
+def test_pause_and_resume_right_after_each_other_are_both_taken(person: Person) -> None:
+    assert person.types("rollout", "start", "nanodet").exit_code == 0
+    (begun,) = json.loads(person.types("rollout", "list", "--json").stdout)
+    assert person.types("rollout", "pause", begun["id"]).exit_code == 0
+    resumed = person.types("rollout", "resume", begun["id"])
+    assert resumed.exit_code == 0, resumed.output
+    assert resumed.stdout == f"Rollout {begun['id'][:8]} stays running: nothing has come of the pause yet.\n"
+
+
+def test_watched_rollout_fits_a_narrow_terminal(person: Person) -> None:
+    begun = json.loads(person.types("rollout", "start", "nanodet", "--json").stdout)
+    rolled_back = {"phase": "rolled_back", "reason": "1 returned"}
+    with sqlite3.connect(person.data_dir / "vedette.db") as database:
+        (record,) = database.execute("SELECT record FROM rollouts").fetchone()
+        database.execute(
+            "UPDATE rollouts SET phase = 'rolled_back', record = ?", (json.dumps(json.loads(record) | rolled_back),)
+        )
+    watched = person.types("rollout", "watch", begun["id"])
+    assert watched.exit_code == 0, watched.output
+    assert "\n0 of 1 returned, 0 at work, 0 failed, 0 away\n" in watched.stdout
+    assert watched.stdout.endswith("\n1 returned\n")
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
+        (("abort", ""), 2, "no rollout is named"),
         (("start", "nanodet@9"), 8, "no release nanodet@9"),
         (("start", "nanodet", "--soak", "soon"), 2, "no length of time"),
         (("start", "nanodet", "--stages", "50,10"), 2, "count up"),
@@ -79,6 +104,9 @@ def test_next_one_can_be_started_as_soon_as_the_first_is_told_to_end(person: Per
         (("pause", "abc"), 4, "there is no rollout abc"),
         (("place", "cam-9", "--pin"), 4, "no device called cam-9"),
         (("place", "cam-1", "--label", "site"), 2, "no label"),
+        (("place", "cam-1", "--label", "a key=x"), 2, "--label 'a key=x' is no label"),
+        (("place", "cam-1", "--label", "site=über"), 2, "--label 'site=über' is no label"),
+        (("start", "nanodet", "--stages", "50,10"), 2, "error: stages: stages must count up"),
     ],
 )
 def test_what_can_t_be_done_is_said_in_plain_words(

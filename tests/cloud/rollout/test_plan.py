@@ -131,6 +131,28 @@ def test_device_that_is_away_is_no_failure_and_catches_up() -> None:
     assert simulation.orders[gone].fate is Fate.COMMITTED
 
 
+def test_another_takes_the_place_of_a_device_that_was_revoked_in_the_first_stage() -> None:
+    simulation = Simulation.of(10, rollout_of(Policy(stages=(10, 100), soak_s=0)))
+    simulation.step()
+    (canary,) = simulation.touched()
+    del simulation.members[canary]
+    simulation.run()
+    assert simulation.rollout.phase is Phase.FINISHED
+    assert simulation.rollout.reason == "9 run it, 1 was revoked"
+
+
+def test_who_was_revoked_does_not_return() -> None:
+    simulation = Simulation.of(4, rollout_of(Policy(stages=(100,), soak_s=0)))
+    simulation.step()
+    simulation.step()
+    del simulation.members["cam-00001"], simulation.members["cam-00002"]
+    simulation.step(Wish.ROLLBACK)
+    simulation.rollout = simulation.rollout.model_copy(update={"signed": True})
+    simulation.run()
+    assert simulation.rollout.phase is Phase.ROLLED_BACK
+    assert simulation.rollout.reason == "2 returned, 2 were revoked"
+
+
 def test_whole_group_away_is_waited_for() -> None:
     simulation = Simulation.of(3, rollout_of(Policy(soak_s=0)), online=False).run(5)
     assert (simulation.rollout.phase, simulation.orders) == (Phase.RUNNING, {})
@@ -363,6 +385,34 @@ def test_budget_is_never_above_the_share_by_a_whole_device(count: int, stages: l
     members = [Member("cam")] * count
     for stage, percent in enumerate(policy.stages):
         assert percent * count / 100 <= budget(policy, stage, members) + 1e-6 < percent * count / 100 + 1
+
+
+def halted_by_a_device_that_vanished() -> Simulation:
+    policy = Policy(stages=(50, 100), soak_s=20, vanish_s=5, max_failure_share=0.1)
+    simulation = Simulation.of(10, rollout_of(policy, id="7" * 32), {"cam-00000": vanishes}).run(8)
+    assert simulation.fates()[Fate.FAILED] == 1
+    assert simulation.rollout.phase is Phase.HALTED
+    return simulation
+
+
+def test_a_device_that_vanished_for_good_halts_it_once() -> None:
+    simulation = halted_by_a_device_that_vanished()
+    simulation.step(Wish.RESUME)
+    simulation.run()
+    assert simulation.rollout.phase is Phase.FINISHED
+    assert simulation.rollout.reason == "9 run it, 1 failed"
+
+
+def test_a_device_that_vanished_and_was_excused_counts_again_once_it_is_at_work() -> None:
+    for behaves, phase in ((obeys, Phase.FINISHED), (refuses, Phase.HALTED)):
+        simulation = halted_by_a_device_that_vanished()
+        simulation.step(Wish.RESUME)
+        assert simulation.orders["cam-00000"].excused
+        simulation.answering = {"cam-00000": behaves}
+        simulation.members["cam-00000"] = replace(simulation.members["cam-00000"], online=True)
+        simulation.run()
+        assert simulation.rollout.phase is phase
+        assert not simulation.orders["cam-00000"].excused
 
 
 def test_a_device_that_refused_while_it_was_being_paused_is_not_waited_for_after_the_resumption() -> None:

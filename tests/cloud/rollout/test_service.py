@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cloud.bus import Bus, Change, Kind
-from cloud.deployment import Phase, Policy, Rollout, Wish
+from cloud.cli.rollout_watching import followed
+from cloud.deployment import Member, Phase, Policy, Rollout, Wish
 from cloud.domain import Arrival
 from cloud.errors import NotFound, RolloutOpen, RolloutRefused, StoreFailed
 from cloud.ingest.plan import plan
@@ -269,6 +271,135 @@ async def test_abort_is_for_good_but_can_still_become_a_rollback(rig: Rig) -> No
         await rig.begin()
     await rig.look()
     assert await rig.phase() is Phase.ROLLING_BACK
+
+
+WISHED_TWICE = [
+    ((), Wish.PAUSE, Wish.RESUME, Phase.RUNNING),
+    ((Wish.PAUSE,), Wish.RESUME, Wish.PAUSE, Phase.PAUSED),
+    ((Wish.ABORT,), Wish.ROLLBACK, Wish.ABORT, Phase.ABORTED),
+    ((Wish.ROLLBACK,), Wish.ABORT, Wish.ROLLBACK, Phase.ROLLING_BACK),
+]
+
+
+@pytest.mark.parametrize(("before", "wish", "opposite", "stays"), WISHED_TWICE)
+async def test_wish_is_taken_back_before_the_service_has_seen_it(
+    rig: Rig, before: tuple[Wish, ...], wish: Wish, opposite: Wish, stays: Phase
+) -> None:
+    rollout = await rig.begin()
+    await rig.look()
+    for earlier in before:
+        await rig.store.want(rollout.id, earlier)
+        await rig.look()
+    await rig.look()
+    assert (await rig.store.want(rollout.id, wish)).wish is wish
+    assert (await rig.store.want(rollout.id, opposite)).wish is None
+    assert await rig.look() == []
+    assert await rig.phase() is stays
+
+
+async def test_halt_stays_where_a_resumption_is_taken_back(rig: Rig) -> None:
+    rollout = await rig.begin()
+    await rig.obey(await rig.look(), UpdateState.REJECTED)
+    await rig.look()
+    await rig.store.want(rollout.id, Wish.RESUME)
+    await rig.store.want(rollout.id, Wish.PAUSE)
+    assert await rig.look() == []
+    assert await rig.phase() is Phase.HALTED
+    assert not any(order.excused for order in (await rig.store.orders(rollout.id)).values())
+
+
+async def test_the_same_wish_twice_is_refused_whether_or_not_the_service_has_seen_it(rig: Rig) -> None:
+    rollout = await rig.begin()
+    await rig.store.want(rollout.id, Wish.PAUSE)
+    for _ in range(2):
+        with pytest.raises(RolloutRefused, match="is paused: it can't pause"):
+            await rig.store.want(rollout.id, Wish.PAUSE)
+        await rig.look()
+
+
+async def test_pause_does_not_take_the_place_of_a_rollback(rig: Rig) -> None:
+    rollout = await rig.begin()
+    await rig.look()
+    await rig.store.want(rollout.id, Wish.ROLLBACK)
+    with pytest.raises(RolloutRefused, match="is rolling_back: it can't pause"):
+        await rig.store.want(rollout.id, Wish.PAUSE)
+    await rig.look()
+    assert await rig.phase() is Phase.ROLLING_BACK
+
+
+@pytest.mark.parametrize(
+    ("wishes", "ends"),
+    [
+        ((Wish.PAUSE,), Phase.PAUSED),
+        ((Wish.ABORT,), Phase.ABORTED),
+        ((Wish.PAUSE, Wish.RESUME), Phase.RUNNING),
+    ],
+)
+async def test_wish_that_comes_while_the_service_decides_tells_nobody_new(
+    rig: Rig, wishes: tuple[Wish, ...], ends: Phase
+) -> None:
+    rollout = await rig.begin()
+    first = await rig.look()
+    await rig.obey(first)
+
+    class Store(RolloutStore):
+        async def members(self, online_since: datetime) -> list[Member]:
+            for wish in wishes_left:
+                await self.want(rollout.id, wish)
+            wishes_left.clear()
+            return await super().members(online_since)
+
+    wishes_left = list(wishes)
+    rig.service = RolloutService(
+        store=Store(rig.database), signer=rig.signer, link=rig.link, bus=rig.bus, clock=rig.clock
+    )
+    await rig.look()
+    assert await rig.phase() is Phase.RUNNING
+    await rig.look()
+    assert await rig.phase() is ends
+    others = {one.device for one in rig.link.sent} - {one.device for one in first}
+    assert len(others) == (2 if ends is Phase.RUNNING else 0)
+
+
+async def test_pause_that_is_seen_while_it_is_taken_back_holds_nobody_back(rig: Rig) -> None:
+    rollout = await rig.begin()
+    await rig.look()
+    await rig.store.want(rollout.id, Wish.PAUSE)
+
+    class Store(RolloutStore):
+        async def members(self, online_since: datetime) -> list[Member]:
+            with suppress(RolloutRefused):
+                await self.want(rollout.id, Wish.RESUME)
+            return await super().members(online_since)
+
+    rig.service = RolloutService(
+        store=Store(rig.database), signer=rig.signer, link=rig.link, bus=rig.bus, clock=rig.clock
+    )
+    assert await rig.look() == []
+    assert await rig.look() == []
+    assert await rig.phase() is Phase.RUNNING
+
+
+async def test_watching_waits_for_a_wish_that_the_service_has_not_seen(rig: Rig) -> None:
+    rollout = await rig.begin(stages=(100,))
+    await rig.obey(await rig.look())
+    await rig.look()
+    await rig.store.want(rollout.id, Wish.ROLLBACK)
+    watching = followed(rig.store, rollout.id[:6], _Unhurried(rig))
+    seen = [(watched.view.phase, watched.wish) async for watched in watching]
+    assert seen[0] == (Phase.FINISHED, Wish.ROLLBACK)
+    assert seen[-1] == (Phase.ROLLED_BACK, None)
+
+
+class _Unhurried(ManualClock):
+    """While it is slept by, the service looks, and the devices obey."""
+
+    def __init__(self, rig: Rig) -> None:
+        super().__init__()
+        self._rig = rig
+
+    async def sleep(self, seconds: float) -> None:
+        await self._rig.obey(await self._rig.look())
 
 
 async def test_finished_rollout_that_is_to_be_rolled_back_is_not_over(rig: Rig) -> None:

@@ -369,6 +369,32 @@ async def test_rollout_that_could_not_be_read_is_shown_when_it_can(
     assert [(await parsed(listener))[0] for _ in range(2)] == ["summary", "rollout"]
 
 
+async def test_alert_that_could_not_be_read_is_shown_when_it_can(
+    site: Site, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = alert()
+    await site.take(about)
+    listener = feed.listen()
+    await anext(listener)
+    refused = asyncio.Event()
+    with monkeypatch.context() as broken:
+
+        async def refuse(_store: AlertStore, _ids: list[str]) -> Never:
+            refused.set()
+            raise StoreError("database is locked")
+
+        broken.setattr(AlertStore, "some", refuse)
+        site.bus.publish(Change(Kind.ALERT, about.id))
+        assert (await parsed(listener))[0] == "summary"
+        async with asyncio.timeout(BOUND_S):
+            await refused.wait()
+    await shown_again(site)
+    site.clock.turn(events_module.SHOW_AGAIN_S)
+    async with asyncio.timeout(BOUND_S):
+        name, shown = await parsed(listener)
+    assert (name, shown["id"]) == ("alert", about.id)
+
+
 async def test_changed_commands_are_told_of_once(site: Site, feed: Feed) -> None:
     listener = feed.listen()
     await anext(listener)

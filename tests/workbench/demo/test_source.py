@@ -3,12 +3,13 @@
 import os
 
 import pytest
+from typer.testing import CliRunner
 
 from vision.errors import ModelMissing
 from vision.models import find_model
+from workbench.__main__ import app
 from workbench.demo.plan import DEVICES
 from workbench.demo.run import chosen_scene
-from workbench.errors import DemoFailed
 
 
 @pytest.fixture(autouse=True)
@@ -53,5 +54,13 @@ def test_as_many_devices_as_are_wanted_but_one_for_a_webcam():
     [("no-such.avi", "there is no file or folder no-such.avi"), ("ftp://x/y", "no camera is read over ftp://")],
 )
 def test_a_source_that_cannot_be_is_refused_before_anything_starts(source, said):
-    with pytest.raises(DemoFailed, match=said):
-        chosen_scene(source, print)
+    refused = CliRunner().invoke(app, ["demo", "--source", source])
+    assert said in refused.stderr
+    assert refused.exit_code == 2
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    refused = CliRunner().invoke(app, ["demo", "--source", str(tmp_path), "--data-dir", str(tmp_path / "taken")])
+    assert "taken can't be made" in refused.stderr
+    assert refused.exit_code == 2

@@ -53,6 +53,7 @@ def test_what_heeds_no_budget_is_run_once():
         (("--source", "x.avi", "--plot", "nowhere/page.html"), "nowhere/page.html can't be written"),
         (("--source", "x.avi", "--ablate", "--jsonl", "lines"), "--ablate makes a table"),
         (("--source", "x.avi", "--ablate", "--answers", "answers"), "--ablate makes a table"),
+        (("--source", "x.avi", "--ablate", "--policy", "always"), "--ablate is of ours"),
         (("--source", "x.avi", "--policy", "all", "--answers", "answers"), "--answers is of one run of ours"),
         (("--source", "x.avi", "--budget", "1%,2%", "--answers", "answers"), "--answers is of one run of ours"),
         (("--source", "x.avi", "--camera", "gate"), "--camera is of a --config"),
