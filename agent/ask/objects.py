@@ -177,6 +177,9 @@ class ObjectQuestions:
         """
         if not self._settings.enabled:
             return []
+        self._take_note(scene)
+        if not self.budget.allows(scene.camera, self._least_price(scene.size), scene.now):
+            return []
         weighed = self._candidates(scene)
         asks: list[Ask] = []
         while weighed and len(asks) < MOST_AT_ONCE:
@@ -281,6 +284,11 @@ class ObjectQuestions:
     def _price(self, pixels: float) -> float:
         return REQUEST_BYTES + PICTURE_BYTES + self._bytes_per_px * pixels
 
+    def _least_price(self, size: tuple[int, int]) -> float:
+        """No question about a frame of this size costs less."""
+        width, height = size
+        return self._price(float(min(self._shown.min_px, width) * min(self._shown.min_px, height)))
+
     def _picture(self, box: Box, reason: AskReason, size: tuple[int, int]) -> tuple[Box, float]:
         """The part of the frame that a question's picture shows, and of how many pixels it is."""
         width, height = size
@@ -290,22 +298,41 @@ class ObjectQuestions:
 
     # --- candidates -----------------------------------------------------------------------------------------------
 
+    def _take_note(self, scene: Scene) -> None:
+        """What is to be known of a frame in any case, for the questions of later ones."""
+        about, now = self._about.setdefault(scene.camera, {}), scene.now
+        for track in scene.tracks:
+            known = about.get(track.id)
+            if known is not None:
+                known.seen_at = now
+            elif track.word is not None:
+                # The cloud found it: it counts as asked about, or it would be asked about at once.
+                about[track.id] = _About(track.word.at, track.box, track.score, track.appearance, None, 0.0, now)
+        for number in [number for number, one in about.items() if now - one.seen_at > FORGOTTEN_S]:
+            del about[number]
+        if self._settings.weak:
+            weak = self._weak.get(scene.camera)
+            if weak is None:
+                weak = self._weak[scene.camera] = Places(
+                    AskReason.WEAK, least_signs=WEAK_SIGNS, least_s=WEAK_S, again_s=SUSPECTED_AGAIN_S
+                )
+            weak.note(scene.signs, scene.tracks, now)
+        if self._settings.motion and scene.moving is not None:
+            moving = self._moving.get(scene.camera)
+            if moving is None:
+                moving = self._moving[scene.camera] = Places(
+                    AskReason.MOTION, least_signs=MOVING_SIGNS, least_s=MOVING_S, again_s=SUSPECTED_AGAIN_S
+                )
+            moving.note(map(Sign, scene.moving), scene.tracks, now)
+
     def _candidates(self, scene: Scene) -> list[_Candidate]:
-        about = self._about.setdefault(scene.camera, {})
+        about = self._about.get(scene.camera, {})
         boxes = [track.box for track in scene.tracks]
         found: list[tuple[float, Case, Track | Suspect]] = []
         for track in scene.tracks:
-            known = about.get(track.id)
-            if known is None and track.word is not None:
-                # The cloud found it: it counts as asked about, or it would be asked about at once.
-                known = about[track.id] = _About(
-                    track.word.at, track.box, track.score, track.appearance, None, 0.0, scene.now
-                )
-            case = self._of_track(track, known, scene.now, boxes)
+            case = self._of_track(track, about.get(track.id), scene.now, boxes)
             if case is not None:
                 found.append((self._gains(case), case, track))
-        for number in [number for number, one in about.items() if scene.now - one.seen_at > FORGOTTEN_S]:
-            del about[number]
         for suspect in self._suspects(scene):
             case = Case(suspect.reason, suspect.box, suspect.score, others=boxes)
             found.append((self._gains(case), case, suspect))
@@ -324,7 +351,6 @@ class ObjectQuestions:
             if settings.new and track.seen_now and track.hits >= settings.min_hits:
                 return _case(AskReason.NEW, track, boxes)
             return None
-        about.seen_at = now
         if about.question is not None and now < about.deadline_at:
             return None
         age_s = now - about.at
@@ -343,23 +369,12 @@ class ObjectQuestions:
 
     def _suspects(self, scene: Scene) -> list[Suspect]:
         suspects: list[Suspect] = []
-        if self._settings.weak:
-            weak = self._weak.get(scene.camera)
-            if weak is None:
-                weak = self._weak[scene.camera] = Places(
-                    AskReason.WEAK, least_signs=WEAK_SIGNS, least_s=WEAK_S, again_s=SUSPECTED_AGAIN_S
-                )
-            weak.note(scene.signs, scene.tracks, scene.now)
-            suspects += weak.suspects(scene.tracks, scene.now)
-        if self._settings.motion:
-            moving = self._moving.get(scene.camera)
-            if moving is None:
-                moving = self._moving[scene.camera] = Places(
-                    AskReason.MOTION, least_signs=MOVING_SIGNS, least_s=MOVING_S, again_s=SUSPECTED_AGAIN_S
-                )
-            if scene.moving is not None:
-                moving.note(map(Sign, scene.moving), scene.tracks, scene.now)
-            suspects += moving.suspects(scene.tracks, scene.now)
+        for on, places in (
+            (self._settings.weak, self._weak.get(scene.camera)),
+            (self._settings.motion, self._moving.get(scene.camera)),
+        ):
+            if on and places is not None:
+                suspects += places.suspects(scene.tracks, scene.now)
         return suspects
 
     def _rest(self, scene: Scene, one: _Candidate) -> None:

@@ -7,9 +7,9 @@ not at all, so neither its detections nor a speed that was never measured say wh
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import Final
 
 import cv2
@@ -33,6 +33,7 @@ STEP_S: Final = 0.25
 after 300 ms takes two steps instead of three."""
 WINDOW_PX: Final = 8
 """One of 7 takes one and a half times as long: OpenCV does eight pixels of a row at once, or each by itself."""
+_WINDOW: Final = (WINDOW_PX, WINDOW_PX)
 LEVELS: Final = 1
 PRECISE: Final = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_MAX_ITER, 10, 0.03)
 """A point is found after so many steps, or one of so many pixels: a box goes by the median of its points."""
@@ -170,19 +171,32 @@ def _flow(before: _Plane, after: _Plane, boxes: Sequence[Box]) -> list[Box | Non
     in_box = next((grid for grid in _IN_BOX if len(grid) * len(followed) <= MOST_POINTS), _IN_BOX[-1])
     points = (places[:, :1] + in_box * places[:, 1:]).reshape(-1, 1, 2)
     there, found, unlike = cv2.calcOpticalFlowPyrLK(
-        one, other, points, np.empty_like(points), winSize=(WINDOW_PX, WINDOW_PX), maxLevel=LEVELS, criteria=PRECISE
+        one, other, points, None, winSize=_WINDOW, maxLevel=LEVELS, criteria=PRECISE
     )
-    good = ((np.asarray(found).ravel() == 1) & (np.asarray(unlike).ravel() < UNLIKE)).reshape(len(followed), -1)
-    counts = good.sum(axis=1)
-    steps = np.asarray(there - points, np.float32).reshape(len(followed), -1, 2)
-    shifts = _medians(steps, good, counts)
-    shifts /= np.array((width, height), np.float32)
-    fewest = max(3, math.ceil(FEWEST * len(in_box)))
-    for row, (count, (dx, dy)) in enumerate(zip(counts.tolist(), shifts.tolist(), strict=True)):
+    steps = there - points
+    across, down = steps[:, 0, 0].tolist(), steps[:, 0, 1].tolist()
+    good = ((found == 1) & (unlike < UNLIKE)).ravel().tolist()
+    # Plain lists from here on: of so few numbers, numpy's sorting and picking takes longer by far.
+    each = len(in_box)
+    fewest = max(3, math.ceil(FEWEST * each))
+    rows, shifts = [], []
+    for row in range(len(followed)):
+        own = slice(row * each, row * each + each)
+        mine = good[own]
+        count = sum(mine)
         if count >= fewest:
-            x1, y1, x2, y2 = boxes[row]
-            moved[row] = (x1 + dx, y1 + dy, x2 + dx, y2 + dy)
+            rows.append(row)
+            shifts.append((_median(compress(across[own], mine), count), _median(compress(down[own], mine), count)))
+    shares = np.array(shifts, np.float32).reshape(-1, 2) / np.array((width, height), np.float32)
+    for row, (dx, dy) in zip(rows, shares.tolist(), strict=True):
+        x1, y1, x2, y2 = followed[row]
+        moved[row] = (x1 + dx, y1 + dy, x2 + dx, y2 + dy)
     return moved
+
+
+def _median(numbers: Iterable[float], count: int) -> float:
+    ordered = sorted(numbers)
+    return (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
 
 
 def _looked_at(before: _Plane, after: _Plane, boxes: Sequence[Box]) -> tuple[_Plane, _Plane, npt.NDArray[np.float32]]:
@@ -202,32 +216,24 @@ def _looked_at(before: _Plane, after: _Plane, boxes: Sequence[Box]) -> tuple[_Pl
         left, right = _span(x1 * width, x2 * width, width)
         top, bottom = _span(y1 * height, y2 * height, height)
         cuts.append((left, top, right, bottom, across))
-        places.append(((x1 * width - left + across, y1 * height - top), ((x2 - x1) * width, (y2 - y1) * height)))
+        places.append((x1 * width - left + across, y1 * height - top, (x2 - x1) * width, (y2 - y1) * height))
         across += right - left
-        down = max(down, bottom - top)
+        if bottom - top > down:
+            down = bottom - top
     if across * down > width * height:
-        whole = [((x1 * width, y1 * height), size) for (x1, y1, _, _), (_, size) in zip(boxes, places, strict=True)]
-        return before, after, np.array(whole, np.float32)
+        whole = [(x1 * width, y1 * height, *place[2:]) for (x1, y1, _, _), place in zip(boxes, places, strict=True)]
+        return before, after, np.array(whole, np.float32).reshape(-1, 2, 2)
     strips = np.zeros((2, down, max(across, SMALLEST_PX)), np.uint8)
     one, other = strips
     for left, top, right, bottom, place in cuts:
         to = slice(bottom - top), slice(place, place + right - left)
         one[to] = before[top:bottom, left:right]
         other[to] = after[top:bottom, left:right]
-    return one, other, np.array(places, np.float32)
+    return one, other, np.array(places, np.float32).reshape(-1, 2, 2)
 
 
 def _span(low: float, high: float, size: int) -> tuple[int, int]:
     """The pixels to look at along one axis; none where that is beside the picture."""
-    first = min(max(int(low) - MARGIN_PX, 0), size)
-    return first, max(min(int(high) + MARGIN_PX, size), first)
-
-
-def _medians(
-    shifts: npt.NDArray[np.float32], good: npt.NDArray[np.bool_], counts: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
-    """Of the good points of each box, (N, points, 2) to (N, 2): `np.median` of one takes as long as this of ten."""
-    ordered = np.sort(np.where(good[..., None], shifts, np.float32(np.inf)), axis=1)
-    rows = np.arange(len(shifts))
-    middle = ordered[rows, np.maximum(counts - 1, 0) // 2] + ordered[rows, np.minimum(counts // 2, good.shape[1] - 1)]
-    return np.asarray(middle / np.float32(2.0), np.float32)
+    first, last = int(low) - MARGIN_PX, int(high) + MARGIN_PX
+    first = 0 if first < 0 else size if first > size else first
+    return first, size if last > size else first if last < first else last

@@ -105,9 +105,8 @@ class Asking:
             return False
         camera, report = heard
         lane = self._lanes[camera]
-        found = tuple(
-            one for one in report.found if one.label in self._rules.labels and not lane.masks.hides(one.box)
-        )
+        labels = self._rules.labels
+        found = tuple([one for one in report.found if one.label in labels and not lane.masks.hides(one.box)])
         self._heard.setdefault(camera, []).append(replace(report, found=found))
         return True
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import repeat
 
-from agent.domain import Box, Frame, Report
+from agent.domain import Box, Found, Frame, Report
 from agent.judging.lane import Lane
 
 
@@ -34,5 +34,5 @@ def tell(lane: Lane, reports: Sequence[Report]) -> None:
             there[at] = iter(lane.flow.since(at, boxes))
     for report in reports:
         places = there.get(report.at, repeat(None))
-        found = tuple(replace(one, gone=next(places)) for one in report.found)
+        found = tuple([Found(one.label, one.score, one.box, next(places)) for one in report.found])
         lane.tracker.hear(replace(report, found=found))

@@ -93,7 +93,7 @@ def carried(word: Word | None, now: float) -> bool:
 
 def rides(word: Word | None, now: float) -> bool:
     """Whether an object goes where the pictures show that it went: the device's own boxes are worse placed."""
-    return word is not None and carried(word, now) and now - word.at <= RIDDEN_S
+    return word is not None and now - word.at <= RIDDEN_S and carried(word, now)
 
 
 def coast_s(own_s: float, word: Word | None, now: float) -> float:

@@ -61,15 +61,13 @@ class Tracker:
     def riding(self) -> dict[int, Box]:
         """Which objects go where the pictures show that they went, by number, and where they are by now."""
         now = self._now
-        if now is None or not any(one.word for known in self._objects.values() for one in known):
+        if now is None:
+            return {}
+        riding = [one for known in self._objects.values() for one in known if carrying.rides(one.word, now)]
+        if not riding:
             return {}
         seen = self._seen_boxes()
-        return {
-            one.id: one.motion.box
-            for known in self._objects.values()
-            for one in known
-            if carrying.rides(one.word, now) and self._shows(one, seen)
-        }
+        return {one.id: one.motion.box for one in riding if self._shows(one, seen)}
 
     def ride(self, moved: Mapping[int, Box], now: float) -> None:
         """Move all on to `now`, ahead of the `update` for the same time.
