@@ -19,9 +19,10 @@ import numpy.typing as npt
 from agent.domain import Box
 from vision.detections import Image
 
-LONGEST_PX: Final = 400
-"""The longer side of what is compared, at most: half of the demo clip's, where it is as good as the whole at a third
-of the cost. It is a whole fraction of the picture's, since to shrink by any other costs twenty times as much."""
+LONGEST_PX: Final = 512
+"""The longer side of what is compared, at most. Half of the demo clip's is as good as the whole at a third of the cost.
+A picture is halved until it is small enough: to average by two is the one case that OpenCV has in few instructions, and
+to do that twice, for a picture of 1920 × 1080, takes half the time of averaging by five at once."""
 KEPT_S: Final = 1.5
 """An answer about an older frame begins nothing, and no picture is kept for it; see `agent.track.carrying.NEWS_S`."""
 APART_S: Final = 0.09
@@ -151,12 +152,9 @@ def _stepping(kept: Sequence[_Kept]) -> list[_Kept]:
 
 def _small(image: Image) -> _Plane:
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    height, width = grey.shape
-    times = math.ceil(max(height, width) / LONGEST_PX)
-    if times > 1:
-        whole = grey[: max(height // times, 1) * times, : max(width // times, 1) * times]
-        size = (max(width // times, 1), max(height // times, 1))
-        grey = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
+    while max(grey.shape) > LONGEST_PX:
+        height, width = (max(side // 2, 1) for side in grey.shape)
+        grey = cv2.resize(grey[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
     return np.asarray(grey, np.uint8)
 
 

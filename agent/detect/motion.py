@@ -97,6 +97,9 @@ class Planes:
         height, width = image.shape[:2]
         # Cells of whole pixels: for these, averaging by area has a path that is four times as fast.
         cell = max(1, round(width / cells))
+        if image.ndim == GREY and cell > 1:
+            # To halve first takes a fifth of the time.
+            cell += cell % 2
         self._even = cell % 2 == 0
         self._row_step = max(1, cell // ROWS_PER_CELL)
         columns, rows = width // cell, max(1, height // (self._row_step * ROWS_PER_CELL))
