@@ -7,6 +7,7 @@ not at all, so neither its detections nor a speed that was never measured say wh
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress, pairwise
@@ -20,9 +21,8 @@ from agent.domain import Box
 from vision.detections import Image
 
 LONGEST_PX: Final = 512
-"""The longer side of what is compared, at most. Half of the demo clip's is as good as the whole at a third of the cost.
-A picture is halved until it is small enough: to average by two is the one case that OpenCV has in few instructions, and
-to do that twice, for a picture of 1920 × 1080, takes half the time of averaging by five at once."""
+"""The longer side of what is compared, at most; half of the demo clip's is as good as the whole at a third of the
+cost. A picture is halved until it is small enough: by two OpenCV averages quickly, by any other number slowly."""
 KEPT_S: Final = 1.5
 """An answer about an older frame begins nothing, and no picture is kept for it; see `agent.track.carrying.NEWS_S`."""
 APART_S: Final = 0.09
@@ -169,32 +169,30 @@ def _flow(before: _Plane, after: _Plane, boxes: Sequence[Box]) -> list[Box | Non
     in_box = next((grid for grid in _IN_BOX if len(grid) * len(followed) <= MOST_POINTS), _IN_BOX[-1])
     points = (places[:, :1] + in_box * places[:, 1:]).reshape(-1, 1, 2)
     there, found, unlike = cv2.calcOpticalFlowPyrLK(
-        one, other, points, None, winSize=_WINDOW, maxLevel=LEVELS, criteria=PRECISE
+        one, other, points, np.empty_like(points), winSize=_WINDOW, maxLevel=LEVELS, criteria=PRECISE
     )
-    steps = there - points
-    across, down = steps[:, 0, 0].tolist(), steps[:, 0, 1].tolist()
-    good = ((found == 1) & (unlike < UNLIKE)).ravel().tolist()
     # Plain lists from here on: of so few numbers, numpy's sorting and picking takes longer by far.
+    steps = (there - points).ravel().tolist()
+    good: list[bool] = ((found == 1) & (unlike < UNLIKE)).ravel().tolist()
     each = len(in_box)
     fewest = max(3, math.ceil(FEWEST * each))
-    rows, shifts = [], []
-    for row in range(len(followed)):
-        own = slice(row * each, row * each + each)
-        mine = good[own]
+    for row, (x1, y1, x2, y2) in enumerate(followed):
+        first, end = row * each, row * each + each
+        mine = good[first:end]
         count = sum(mine)
         if count >= fewest:
-            rows.append(row)
-            shifts.append((_median(compress(across[own], mine), count), _median(compress(down[own], mine), count)))
-    shares = np.array(shifts, np.float32).reshape(-1, 2) / np.array((width, height), np.float32)
-    for row, (dx, dy) in zip(rows, shares.tolist(), strict=True):
-        x1, y1, x2, y2 = followed[row]
-        moved[row] = (x1 + dx, y1 + dy, x2 + dx, y2 + dy)
+            across = _median(compress(steps[2 * first : 2 * end : 2], mine), count)
+            down = _median(compress(steps[2 * first + 1 : 2 * end : 2], mine), count)
+            # As precise as the points, and no more: digits beyond would be noise.
+            dx, dy = array("f", (across / width, down / height))
+            moved[row] = (x1 + dx, y1 + dy, x2 + dx, y2 + dy)
     return moved
 
 
 def _median(numbers: Iterable[float], count: int) -> float:
     ordered = sorted(numbers)
-    return (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
+    (middle,) = array("f", ((ordered[(count - 1) // 2] + ordered[count // 2]) / 2,))
+    return middle
 
 
 def _looked_at(before: _Plane, after: _Plane, boxes: Sequence[Box]) -> tuple[_Plane, _Plane, npt.NDArray[np.float32]]:
@@ -216,22 +214,21 @@ def _looked_at(before: _Plane, after: _Plane, boxes: Sequence[Box]) -> tuple[_Pl
         cuts.append((left, top, right, bottom, across))
         places.append((x1 * width - left + across, y1 * height - top, (x2 - x1) * width, (y2 - y1) * height))
         across += right - left
-        if bottom - top > down:
-            down = bottom - top
+        down = max(down, bottom - top)
     if across * down > width * height:
         whole = [(x1 * width, y1 * height, *place[2:]) for (x1, y1, _, _), place in zip(boxes, places, strict=True)]
         return before, after, np.array(whole, np.float32).reshape(-1, 2, 2)
     strips = np.zeros((2, down, max(across, SMALLEST_PX)), np.uint8)
     one, other = strips
     for left, top, right, bottom, place in cuts:
+        cut = slice(top, bottom), slice(left, right)
         to = slice(bottom - top), slice(place, place + right - left)
-        one[to] = before[top:bottom, left:right]
-        other[to] = after[top:bottom, left:right]
+        one[to] = before[cut]
+        other[to] = after[cut]
     return one, other, np.array(places, np.float32).reshape(-1, 2, 2)
 
 
 def _span(low: float, high: float, size: int) -> tuple[int, int]:
     """The pixels to look at along one axis; none where that is beside the picture."""
-    first, last = int(low) - MARGIN_PX, int(high) + MARGIN_PX
-    first = 0 if first < 0 else size if first > size else first
-    return first, size if last > size else first if last < first else last
+    first = min(max(int(low) - MARGIN_PX, 0), size)
+    return first, max(min(int(high) + MARGIN_PX, size), first)

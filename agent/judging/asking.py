@@ -107,7 +107,8 @@ class Asking:
         lane = self._lanes[camera]
         labels = self._rules.labels
         found = tuple([one for one in report.found if one.label in labels and not lane.masks.hides(one.box)])
-        self._heard.setdefault(camera, []).append(replace(report, found=found))
+        told = report if len(found) == len(report.found) else replace(report, found=found)
+        self._heard.setdefault(camera, []).append(told)
         return True
 
     def settle(self) -> None:

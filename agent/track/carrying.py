@@ -111,12 +111,12 @@ def compare(report: Report, labels: Mapping[int, str]) -> Heard:
     found = [one for one in report.found if _sound(one, report.looked)]
     known = {number: box for number, box in report.known.items() if number in labels}
     pairs = sorted(
-        (
+        [
             (-value, number, row)
             for number, box in known.items()
             for row, one in enumerate(found)
-            if (value := overlap(box, one.box)) >= (SAME if one.label == labels[number] else SAME_OTHERWISE)
-        ),
+            if (value := overlap(box, one.box)) >= SAME and (value >= SAME_OTHERWISE or one.label == labels[number])
+        ]
     )
     words: dict[int, Found | None] = {}
     taken: set[int] = set()
@@ -156,5 +156,6 @@ def _share_inside(box: Box, place: Box) -> float:
 
 def _sound(one: Found, looked: Box) -> bool:
     x1, y1, x2, y2 = one.box
-    numbers = all(map(math.isfinite, (*one.box, one.score)))
+    # What is not finite makes the sum so.
+    numbers = math.isfinite(x1 + y1 + x2 + y2 + one.score)
     return numbers and x1 < x2 and y1 < y2 and 0.0 <= one.score <= 1.0 and _share_inside(one.box, looked) >= SHOWN
