@@ -8,7 +8,7 @@ asked about as long as they are worth more for each byte than the budget's bar.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -153,8 +153,12 @@ class ObjectQuestions:
         self._on_asked = on_asked
         self._about: dict[str, dict[int, _About]] = {}
         self._open: OrderedDict[str, _Open] = OrderedDict()
-        self._weak: dict[str, Places] = {}
-        self._moving: dict[str, Places] = {}
+        self._weak: defaultdict[str, Places] = defaultdict(
+            lambda: Places(AskReason.WEAK, least_signs=WEAK_SIGNS, least_s=WEAK_S, again_s=SUSPECTED_AGAIN_S)
+        )
+        self._moving: defaultdict[str, Places] = defaultdict(
+            lambda: Places(AskReason.MOTION, least_signs=MOVING_SIGNS, least_s=MOVING_S, again_s=SUSPECTED_AGAIN_S)
+        )
         self._bytes_per_px = BYTES_PER_PX
 
     def follow(self, settings: ObjectSettings, deadline_s: float) -> None:
@@ -207,7 +211,7 @@ class ObjectQuestions:
                 deadline_s=self._deadline_s,
             )
             asks.append(ask)
-            self.asked(ask, scene)
+            self._asked(ask, scene, best.region, best.pixels)
             if self._on_asked is not None:
                 self._on_asked(ask, best.case)
             weighed = [one for one in weighed if not _within(one.box, best.region)]
@@ -215,7 +219,9 @@ class ObjectQuestions:
 
     def asked(self, ask: Ask, scene: Scene) -> None:
         """Take note of a question about this frame, the policy's own or a rule's: one answer serves both."""
-        region, pixels = self._picture(ask.box, ask.reason, scene.size)
+        self._asked(ask, scene, *self._picture(ask.box, ask.reason, scene.size))
+
+    def _asked(self, ask: Ask, scene: Scene, region: Box, pixels: float) -> None:
         price = self._price(pixels)
         self.budget.spend(ask.camera, price, scene.now)
         known = {track.id: track.box for track in scene.tracks}
@@ -311,19 +317,9 @@ class ObjectQuestions:
         for number in [number for number, one in about.items() if now - one.seen_at > FORGOTTEN_S]:
             del about[number]
         if self._settings.weak:
-            weak = self._weak.get(scene.camera)
-            if weak is None:
-                weak = self._weak[scene.camera] = Places(
-                    AskReason.WEAK, least_signs=WEAK_SIGNS, least_s=WEAK_S, again_s=SUSPECTED_AGAIN_S
-                )
-            weak.note(scene.signs, scene.tracks, now)
+            self._weak[scene.camera].note(scene.signs, scene.tracks, now)
         if self._settings.motion and scene.moving is not None:
-            moving = self._moving.get(scene.camera)
-            if moving is None:
-                moving = self._moving[scene.camera] = Places(
-                    AskReason.MOTION, least_signs=MOVING_SIGNS, least_s=MOVING_S, again_s=SUSPECTED_AGAIN_S
-                )
-            moving.note(map(Sign, scene.moving), scene.tracks, now)
+            self._moving[scene.camera].note(map(Sign, scene.moving), scene.tracks, now)
 
     def _candidates(self, scene: Scene) -> list[_Candidate]:
         about = self._about.get(scene.camera, {})
@@ -368,14 +364,13 @@ class ObjectQuestions:
         return None
 
     def _suspects(self, scene: Scene) -> list[Suspect]:
-        suspects: list[Suspect] = []
-        for on, places in (
-            (self._settings.weak, self._weak.get(scene.camera)),
-            (self._settings.motion, self._moving.get(scene.camera)),
-        ):
-            if on and places is not None:
-                suspects += places.suspects(scene.tracks, scene.now)
-        return suspects
+        kinds = ((self._settings.weak, self._weak), (self._settings.motion, self._moving))
+        return [
+            suspect
+            for on, places in kinds
+            if on and scene.camera in places
+            for suspect in places[scene.camera].suspects(scene.tracks, scene.now)
+        ]
 
     def _rest(self, scene: Scene, one: _Candidate) -> None:
         """No rule is concerned with it just now."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import Final
+from typing import Final, NamedTuple
 
 from agent.boxes import covered_by_any, overlap
 from agent.domain import Box, Track
@@ -45,8 +45,7 @@ class Suspect:
     lasted_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Sign:
+class Sign(NamedTuple):
     """Something that points to an object in one frame; see `Suspect`."""
 
     box: Box
