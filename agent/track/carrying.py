@@ -8,7 +8,7 @@ device has looked closely itself, it sees about as well as the cloud, and its ow
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,6 +70,20 @@ class Heard:
 
     words: Mapping[int, Found | None]
     news: tuple[Found, ...]
+
+    @property
+    def placed(self) -> list[Found]:
+        """All that was seen, words first."""
+        return [*(said for said in self.words.values() if said is not None), *self.news]
+
+    def gone_to(self, places: Iterator[Box | None]) -> Heard:
+        """With where each of `placed` is by now, in that order."""
+        words = {number: None if said is None else _gone(said, next(places)) for number, said in self.words.items()}
+        return Heard(words, tuple([_gone(said, next(places)) for said in self.news]))
+
+
+def _gone(said: Found, there: Box | None) -> Found:
+    return Found(said.label, said.score, said.box, there)
 
 
 def believed(own: float, word: Word | None, now: float) -> float:
