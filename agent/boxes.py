@@ -68,5 +68,9 @@ def cut_off(box: Box) -> bool:
 
 def inside(box: Box) -> Box:
     """The box within the frame: a predicted one may reach over the edge, a reported one may not."""
+    x1, y1, x2, y2 = box
+    # Nearly all do: four comparisons instead of as many calls and more.
+    if 0.0 <= x1 <= x2 <= 1.0 and 0.0 <= y1 <= y2 <= 1.0:
+        return (float(x1), float(y1), float(x2), float(y2))
     x1, y1, x2, y2 = (min(1.0, max(0.0, float(v))) for v in box)
     return (x1, y1, x2, y2)

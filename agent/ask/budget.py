@@ -258,10 +258,10 @@ class AskBudget:
         up what an alert waits for.
         """
         self._advance(now)
-        return all(
-            (alert or purse.minute.allows(now)) and purse.bucket.affords(cost, urgent=urgent)
-            for purse in self._of(camera, now)
-        )
+        of_device, of_camera = self._of(camera, now)
+        if not alert and not (of_device.minute.allows(now) and of_camera.minute.allows(now)):
+            return False
+        return of_device.bucket.affords(cost, urgent=urgent) and of_camera.bucket.affords(cost, urgent=urgent)
 
     def spend(self, camera: str, cost: float, now: float) -> None:
         """A question of so many bytes is asked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from agent.boxes import inside
 from agent.domain import Box
 from wire.messages import AskReason
 
@@ -49,7 +50,7 @@ def crop_around(box: Box, *, width: int, height: int, margin: float, min_px: int
         margin: Share of the box's width or height added on each side.
         min_px: Least width and height of the result, where the frame has as many.
     """
-    x1, y1, x2, y2 = (min(1.0, max(0.0, v)) for v in box)
+    x1, y1, x2, y2 = inside(box)
     left, right = _span(x1 * width, x2 * width, width, margin, min_px)
     top, bottom = _span(y1 * height, y2 * height, height, margin, min_px)
     return Crop(left, top, right, bottom)

@@ -175,10 +175,11 @@ def was_wrong(case: Case, label: str, found: Sequence[Found]) -> bool:
 
 def changed(box: Box, score: float, looks: Appearance | None, track: Track) -> bool:
     """Whether an object is another picture by now than it was with this box, score and looks."""
-    small, large = sorted((area(box), area(track.box)))
+    before, now = area(box), area(track.box)
     return (
         abs(track.score - score) >= OTHER_SCORE
-        or large > OTHER_SIZE * small
+        or before > OTHER_SIZE * now
+        or now > OTHER_SIZE * before
         or distance(box, track.box) >= MOVED
         or difference(looks, track.appearance) >= OTHER_LOOKS
     )

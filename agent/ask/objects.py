@@ -8,7 +8,7 @@ asked about as long as they are worth more for each byte than the budget's bar.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -153,8 +153,12 @@ class ObjectQuestions:
         self._on_asked = on_asked
         self._about: dict[str, dict[int, _About]] = {}
         self._open: OrderedDict[str, _Open] = OrderedDict()
-        self._weak: dict[str, Places] = {}
-        self._moving: dict[str, Places] = {}
+        self._weak: defaultdict[str, Places] = defaultdict(
+            lambda: Places(AskReason.WEAK, least_signs=WEAK_SIGNS, least_s=WEAK_S, again_s=SUSPECTED_AGAIN_S)
+        )
+        self._moving: defaultdict[str, Places] = defaultdict(
+            lambda: Places(AskReason.MOTION, least_signs=MOVING_SIGNS, least_s=MOVING_S, again_s=SUSPECTED_AGAIN_S)
+        )
         self._bytes_per_px = BYTES_PER_PX
 
     def follow(self, settings: ObjectSettings, deadline_s: float) -> None:
@@ -176,6 +180,9 @@ class ObjectQuestions:
             interest: The label to ask for at a place, None where no rule is concerned; see `RuleBook.interest`.
         """
         if not self._settings.enabled:
+            return []
+        self._take_note(scene)
+        if not self.budget.allows(scene.camera, self._least_price(scene.size), scene.now):
             return []
         weighed = self._candidates(scene)
         asks: list[Ask] = []
@@ -204,7 +211,7 @@ class ObjectQuestions:
                 deadline_s=self._deadline_s,
             )
             asks.append(ask)
-            self.asked(ask, scene)
+            self._asked(ask, scene, best.region, best.pixels)
             if self._on_asked is not None:
                 self._on_asked(ask, best.case)
             weighed = [one for one in weighed if not _within(one.box, best.region)]
@@ -212,7 +219,9 @@ class ObjectQuestions:
 
     def asked(self, ask: Ask, scene: Scene) -> None:
         """Take note of a question about this frame, the policy's own or a rule's: one answer serves both."""
-        region, pixels = self._picture(ask.box, ask.reason, scene.size)
+        self._asked(ask, scene, *self._picture(ask.box, ask.reason, scene.size))
+
+    def _asked(self, ask: Ask, scene: Scene, region: Box, pixels: float) -> None:
         price = self._price(pixels)
         self.budget.spend(ask.camera, price, scene.now)
         known = {track.id: track.box for track in scene.tracks}
@@ -281,6 +290,11 @@ class ObjectQuestions:
     def _price(self, pixels: float) -> float:
         return REQUEST_BYTES + PICTURE_BYTES + self._bytes_per_px * pixels
 
+    def _least_price(self, size: tuple[int, int]) -> float:
+        """No question about a frame of this size costs less."""
+        width, height = size
+        return self._price(float(min(self._shown.min_px, width) * min(self._shown.min_px, height)))
+
     def _picture(self, box: Box, reason: AskReason, size: tuple[int, int]) -> tuple[Box, float]:
         """The part of the frame that a question's picture shows, and of how many pixels it is."""
         width, height = size
@@ -290,22 +304,31 @@ class ObjectQuestions:
 
     # --- candidates -----------------------------------------------------------------------------------------------
 
+    def _take_note(self, scene: Scene) -> None:
+        """What is to be known of a frame in any case, for the questions of later ones."""
+        about, now = self._about.setdefault(scene.camera, {}), scene.now
+        for track in scene.tracks:
+            known = about.get(track.id)
+            if known is not None:
+                known.seen_at = now
+            elif track.word is not None:
+                # The cloud found it: it counts as asked about, or it would be asked about at once.
+                about[track.id] = _About(track.word.at, track.box, track.score, track.appearance, None, 0.0, now)
+        for number in [number for number, one in about.items() if now - one.seen_at > FORGOTTEN_S]:
+            del about[number]
+        if self._settings.weak:
+            self._weak[scene.camera].note(scene.signs, scene.tracks, now)
+        if self._settings.motion and scene.moving is not None:
+            self._moving[scene.camera].note(map(Sign, scene.moving), scene.tracks, now)
+
     def _candidates(self, scene: Scene) -> list[_Candidate]:
-        about = self._about.setdefault(scene.camera, {})
+        about = self._about.get(scene.camera, {})
         boxes = [track.box for track in scene.tracks]
         found: list[tuple[float, Case, Track | Suspect]] = []
         for track in scene.tracks:
-            known = about.get(track.id)
-            if known is None and track.word is not None:
-                # The cloud found it: it counts as asked about, or it would be asked about at once.
-                known = about[track.id] = _About(
-                    track.word.at, track.box, track.score, track.appearance, None, 0.0, scene.now
-                )
-            case = self._of_track(track, known, scene.now, boxes)
+            case = self._of_track(track, about.get(track.id), scene.now, boxes)
             if case is not None:
                 found.append((self._gains(case), case, track))
-        for number in [number for number, one in about.items() if scene.now - one.seen_at > FORGOTTEN_S]:
-            del about[number]
         for suspect in self._suspects(scene):
             case = Case(suspect.reason, suspect.box, suspect.score, others=boxes)
             found.append((self._gains(case), case, suspect))
@@ -324,7 +347,6 @@ class ObjectQuestions:
             if settings.new and track.seen_now and track.hits >= settings.min_hits:
                 return _case(AskReason.NEW, track, boxes)
             return None
-        about.seen_at = now
         if about.question is not None and now < about.deadline_at:
             return None
         age_s = now - about.at
@@ -342,25 +364,13 @@ class ObjectQuestions:
         return None
 
     def _suspects(self, scene: Scene) -> list[Suspect]:
-        suspects: list[Suspect] = []
-        if self._settings.weak:
-            weak = self._weak.get(scene.camera)
-            if weak is None:
-                weak = self._weak[scene.camera] = Places(
-                    AskReason.WEAK, least_signs=WEAK_SIGNS, least_s=WEAK_S, again_s=SUSPECTED_AGAIN_S
-                )
-            weak.note(scene.signs, scene.tracks, scene.now)
-            suspects += weak.suspects(scene.tracks, scene.now)
-        if self._settings.motion:
-            moving = self._moving.get(scene.camera)
-            if moving is None:
-                moving = self._moving[scene.camera] = Places(
-                    AskReason.MOTION, least_signs=MOVING_SIGNS, least_s=MOVING_S, again_s=SUSPECTED_AGAIN_S
-                )
-            if scene.moving is not None:
-                moving.note(map(Sign, scene.moving), scene.tracks, scene.now)
-            suspects += moving.suspects(scene.tracks, scene.now)
-        return suspects
+        kinds = ((self._settings.weak, self._weak), (self._settings.motion, self._moving))
+        return [
+            suspect
+            for on, places in kinds
+            if on and scene.camera in places
+            for suspect in places[scene.camera].suspects(scene.tracks, scene.now)
+        ]
 
     def _rest(self, scene: Scene, one: _Candidate) -> None:
         """No rule is concerned with it just now."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import compress
+from typing import Final, NamedTuple
 
 from agent.boxes import covered_by_any, overlap
 from agent.domain import Box, Track
@@ -44,8 +45,7 @@ class Suspect:
     lasted_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Sign:
+class Sign(NamedTuple):
     """Something that points to an object in one frame; see `Suspect`."""
 
     box: Box
@@ -55,14 +55,10 @@ class Sign:
 
 def weak_signs(detections: Detections, below: float) -> list[Sign]:
     """What the model says with a score too low to begin an object."""
-    weak = detections.scores < below
-    rows = zip(
-        detections.boxes[weak].tolist(),
-        detections.classes[weak].tolist(),
-        detections.scores[weak].tolist(),
-        strict=True,
-    )
-    return [Sign((x1, y1, x2, y2), detections.labels[name], score) for (x1, y1, x2, y2), name, score in rows]
+    weak = (detections.scores < below).tolist()
+    rows = zip(detections.boxes.tolist(), detections.classes.tolist(), detections.scores.tolist(), strict=True)
+    labels = detections.labels
+    return [Sign((x1, y1, x2, y2), labels[name], score) for (x1, y1, x2, y2), name, score in compress(rows, weak)]
 
 
 @dataclass(slots=True)
@@ -100,8 +96,13 @@ class Places:
         for sign in signs:
             if covered_by_any(sign.box, explained, EXPLAINED):
                 continue
-            place = max(places, key=lambda one: overlap(one.box, sign.box), default=None)
-            if place is not None and overlap(place.box, sign.box) >= SAME:
+            place, most = None, SAME
+            for one in places:
+                # Beyond the first of those that overlap most, none takes its place.
+                shared = overlap(one.box, sign.box)
+                if shared > most or (place is None and shared == most):
+                    place, most = one, shared
+            if place is not None:
                 place.box = _blended(place.box, sign.box)
                 place.label, place.score = sign.label, max(place.score, sign.score)
                 place.signs += now > place.last
@@ -123,8 +124,10 @@ class Places:
 
     def asked(self, region: Box, now: float) -> None:
         """What lies in this region was asked about."""
+        left, top, right, bottom = region
         for place in self._places:
-            if _within(place.box, region):
+            x1, y1, x2, y2 = place.box
+            if left <= (x1 + x2) / 2 <= right and top <= (y1 + y2) / 2 <= bottom:
                 place.asked_at = now
 
     def _kept_from(self, place: _Place) -> float:
@@ -135,8 +138,3 @@ class Places:
 def _blended(before: Box, now: Box) -> Box:
     x1, y1, x2, y2 = (old + BLENDED * (new - old) for old, new in zip(before, now, strict=True))
     return (x1, y1, x2, y2)
-
-
-def _within(box: Box, region: Box) -> bool:
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return region[0] <= x <= region[2] and region[1] <= y <= region[3]

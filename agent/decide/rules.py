@@ -49,6 +49,8 @@ class Rules:
         for zone in zones:
             by_camera.setdefault(zone.camera, {})[zone.name] = zone.polygon
         self.by_name = {rule.name: rule for rule in rules}
+        self.labels = frozenset(label for rule in self.by_name.values() for label in rule.labels)
+        """What is looked for."""
         self.asking = asking
         self._zones = by_camera
 
@@ -56,11 +58,6 @@ class Rules:
     def keep_for_s(self) -> float:
         """For how long an alert is remembered after its object went, in seconds."""
         return (self.asking or AskPolicySettings()).keep_for_s
-
-    @property
-    def labels(self) -> frozenset[str]:
-        """What is looked for."""
-        return frozenset(label for rule in self.by_name.values() for label in rule.labels)
 
     def on(self, camera: str) -> Iterator[RuleSettings]:
         """The rules that watch this camera, in their order."""

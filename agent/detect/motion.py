@@ -21,6 +21,8 @@ ROWS_PER_CELL: Final = 2
 with whole runs of twelve pixels in each row, two are enough to average the noise away."""
 GREY: Final = 2
 """Dimensions of a picture without colours."""
+DIAGONALLY: Final = 8
+"""Cells that touch by a corner belong together."""
 LIGHT_SHARE: Final = 0.6
 """Where more of the picture changes at once, it was the light (or the camera moved), not an object."""
 
@@ -97,6 +99,9 @@ class Planes:
         height, width = image.shape[:2]
         # Cells of whole pixels: for these, averaging by area has a path that is four times as fast.
         cell = max(1, round(width / cells))
+        if image.ndim == GREY and cell > 1:
+            # To halve first takes a fifth of the time.
+            cell += cell % 2
         self._even = cell % 2 == 0
         self._row_step = max(1, cell // ROWS_PER_CELL)
         columns, rows = width // cell, max(1, height // (self._row_step * ROWS_PER_CELL))
@@ -145,7 +150,9 @@ class Planes:
             smallest: The least area, as a share of the picture.
             joined: uint8 (H, W); parts as near to each other as this reaches are one.
         """
-        _, _, found, _ = cv2.connectedComponentsWithStats(cv2.dilate(self._difference, joined))
+        apart = cv2.dilate(self._difference, joined)
+        # This algorithm takes half the time of the usual one in pictures so small.
+        _, _, found, _ = cv2.connectedComponentsWithStatsWithAlgorithm(apart, DIAGONALLY, cv2.CV_32S, cv2.CCL_BBDT)
         rows, columns = self._difference.shape
         # The cells at the right and lower edge that make no whole one are left out of the planes.
         across, down = self._width / self.shape[1] / columns, self._height / self.shape[0] / rows

@@ -105,10 +105,10 @@ class Asking:
             return False
         camera, report = heard
         lane = self._lanes[camera]
-        found = tuple(
-            one for one in report.found if one.label in self._rules.labels and not lane.masks.hides(one.box)
-        )
-        self._heard.setdefault(camera, []).append(replace(report, found=found))
+        labels = self._rules.labels
+        found = tuple([one for one in report.found if one.label in labels and not lane.masks.hides(one.box)])
+        told = report if len(found) == len(report.found) else replace(report, found=found)
+        self._heard.setdefault(camera, []).append(told)
         return True
 
     def settle(self) -> None:

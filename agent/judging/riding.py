@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import repeat
+from collections.abc import Mapping, Sequence
 
 from agent.domain import Box, Frame, Report
 from agent.judging.lane import Lane
@@ -25,14 +23,16 @@ def tell(lane: Lane, reports: Sequence[Report]) -> None:
     """Tell the tracker what the cloud found in earlier frames, and where that is in the latest, as far as it shows.
 
     What was found in one frame is followed at once, by however many answers it was told: that takes little longer
-    than for one of them.
+    than for one of them. What changes nothing, half of what is found, is not followed.
     """
-    there: dict[float, Iterator[Box | None]] = {}
+    sorted_out = [(report, lane.tracker.sort(report)) for report in reports]
     if lane.flow is not None:
         for at in dict.fromkeys(report.at for report in reports):
-            boxes = [one.box for report in reports if report.at == at for one in report.found]
-            there[at] = iter(lane.flow.since(at, boxes))
-    for report in reports:
-        places = there.get(report.at, repeat(None))
-        found = tuple(replace(one, gone=next(places)) for one in report.found)
-        lane.tracker.hear(replace(report, found=found))
+            of_frame = [place for place, report in enumerate(reports) if report.at == at]
+            boxes = [one.box for place in of_frame for one in sorted_out[place][1].placed]
+            gone = iter(lane.flow.since(at, boxes))
+            for place in of_frame:
+                report, heard = sorted_out[place]
+                sorted_out[place] = report, heard.gone_to(gone)
+    for report, heard in sorted_out:
+        lane.tracker.hear(report, heard)

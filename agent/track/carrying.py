@@ -8,7 +8,7 @@ device has looked closely itself, it sees about as well as the cloud, and its ow
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,6 +71,20 @@ class Heard:
     words: Mapping[int, Found | None]
     news: tuple[Found, ...]
 
+    @property
+    def placed(self) -> list[Found]:
+        """All that was seen, words first."""
+        return [*(said for said in self.words.values() if said is not None), *self.news]
+
+    def gone_to(self, places: Iterator[Box | None]) -> Heard:
+        """With where each of `placed` is by now, in that order."""
+        words = {number: None if said is None else _gone(said, next(places)) for number, said in self.words.items()}
+        return Heard(words, tuple([_gone(said, next(places)) for said in self.news]))
+
+
+def _gone(said: Found, there: Box | None) -> Found:
+    return Found(said.label, said.score, said.box, there)
+
 
 def believed(own: float, word: Word | None, now: float) -> float:
     """How sure it is that an object is there, from the device's own belief and the cloud's word."""
@@ -93,7 +107,7 @@ def carried(word: Word | None, now: float) -> bool:
 
 def rides(word: Word | None, now: float) -> bool:
     """Whether an object goes where the pictures show that it went: the device's own boxes are worse placed."""
-    return word is not None and carried(word, now) and now - word.at <= RIDDEN_S
+    return word is not None and now - word.at <= RIDDEN_S and carried(word, now)
 
 
 def coast_s(own_s: float, word: Word | None, now: float) -> float:
@@ -111,12 +125,12 @@ def compare(report: Report, labels: Mapping[int, str]) -> Heard:
     found = [one for one in report.found if _sound(one, report.looked)]
     known = {number: box for number, box in report.known.items() if number in labels}
     pairs = sorted(
-        (
+        [
             (-value, number, row)
             for number, box in known.items()
             for row, one in enumerate(found)
-            if (value := overlap(box, one.box)) >= (SAME if one.label == labels[number] else SAME_OTHERWISE)
-        ),
+            if (value := overlap(box, one.box)) >= SAME and (value >= SAME_OTHERWISE or one.label == labels[number])
+        ]
     )
     words: dict[int, Found | None] = {}
     taken: set[int] = set()
@@ -156,5 +170,6 @@ def _share_inside(box: Box, place: Box) -> float:
 
 def _sound(one: Found, looked: Box) -> bool:
     x1, y1, x2, y2 = one.box
-    numbers = all(map(math.isfinite, (*one.box, one.score)))
+    # What is not finite makes the sum so.
+    numbers = math.isfinite(x1 + y1 + x2 + y2 + one.score)
     return numbers and x1 < x2 and y1 < y2 and 0.0 <= one.score <= 1.0 and _share_inside(one.box, looked) >= SHOWN

@@ -61,15 +61,13 @@ class Tracker:
     def riding(self) -> dict[int, Box]:
         """Which objects go where the pictures show that they went, by number, and where they are by now."""
         now = self._now
-        if now is None or not any(one.word for known in self._objects.values() for one in known):
+        if now is None:
+            return {}
+        riding = [one for known in self._objects.values() for one in known if carrying.rides(one.word, now)]
+        if not riding:
             return {}
         seen = self._seen_boxes()
-        return {
-            one.id: one.motion.box
-            for known in self._objects.values()
-            for one in known
-            if carrying.rides(one.word, now) and self._shows(one, seen)
-        }
+        return {one.id: one.motion.box for one in riding if self._shows(one, seen)}
 
     def ride(self, moved: Mapping[int, Box], now: float) -> None:
         """Move all on to `now`, ahead of the `update` for the same time.
@@ -134,19 +132,28 @@ class Tracker:
                     one.last_at = self._now
                     one.motion.stop()
 
-    def hear(self, report: Report) -> None:
+    def sort(self, report: Report) -> carrying.Heard:
+        """What of a report concerns objects that are followed, and what is news."""
+        return carrying.compare(report, {one.id: label for label, ones in self._objects.items() for one in ones})
+
+    def hear(self, report: Report, heard: carrying.Heard | None = None) -> None:
         """Take in what the cloud saw in an earlier frame, between two updates.
 
         Its word on an object is kept, and its box carried on from where that was to where it has gone since. What it
         stands behind and nothing was known of begins an object, unless too much time has passed.
+
+        Args:
+            report: From the cloud.
+            heard: The same sorted since the last update, see `sort`; None where it was not.
         """
         now = self._now
         if now is None:
             return
-        known = {one.id: (label, one) for label, ones in self._objects.items() for one in ones}
-        heard = carrying.compare(report, {number: label for number, (label, _) in known.items()})
+        if heard is None:
+            heard = self.sort(report)
+        known = {one.id: one for ones in self._objects.values() for one in ones}
         for number, said in heard.words.items():
-            self._take_word(known[number][1], report, said, now)
+            self._take_word(known[number], report, said, now)
         if now - report.at <= carrying.NEWS_S:
             for said in heard.news:
                 self._begin(said, report)

@@ -227,6 +227,16 @@ def test_an_empty_budget_asks_nothing_and_a_small_one_asks_for_the_best():
     assert ask.score < 0.7
 
 
+def test_what_the_budget_can_not_pay_for_is_not_weighed_and_what_the_frames_showed_is_remembered():
+    desk, weighed = Desk(budget="1B/hour"), []
+    desk.questions.weigh_by(lambda case: weighed.append(case.reason) or 1.0)
+    assert desk.frames(6, track(), signs=[Sign(FAR, "person", 0.3)]) == []
+    assert weighed == []
+    desk.budget.reconfigure(BudgetSettings(), desk.now)
+    desk.budget.settle("gate", -1e6, desk.now)
+    assert {ask.reason for ask in desk.frames(1, track())} == {AskReason.NEW, AskReason.WEAK}
+
+
 def test_questions_a_minute_hold_for_objects_too():
     desk = Desk(per_minute=2)
     assert len(desk.frames(5, *(track(n, (0.1 * n, 0.4, 0.1 * n + 0.03, 0.6)) for n in range(9)))) == 2

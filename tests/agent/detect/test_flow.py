@@ -173,11 +173,13 @@ def test_another_size_of_the_picture_begins_anew():
     assert followed(flow, [BOX]) == [None]
 
 
-def test_a_large_picture_is_compared_at_a_fraction_of_its_size():
+@pytest.mark.parametrize("times", [2, 5, 8])
+def test_a_large_picture_is_compared_at_a_fraction_of_its_size(times):
     flow = Flow()
-    large = np.kron(scene(), np.ones((5, 5, 1), np.uint8))
+    large = np.kron(scene(), np.ones((times, times, 1), np.uint8))
+    assert 256 < max(flow.small(large, 5.0).shape) <= 512
     flow.see(large, 5.0)
-    flow.see(np.roll(large, 25, axis=1), 5.1)
+    flow.see(np.roll(large, 5 * times, axis=1), 5.1)
     (there,) = followed(flow, [BOX])
     assert there == pytest.approx(moved(5), abs=0.003)
 
@@ -186,7 +188,7 @@ wild = st.floats(-3, 3)
 boxes = st.lists(st.tuples(wild, wild, wild, wild), max_size=6)
 
 
-@given(boxes, st.sampled_from([(2, 2), (1, 300), (300, 1), (90, 120)]))
+@given(boxes, st.sampled_from([(2, 2), (1, 300), (1300, 1), (90, 120), (517, 1031)]))
 def test_boxes_beside_the_picture_and_pictures_of_any_size_are_survived(places, size):
     flow = Flow()
     flow.asked(np.zeros((*size, 3), np.uint8), 1.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from agent.decide.masks import MaskFilter
@@ -10,6 +12,7 @@ from agent.domain import Found, Report
 from agent.judging.lane import Lane
 from agent.judging.riding import tell
 from agent.track import Tracker, TrackSettings
+from agent.track.carrying import Heard
 
 ONE, OTHER, THIRD = (0.1, 0.2, 0.2, 0.5), (0.4, 0.2, 0.5, 0.5), (0.7, 0.4, 0.8, 0.7)
 WALL = np.kron(np.random.default_rng(5).integers(0, 255, (72, 96, 3), np.uint8), np.ones((4, 4, 1), np.uint8))
@@ -20,20 +23,23 @@ class HearingTracker(Tracker):
 
     def __init__(self) -> None:
         super().__init__(TrackSettings())
-        self.heard: list[Report] = []
+        self.heard: list[tuple[str, Heard]] = []
 
-    def hear(self, report: Report) -> None:
+    def hear(self, report: Report, heard: Heard | None = None) -> None:
         """Keep it."""
-        self.heard.append(report)
+        assert heard is not None
+        self.heard.append((report.question_id, heard))
 
 
 class CountedFlow(Flow):
     """Counts how often it is asked."""
 
     asked_since = 0
+    boxes = ()
 
     def since(self, at, boxes):
         self.asked_since += 1
+        self.boxes = boxes
         return super().since(at, boxes)
 
 
@@ -55,12 +61,22 @@ def test_what_several_answers_found_in_one_frame_is_followed_at_once_and_told_in
     tell(scene, [report("a", 5.0, ONE, OTHER), report("b", 5.1, THIRD), report("c", 5.0, THIRD)])
     assert flow.asked_since == 2
     heard = scene.tracker.heard
-    assert [one.question_id for one in heard] == ["a", "b", "c"]
-    went = [[round(384 * (found.gone[0] - found.box[0])) for found in one.found] for one in heard]
+    assert [question for question, _ in heard] == ["a", "b", "c"]
+    went = [[round(384 * (found.gone[0] - found.box[0])) for found in one.news] for _, one in heard]
     assert went == [[10, 10], [4], [10]]
+
+
+def test_what_changes_nothing_is_not_followed():
+    flow = CountedFlow()
+    flow.asked(WALL, 5.0)
+    flow.see(WALL, 5.1)
+    scene = lane(flow)
+    doubtful = replace(report("a", 5.0, ONE, OTHER), found=(Found("person", 0.9, ONE), Found("person", 0.4, OTHER)))
+    tell(scene, [doubtful])
+    assert flow.boxes == [ONE]
 
 
 def test_without_pictures_the_tracker_is_told_all_the_same():
     scene = lane(None)
     tell(scene, [report("a", 5.0, ONE)])
-    assert scene.tracker.heard == [report("a", 5.0, ONE)]
+    assert scene.tracker.heard == [("a", Heard({}, (Found("person", 0.9, ONE),)))]
