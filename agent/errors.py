@@ -53,7 +53,7 @@ class LifecycleBroken(AgentError):
 
 
 class DataDirInUse(AgentError):
-    """Another agent works in the data folder."""
+    """Another agent works in the data folder, or it is a service's."""
 
 
 class PictureWithheld(AgentError):

@@ -9,12 +9,15 @@ from typing import IO, Final
 from agent.errors import DataDirInUse, OutboxUnwritable
 
 LOCK: Final = "agent.lock"
+SERVICE_LOCK: Final = "serve.lock"
+"""By which a service's folder is known."""
 
 
 def made(folder: Path) -> Path:
     """The folder, there.
 
     Raises:
+        DataDirInUse: It is a service's.
         OutboxUnwritable: It can't be made.
     """
     try:
@@ -23,6 +26,11 @@ def made(folder: Path) -> Path:
         raise OutboxUnwritable(
             f"data_dir {folder} can't be made: {refused}", "Name a folder that the agent may write to."
         ) from None
+    if (folder / SERVICE_LOCK).exists():
+        raise DataDirInUse(
+            f"data_dir {folder} is the service's",
+            "Give the agent a folder of its own; VEDETTE_DATA_DIR, where it is set, goes before its file.",
+        )
     return folder
 
 

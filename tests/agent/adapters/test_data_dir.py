@@ -12,6 +12,14 @@ def test_one_agent_at_a_time(tmp_path):
     held(tmp_path / "data").close()
 
 
+def test_a_service_s_folder_is_left_alone(tmp_path):
+    (tmp_path / "serve.lock").touch()
+    with pytest.raises(DataDirInUse, match="is the service's") as refused:
+        made(tmp_path)
+    assert "VEDETTE_DATA_DIR" in refused.value.mend
+    assert [file.name for file in tmp_path.iterdir()] == ["serve.lock"]
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutboxUnwritable, match="data_dir"):
