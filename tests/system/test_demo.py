@@ -269,7 +269,7 @@ def test_a_video_of_ones_own(demo: type[Demo], tmp_path: Path) -> None:
 def test_a_source_that_is_not_there_is_refused_at_once(demo: type[Demo]) -> None:
     running = demo("--source", "no-such-video.avi")
     code, said, complained = running.end()
-    assert (code, said) == (1, "")
+    assert (code, said) == (2, "")
     assert "there is no file or folder no-such-video.avi" in complained
     assert running.left_over() == []
 
