@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Final
 
@@ -64,8 +64,11 @@ def create(folder: RegistryFolder, offline: KeyFolder, now: datetime) -> bytes:
                     f"{taken} holds something already",
                     "Keep it, or choose other folders; keys are never overwritten.",
                 )
-        with _all_or_nothing(folder, offline):
-            return _created(folder, offline, now)
+        with ExitStack() as failing:
+            failing.callback(_take_back, folder, offline)
+            root = _created(folder, offline, now)
+            failing.pop_all()
+        return root
 
 
 def _created(folder: RegistryFolder, offline: KeyFolder, now: datetime) -> bytes:
@@ -97,17 +100,13 @@ def _created(folder: RegistryFolder, offline: KeyFolder, now: datetime) -> bytes
     return root_data
 
 
-@contextmanager
-def _all_or_nothing(folder: RegistryFolder, offline: KeyFolder) -> Iterator[None]:
+def _take_back(folder: RegistryFolder, offline: KeyFolder) -> None:
     """Without a repository that names them, keys are worth nothing, and would be in the way of the next ceremony."""
-    try:
-        yield
-    except BaseException:
-        if not (folder.metadata.exists() or is_committed(folder.root)):
-            for keys in (offline.folder, folder.keys):
-                for file in keys.iterdir() if keys.is_dir() else ():
-                    file.unlink()
-        raise
+    if is_committed(folder.root) or (folder.metadata.exists() and any(folder.metadata.iterdir())):
+        return
+    for keys in (offline.folder, folder.keys):
+        for file in keys.iterdir() if keys.is_dir() else ():
+            file.unlink()
 
 
 def _first_roles(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from agent.detect.settings import GOOD_LOOKS
 from deploy.models.archive import find_npm
 from deploy.models.build import build
 from deploy.models.place import Changes, Places, places, recipe_path, recipe_paths
@@ -39,6 +40,10 @@ def test_describes_a_valid_manifest(name: str) -> None:
     assert (made.labels[0], named[-1]) == ("person", "toothbrush")
     assert made.min_score < made.uncertain[0] < made.uncertain[1]
     assert recipe_path(name).read_text().count(f'sha256 = "{read_recipe(recipe_path(name)).sha256}"') == 1
+
+
+def test_as_many_second_looks_pay_for_the_default_as_its_figures_were_measured_with() -> None:
+    assert [manifest(name).looks for name in NAMES] == [0.0, GOOD_LOOKS]
 
 
 def test_both_know_the_same_classes() -> None:
