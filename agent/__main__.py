@@ -49,15 +49,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EX_CONFIG
     except VedetteError as failed:
         sys.stderr.write(f"{failed.name}: {failed}\n")
+        _let_go_of_output()
         return EX_FAILED
     except BrokenPipeError:
-        # Whoever read our output went away, as `head` does; not worth a word. What is left to flush goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output went away, as `head` does; not worth a word.
+        _let_go_of_output()
         return EX_FAILED
     except KeyboardInterrupt:
         return EX_INTERRUPTED
     else:
         return code
+
+
+def _let_go_of_output() -> None:
+    """What can't be flushed goes nowhere: at the end it would fail again, with an exit code of Python's own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(chosen: argparse.Namespace) -> int:

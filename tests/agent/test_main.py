@@ -295,12 +295,14 @@ def test_a_result_that_can_not_be_written(tmp_path: Path, model: str, capsys: Ca
         assert not list(tmp_path.glob(".*.part"))
 
 
-def test_a_full_disk_behind_the_output(tmp_path: Path, model: str) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_the_output(tmp_path: Path, model: str, unbuffered: str) -> None:
     source = str(clip(tmp_path / "c.avi"))
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             command("detect", "--source", source, "--model", model),
             stdout=full,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
             stderr=subprocess.PIPE,
             text=True,
             timeout=60,
