@@ -2,7 +2,7 @@
 
 AgentError
 ├── ConfigInvalid            names the key and the mend
-├── OutputUnwritable         a file of results can't be written where it was to go
+├── OutputUnwritable         results can't be written where they were to go
 ├── ServiceRefused           the agent can't be made a service, or be one no more, as was asked
 ├── LifecycleBroken          an alert was to make a move that its table does not name: a fault of this program
 ├── PictureWithheld          a picture stays here: it can't be told what must be hidden, or nothing would be seen
