@@ -17,6 +17,7 @@ AgentError
 │   ├── OutboxCorrupt        the file is no database; it is set aside, and a new one begun
 │   ├── EgressUnwritable     an upload can't be written down, so it waits
 │   ├── EgressUnreadable     there is no egress log to read
+│   ├── EgressLeftover       an old file of the egress log can't be removed
 │   ├── LinkLost             the broker can't be reached, or went away
 │   └── LinkRefused          the broker refused the name, password, client id or a publish
 ├── AskError
@@ -102,6 +103,10 @@ class EgressUnwritable(DeliveryError):
 
 class EgressUnreadable(DeliveryError):
     """There is no egress log, or it can't be read."""
+
+
+class EgressLeftover(DeliveryError):
+    """An old file of the egress log can't be removed; it is tried again, and what leaves is written down."""
 
 
 class LinkLost(DeliveryError):
