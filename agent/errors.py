@@ -189,6 +189,10 @@ class CandidateRejected(UpdateError):
     """The proof or the trial on live frames failed."""
 
 
+class ProofPostponed(UpdateError):
+    """The proof could not begin, for want of memory say: nothing is known of the candidate; it is tried again."""
+
+
 class JudgeStuck(UpdateError):
     """The judging thread does not come back from the model that it runs; only a restart gets rid of that one."""
 
