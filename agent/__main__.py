@@ -15,14 +15,15 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from agent.command_line import Command, argument_parser
-from agent.errors import ConfigInvalid
+from agent.errors import ConfigInvalid, OutputUnwritable
 from agent.supervise.unit import UNIT
 from wire.errors import VedetteError
 
@@ -37,13 +38,13 @@ EX_INTERRUPTED: Final = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; its exit code."""
-    chosen = argument_parser(COMMANDS).parse_args(arguments)
-    command: Command = chosen.command
+    """Run a command; its exit code.
+
+    Raises:
+        SystemExit: Help was asked for, or what was typed is no command.
+    """
     try:
-        code = command(chosen)
-        # Here, where a reader that went away is still an error that can be caught.
-        sys.stdout.flush()
+        return _do(arguments)
     except ConfigInvalid as refused:
         sys.stderr.write(f"{refused.name}: {refused}\n")
         return EX_CONFIG
@@ -57,8 +58,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EX_FAILED
     except KeyboardInterrupt:
         return EX_INTERRUPTED
-    else:
-        return code
+
+
+def _do(arguments: Sequence[str] | None) -> int:
+    # Flushed here, where output that is refused is still an error that can be caught.
+    try:
+        chosen = argument_parser(COMMANDS).parse_args(arguments)
+    except SystemExit as ended:
+        if not ended.code:
+            # argparse passes over it where its help can't be written.
+            _print("")
+            _flush()
+        raise
+    command: Command = chosen.command
+    code = command(chosen)
+    _flush()
+    return code
+
+
+def _print(text: str) -> None:
+    with _refused_by_name():
+        sys.stdout.write(text)
+
+
+def _flush() -> None:
+    with _refused_by_name():
+        sys.stdout.flush()
+
+
+@contextmanager
+def _refused_by_name() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as refused:
+        raise OutputUnwritable(
+            f"the standard output can't be written: {refused.strerror}",
+            "Make room where it goes, or let it go elsewhere.",
+        ) from None
 
 
 def _let_go_of_output() -> None:
@@ -97,9 +135,9 @@ def _check(chosen: argparse.Namespace) -> int:
 
     report = check(load_config(chosen.config), settings_only=chosen.settings_only)
     if chosen.json:
-        sys.stdout.write(json.dumps(report.for_programs()) + "\n")
+        _print(json.dumps(report.for_programs()) + "\n")
     else:
-        sys.stdout.write(report.for_people())
+        _print(report.for_people())
     return 0 if report.fit else EX_FAILED
 
 
@@ -127,10 +165,10 @@ def _bench(chosen: argparse.Namespace) -> int:
     finally:
         line.clear()
     if chosen.json:
-        sys.stdout.write(json.dumps(result.for_programs()) + "\n")
+        _print(json.dumps(result.for_programs()) + "\n")
         return 0
     stages = ", ".join(f"{name} {spent:.0f}" for name, spent in result.stages_us.items())
-    sys.stdout.write(
+    _print(
         f"pipeline     {result.pipeline_fps:8.1f} frames/s\n"
         f"bare loop    {result.bare_fps:8.1f} frames/s (decode + resize + invoke)\n"
         f"ratio        {result.ratio:8.3f}\n"
@@ -150,11 +188,11 @@ def _egress(chosen: argparse.Namespace) -> int:
     data_dir = chosen.data_dir or load_config(chosen.config).data_dir
     found = egress(data_dir, since=chosen.since, by=chosen.by, witness=chosen.mark)
     if chosen.json:
-        sys.stdout.write(json.dumps(found.for_programs()) + "\n")
+        _print(json.dumps(found.for_programs()) + "\n")
     elif chosen.verify:
-        sys.stdout.write("\n".join([*found.verdict(), ""]))
+        _print("\n".join([*found.verdict(), ""]))
     else:
-        sys.stdout.write(found.for_people())
+        _print(found.for_people())
     return EX_TAMPERED if chosen.verify and not found.whole else 0
 
 
@@ -169,13 +207,13 @@ def _enroll(chosen: argparse.Namespace) -> int:
         enrolled, failed = enroll_once(_claim_in(chosen.claim, longest), folder, _now)
         if failed is not None:
             sys.stderr.write(f"the new claim was not redeemed, and {enrolled.device} stays what it is: {failed}\n")
-        sys.stdout.write(f"{enrolled.device}: certificate good until {enrolled.expires_at:%Y-%m-%d %H:%M} UTC\n")
+        _print(f"{enrolled.device}: certificate good until {enrolled.expires_at:%Y-%m-%d %H:%M} UTC\n")
         return 0
     # Not as an argument: whoever lists this machine's processes would read the secret.
     if sys.stdin.isatty():
         sys.stderr.write("Paste the claim, then press Enter: ")
     enrolled = enroll(sys.stdin.readline(longest), folder, _now)
-    sys.stdout.write(
+    _print(
         f"{enrolled.device} is enrolled with {enrolled.http}; its certificate is good until"
         f" {enrolled.expires_at:%Y-%m-%d %H:%M} UTC, and renewed by itself before.\n"
         f'In the agent\'s configuration: identity = "{chosen.identity}"\n'
@@ -200,7 +238,7 @@ def _renew(chosen: argparse.Namespace) -> int:
     from agent.app.enrol import renew
 
     enrolled = renew(IdentityFolder(chosen.identity), _now)
-    sys.stdout.write(f"{enrolled.device}: certificate good until {enrolled.expires_at:%Y-%m-%d %H:%M} UTC\n")
+    _print(f"{enrolled.device}: certificate good until {enrolled.expires_at:%Y-%m-%d %H:%M} UTC\n")
     return 0
 
 
@@ -213,7 +251,7 @@ def _install_service(chosen: argparse.Namespace) -> int:
 
     service = Service(chosen.config, chosen.user, tuple(chosen.device or ("v4l2",)), chosen.prefix.absolute())
     if chosen.print:
-        sys.stdout.write(unit_text(service))
+        _print(unit_text(service))
         return 0
     install(service, _say)
     _say(f"next: fill {service.config}, put the token into {service.config.parent / 'token'} (chmod 600), and")
@@ -229,7 +267,7 @@ def _uninstall_service(chosen: argparse.Namespace) -> int:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+    _print(f"{line}\n")
 
 
 def _model(chosen: argparse.Namespace) -> DetectSettings:

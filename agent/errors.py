@@ -2,7 +2,7 @@
 
 AgentError
 ├── ConfigInvalid            names the key and the mend
-├── OutputUnwritable         a file of results can't be written where it was to go
+├── OutputUnwritable         results can't be written where they were to go
 ├── ServiceRefused           the agent can't be made a service, or be one no more, as was asked
 ├── LifecycleBroken          an alert was to make a move that its table does not name: a fault of this program
 ├── PictureWithheld          a picture stays here: it can't be told what must be hidden, or nothing would be seen
@@ -17,6 +17,7 @@ AgentError
 │   ├── OutboxCorrupt        the file is no database; it is set aside, and a new one begun
 │   ├── EgressUnwritable     an upload can't be written down, so it waits
 │   ├── EgressUnreadable     there is no egress log to read
+│   ├── EgressLeftover       an old file of the egress log can't be removed
 │   ├── LinkLost             the broker can't be reached, or went away
 │   └── LinkRefused          the broker refused the name, password, client id or a publish
 ├── AskError
@@ -104,6 +105,10 @@ class EgressUnreadable(DeliveryError):
     """There is no egress log, or it can't be read."""
 
 
+class EgressLeftover(DeliveryError):
+    """An old file of the egress log can't be removed; it is tried again, and what leaves is written down."""
+
+
 class LinkLost(DeliveryError):
     """The broker can't be reached, or went away."""
 
@@ -182,6 +187,10 @@ class NoRoom(UpdateError):
 
 class CandidateRejected(UpdateError):
     """The proof or the trial on live frames failed."""
+
+
+class ProofPostponed(UpdateError):
+    """The proof could not begin, for want of memory say: nothing is known of the candidate; it is tried again."""
 
 
 class JudgeStuck(UpdateError):

@@ -20,6 +20,7 @@ from agent.decide.rulebook import RuleBook
 from agent.deliver.faults import Faults
 from agent.detect.appearance import appearances
 from agent.detect.looks import SecondLooks, Seen, look, merged, only, targets
+from agent.detect.movement import movement_with_model
 from agent.domain import AlertChange, Answer, Clock, Frame, Track
 from agent.errors import NoModelOpens
 from agent.judging.asking import Asking
@@ -110,6 +111,7 @@ class Pipeline:
         self._inbox = inbox
         self._stopping = False
         self._looks = looks
+        self._asks_about_objects = objects is not None
         self._onlooker = onlooker
         self._audience = audience
         self._auditor = auditor
@@ -349,6 +351,10 @@ class Pipeline:
         self._detector = model.detector
         if self._looks is not None:
             self._looks.follow_model(model.input_size, model.looks)
+        closer = self._looks is not None and self._looks.are_made
+        for lane in self._lanes.values():
+            lane.movement = movement_with_model(lane.movement, looks_closer=closer, asks=self._asks_about_objects)
+            lane.moving = None
         self._min_score = model.min_score
         self._rules.follow_model(model.uncertain)
         self._failures_in_a_row = 0

@@ -32,6 +32,7 @@ CloudError
 ├── RolloutError
 │   ├── RolloutOpen          another rollout is not over in the group
 │   └── RolloutRefused       it can't be started, or not do what is wanted of it; says why
+├── OutputRefused            what a command prints can't be written
 ├── ExportFailed             the folder can't be written, or is no place for a data set
 ├── NotFound                 no such thing behind this address
 └── HostRefused              the request names a host that is not this service
@@ -168,6 +169,10 @@ class RolloutOpen(RolloutError):
 
 class RolloutRefused(RolloutError):
     """The rollout can't be started, or is not where the wish could be granted."""
+
+
+class OutputRefused(CloudError):
+    """What a command prints can't be written."""
 
 
 class ExportFailed(CloudError):

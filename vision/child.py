@@ -23,13 +23,16 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import vision
-from vision.errors import ProofFailed
+from vision.errors import ProofFailed, ProofNotStarted
 
 KEPT: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "HOME")
 """Of the environment: where libraries and delegates are found. Tokens and passwords are not among it."""
 ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """A user namespace can't be entered once numpy has started threads."""
 MEND: Final = "Make the release from another export of the model."
+FREE_MEMORY: Final = "Free memory, or allow more processes."
+STARTING: Final = "starting"
+"""Until a process tells its first stage, it has not looked at the model."""
 
 Say = Callable[[dict[str, object]], None]
 """The child's way to tell its parent a line."""
@@ -72,7 +75,8 @@ def run_child(command: Sequence[str], limits: Limits) -> Ended:
     """Start the process, wait for its end, and see that nothing of it is left.
 
     Raises:
-        ProofFailed: It could not be started, crashed, took too long, or talked without end.
+        ProofNotStarted: It could not be started, crashed before it told a stage, or took too long until then.
+        ProofFailed: It crashed, took too long, or talked without end.
     """
     try:
         process = subprocess.Popen(
@@ -85,7 +89,7 @@ def run_child(command: Sequence[str], limits: Limits) -> Ended:
             start_new_session=True,
         )
     except OSError as failed:
-        raise ProofFailed(f"the proof could not be started: {failed.strerror}", "Free memory.") from None
+        raise ProofNotStarted(f"the proof could not be started: {failed.strerror}", FREE_MEMORY) from None
     answer = bytearray()
     deadline = time.monotonic() + limits.wall_s
     try:
@@ -95,11 +99,11 @@ def run_child(command: Sequence[str], limits: Limits) -> Ended:
                 raise ProofFailed("its proof talked without end", MEND)
         _await_exit(process, deadline)
     except subprocess.TimeoutExpired:
-        raise ProofFailed(f"it was not done after {limits.wall_s:.0f} s, while {_stage(answer)}", MEND) from None
+        raise _failed(f"it was not done after {limits.wall_s:.0f} s, while {_stage(answer)}", answer) from None
     finally:
         code = _end(process)
     if code < 0:
-        raise ProofFailed(_crash(-code, _stage(answer), limits), MEND)
+        raise _failed(_crash(-code, _stage(answer), limits), answer)
     return Ended(code, bytes(answer).splitlines()[-1] if answer.strip() else b"", _stage(answer))
 
 
@@ -162,6 +166,10 @@ def _end(process: subprocess.Popen[bytes]) -> int:
     return process.wait()
 
 
+def _failed(what: str, answer: bytes | bytearray) -> ProofFailed:
+    return ProofNotStarted(what, FREE_MEMORY) if _stage(answer) == STARTING else ProofFailed(what, MEND)
+
+
 def _crash(number: int, stage: str, limits: Limits) -> str:
     if number == signal.SIGXCPU:
         return f"it took more than {limits.cpu_s:.0f} s of processor time, while {stage}"
@@ -175,10 +183,12 @@ def _crash(number: int, stage: str, limits: Limits) -> str:
 
 def _stage(answer: bytes | bytearray) -> str:
     """What the process last said that it turned to."""
-    stage = "starting"
+    stage = STARTING
     for line in bytes(answer).splitlines():
         try:
-            stage = Stage.model_validate_json(line).stage
+            told = Stage.model_validate_json(line).stage
         except ValidationError:
             continue
+        # What ran the model may say anything, but not that it never did.
+        stage = told if told != STARTING else stage
     return stage

@@ -8,7 +8,8 @@ VisionError
 ├── RuntimeMissing       no runtime is installed that can run it
 ├── DelegateFailed       a delegate library could not be loaded or refused the model
 ├── InferenceFailed      a run of the model failed, or gave what is not finite
-├── ProofFailed          the process that ran it apart crashed, hung, or could not be started
+├── ProofFailed          the process that ran it apart crashed, or hung
+│   └── ProofNotStarted  it could not be started, or ended before it turned to the model
 └── PictureUnreadable    not a JPEG, or one too large to decode safely
 """
 
@@ -51,6 +52,10 @@ class InferenceFailed(VisionError):
 
 class ProofFailed(VisionError):
     """A model that was run in a process of its own brought that process down, or to a halt."""
+
+
+class ProofNotStarted(ProofFailed):
+    """The process could not be started, or ended before it turned to the model: that says nothing of the model."""
 
 
 class PictureUnreadable(VisionError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from cloud.cli import add_later, app
+from cloud.cli.standard_output import run
 
 WORKBENCH: Final = "Try and measure"
 
@@ -41,7 +42,7 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run the command line."""
-    app()
+    run(app)
 
 
 if __name__ == "__main__":

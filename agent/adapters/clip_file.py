@@ -88,10 +88,15 @@ class DiskClips:
     def clear(self) -> None:
         """Remove what a crash left."""
         try:
-            for left in self._folder.iterdir() if self._folder.is_dir() else ():
-                left.unlink()
+            leftovers = list(self._folder.iterdir()) if self._folder.is_dir() else []
         except OSError as refused:
-            log.warning("an old clip can't be removed: %s", refused)
+            log.warning("old clips can't be looked for: %s", refused)
+            return
+        for left in leftovers:
+            try:
+                left.unlink()
+            except OSError as refused:
+                log.warning("an old clip can't be removed: %s", refused)
 
     async def begin(self, command_id: str, width: int, height: int, fps: int) -> DiskClip:
         """A new clip; see the port."""

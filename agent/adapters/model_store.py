@@ -224,17 +224,28 @@ class ModelStore:
         """Remove all but the built-in, the current and the previous model.
 
         Raises:
-            NoRoom, ModelStoreBroken: The disk refuses; what is needed is still there.
+            NoRoom, ModelStoreBroken: The disk refuses; what is needed is still there, and all else is gone but for
+                what it held on to.
         """
-        self.discard()
+        refused: NoRoom | ModelStoreBroken | None = None
+        try:
+            self.discard()
+        except (NoRoom, ModelStoreBroken) as stuck:
+            refused = stuck
         with named_errors(self._objects):
             # A pointer that can't be read this time must not cost the model that it names: no `current()` here.
             pointers = [self._folder / name for name in ("current.json", "previous.json")]
             read = [_read_small(path) for path in pointers if path.exists()]
             kept = {self._object(ref.digest) for ref in map(_parsed, read)}
-            for folder in self._objects.iterdir() if self._objects.exists() else ():
-                if folder not in kept:
+            doomed = [one for one in self._objects.iterdir() if one not in kept] if self._objects.exists() else []
+        for folder in doomed:
+            try:
+                with named_errors(folder):
                     _remove(folder)
+            except (NoRoom, ModelStoreBroken) as stuck:
+                refused = stuck
+        if refused is not None:
+            raise refused
 
     # --- names ----------------------------------------------------------------------------------------------
 

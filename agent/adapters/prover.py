@@ -15,10 +15,10 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.detect.settings import DetectSettings
-from agent.errors import CandidateRejected
+from agent.errors import CandidateRejected, ProofPostponed
 from agent.update.ports import Candidate, Proof
-from vision.child import Limits, run_child
-from vision.errors import ProofFailed
+from vision.child import FREE_MEMORY, STARTING, Limits, run_child
+from vision.errors import ProofFailed, ProofNotStarted
 from vision.runtime import NO_DELEGATE, XNNPACK
 from wire.fields import Digest
 from wire.model import ModelName, Version
@@ -123,6 +123,8 @@ class ProcessProver:
         limits = Limits(allowed_s, request.cpu_s, request.memory_mib, MAX_ANSWER_BYTES)
         try:
             ended = run_child([*self._command, request.model_dump_json()], limits)
+        except ProofNotStarted as short:
+            raise ProofPostponed(short.what, short.mend) from None
         except ProofFailed as failed:
             raise CandidateRejected(failed.what, MEND) from None
         try:
@@ -130,7 +132,10 @@ class ProcessProver:
                 return Figures.model_validate_json(ended.last)
             raise CandidateRejected(Refusal.model_validate_json(ended.last).refused, MEND)
         except ValidationError:
-            raise CandidateRejected(f"its proof ended with code {ended.code} while {ended.stage}", MEND) from None
+            what = f"its proof ended with code {ended.code} while {ended.stage}"
+            if ended.stage == STARTING:
+                raise ProofPostponed(what, FREE_MEMORY) from None
+            raise CandidateRejected(what, MEND) from None
 
 
 def _pass_gates(figures: Figures, gates: Gates, current_latency_ms: float | None) -> None:

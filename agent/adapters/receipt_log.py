@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -32,13 +31,14 @@ from agent.deliver.receipts import (
     Ticket,
     first_number,
     last_of,
+    leading_leftovers,
     mark_of,
     mark_text,
     parsed,
     written,
 )
 from agent.domain import Clock
-from agent.errors import EgressUnreadable, EgressUnwritable
+from agent.errors import EgressLeftover, EgressUnreadable, EgressUnwritable
 
 FOLDER: Final = "egress"
 MARK_FILE: Final = "mark"
@@ -195,17 +195,19 @@ class ReceiptLog:
     def _rotate(self) -> None:
         """Begin a new file. What must go to make room is named by its first line, and goes after that."""
         files = _files(self._folder)
+        before = _newest_drop(files)
+        leftovers = _leftovers(files, before)
+        files = files[len(leftovers) :]
         sizes = {file: file.stat().st_size for file in files}
         doomed: list[Path] = []
         while len(files) - len(doomed) > 1 and sum(sizes.values()) + self._file_bytes > self._max_bytes:
             doomed.append(files[len(doomed)])
             del sizes[doomed[-1]]
         self._let_go()
-        dropped = _dropped(doomed, _newest_drop(files))
+        dropped = _dropped(doomed, before)
         self._handle = self._new_file()
         self._write(RecordKind.FILE, {"dropped": dropped})
-        for file in doomed:
-            file.unlink(missing_ok=True)
+        self._remove([*leftovers, *doomed])
 
     # --- opening, under the lock ----------------------------------------------------------------------------------
 
@@ -252,8 +254,18 @@ class ReceiptLog:
         mark = self._kept_mark()
         if mark is not None and mark.n > self._mark.n:
             mended["missing_to"] = mark.n
-        _forget(files)
+        # A crash may have come between the line that names what goes and its going.
+        self._remove(_leftovers(files, _newest_drop(files)))
         return mended
+
+    def _remove(self, files: Sequence[Path]) -> None:
+        """One that the disk holds on to is no reason to write nothing down any more."""
+        for file in files:
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as refused:
+                reason = refused.strerror or refused
+                self._faults.note(EgressLeftover(f"{file} can't be removed ({reason})", "Look after the disk."))
 
     def _kept_mark(self) -> Mark | None:
         try:
@@ -341,14 +353,9 @@ def _dropped(doomed: Sequence[Path], before: Mapping[str, JsonValue] | None) -> 
     }
 
 
-def _forget(files: Sequence[Path]) -> None:
-    """A crash may have come between the line that names what goes and its going."""
-    dropped = _newest_drop(files)
-    last = None if dropped is None else dropped.get("last")
-    if isinstance(last, int):
-        for file, following in pairwise(files):
-            if first_number(following.name) <= last + 1:
-                file.unlink(missing_ok=True)
+def _leftovers(files: Sequence[Path], dropped: Mapping[str, JsonValue] | None) -> list[Path]:
+    """Files that are named as gone and are still there."""
+    return list(files[: leading_leftovers([file.name for file in files], dropped)])
 
 
 def _unwritable(folder: Path, reason: OSError) -> EgressUnwritable:

@@ -121,8 +121,8 @@ class SqliteAnswers:
         rows = self._transact(lambda db: db.execute("SELECT * FROM held").fetchall())
         return None if rows is None else {Scene(*row[:3]): Held(*row[3:]) for row in rows}
 
-    def evidence(self, scene: Scene, since: float) -> Evidence:
-        """What is known of a scene from then on; the newest, where it is much."""
+    def evidence(self, scene: Scene, since: float) -> Evidence | None:
+        """What is known of a scene from then on; the newest, where it is much. See the port."""
         first = int(since // DAY_S) + 1
 
         def work(db: sqlite3.Connection) -> Evidence:
@@ -152,7 +152,7 @@ class SqliteAnswers:
                 Census(watched, dict(counts)),
             )
 
-        return self._transact(work) or Evidence()
+        return self._transact(work)
 
     def forget(self, before: float) -> None:
         """Drop answers and counts from before then; where the bands stand is kept."""

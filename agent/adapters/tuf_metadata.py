@@ -6,6 +6,7 @@ python-tuf writes a role's file only after it has verified it, so after a refres
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, TypeVar
@@ -16,6 +17,8 @@ from tuf.api.metadata import Metadata, Root, Signed, Snapshot, Targets, Timestam
 
 from agent.adapters.durable_file import sync_path
 from agent.update.trust import SignedRole
+
+log: Final = logging.getLogger(__name__)
 
 T = TypeVar("T", Root, Timestamp, Snapshot, Targets)
 HISTORY: Final = "root_history"
@@ -77,10 +80,13 @@ def sync(folder: Path) -> None:
 
 
 def clear_litter(folder: Path) -> None:
-    """Remove the temporary files that a power cut left behind."""
+    """Remove the temporary files that a power cut left behind; one that stays does no harm to what is signed."""
     for file in folder.glob("tmp*"):
         if file.is_file():
-            file.unlink()
+            try:
+                file.unlink()
+            except OSError as refused:
+                log.warning("an old temporary file can't be removed: %s", refused)
 
 
 def _read(folder: Path, role: type[T], name: str) -> T:

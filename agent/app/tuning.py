@@ -17,8 +17,8 @@ from agent.adapters.wakeup import Wakeup
 from agent.decide.zones import Polygon
 from agent.domain import Answer, Ask, Box, Clock, Frame, Track
 from agent.judging.inbox import Aside, NewBands
-from agent.tune.bands import Band, Held, Tuned, pinned, tune
-from agent.tune.evidence import DAY_S, FrameAnswer, ObjectAnswer, Scene, hundredths
+from agent.tune.bands import Band, Held, Tuned, pinned, stuck, tune
+from agent.tune.evidence import DAY_S, Evidence, FrameAnswer, ObjectAnswer, Scene, hundredths
 from agent.tune.lives import Life, Lives, View
 from agent.tune.ports import Answers, Rules
 from agent.tune.settings import PinnedBand, Wanted
@@ -247,19 +247,18 @@ class BandTuner:
     def decide(self) -> Mapping[tuple[str, str], Band]:
         """Where each band stands now; new ones are written down, handed to the judging thread, and returned.
 
-        Nothing is decided while the disk does not say where they stood: it would be forgotten.
+        While the disk does not say where they stood, none is moved, for that would be forgotten; they are told.
         """
         manifest = self._model()
         held = self._held = self._answers.held() if self._held is None else self._held
-        if held is None:
-            return {}
         tuned = {scene: self._standing(scene, manifest, held) for scene in self._scenes(manifest)}
-        moved = {
-            scene: one.held
-            for scene, one in tuned.items()
-            if one.state is not BandState.PINNED and held.get(scene) != one.held
-        }
-        if moved:
+        if held is not None and (
+            moved := {
+                scene: one.held
+                for scene, one in tuned.items()
+                if one.state is not BandState.PINNED and held.get(scene) != one.held
+            }
+        ):
             self._answers.hold(moved)
             held |= moved
         self._tell(tuned)
@@ -275,16 +274,18 @@ class BandTuner:
             self._answers.forget(self._now() - max(self._window_s(one) for one in self._wanted.values()))
         return bands
 
-    def _standing(self, scene: Scene, manifest: Manifest, known: Mapping[Scene, Held]) -> Tuned:
+    def _standing(self, scene: Scene, manifest: Manifest, known: Mapping[Scene, Held] | None) -> Tuned:
         wanted, now = self._wanted[scene.camera], self._now()
         floor = max(self._floor(manifest), self._rules.least_score(scene.camera, scene.label))
         evidence = self._answers.evidence(scene, now - self._window_s(wanted))
         pin, objective = self._pin(scene), wanted.objective
         if pin is not None:
             confidence = PINNED_CONFIDENCE if objective is None else objective.confidence
-            return pinned(pin, evidence, confidence=confidence, floor=floor, now=now)
+            return pinned(pin, evidence or Evidence(), confidence=confidence, floor=floor, now=now)
         start = self._start(manifest)
-        held = known.get(scene) or Held.at(start, now)
+        held = (known or {}).get(scene) or Held.at(start, now)
+        if known is None or evidence is None:
+            return stuck(held)
         return tune(wanted.tuned_to, evidence, held, start=start, floor=floor, now=now)
 
     def _pin(self, scene: Scene) -> PinnedBand | None:

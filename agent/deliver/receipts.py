@@ -205,7 +205,11 @@ def read(files: Iterable[tuple[str, bytes]], mark: Mark | None, *, witness: Mark
         witness: A mark that somebody else has kept.
     """
     walk = _Walk()
-    for name, content in files:
+    there = list(files)
+    gone = leading_leftovers([name for name, _ in there], _newest_drop(content for _, content in reversed(there)))
+    for name, _ in there[:gone]:
+        walk.notes.append(f"{name} was dropped to make room, and is still there: it is passed over")
+    for name, content in there[gone:]:
         walk.file(name, content)
     walk.check_beginning()
     last = walk.last
@@ -312,6 +316,29 @@ class _Walk:
             self.findings.append(Finding("", 0, f"record {mark.n} is not the one that {whose} names"))
         elif there is None and mark.n < first:
             self.notes.append(f"{whose} names record {mark.n}, which was dropped since to make room")
+
+
+def _newest_drop(contents: Iterable[bytes]) -> Mapping[str, JsonValue] | None:
+    """What the first of these files says that was dropped, in its own first line."""
+    for content in contents:
+        record = parsed(content.partition(b"\n")[0])
+        dropped = None if record is None else record.fields.get("dropped")
+        if isinstance(dropped, dict):
+            return dropped
+    return None
+
+
+def leading_leftovers(names: Sequence[str], dropped: Mapping[str, JsonValue] | None) -> int:
+    """How many files, from the oldest on, were dropped to make room, where the disk still holds on to them.
+
+    Args:
+        names: Of the log's files, oldest first.
+        dropped: What the newest file says was dropped; None where nothing ever was.
+    """
+    last = None if dropped is None else dropped.get("last")
+    if not isinstance(last, int):
+        return 0
+    return sum(first_number(following) <= last + 1 for following in names[1:])
 
 
 def first_number(name: str) -> int:

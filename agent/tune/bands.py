@@ -106,6 +106,11 @@ def pinned(pin: PinnedBand, evidence: Evidence, *, confidence: float, floor: flo
     return Tuned(Held.at(band, now), BandState.PINNED, "set by a person", _figures(evidence, confidence, band, floor))
 
 
+def stuck(held: Held) -> Tuned:
+    """The band stays where it stands: the disk does not give what it would be moved by, or keep where it is."""
+    return Tuned(held, BandState.GATHERING, "it stays there: the disk refuses the answers that it goes by", Figures())
+
+
 def tune(objective: Objective, evidence: Evidence, held: Held, *, start: Band, floor: float, now: float) -> Tuned:
     """Where the band stands from now on.
 

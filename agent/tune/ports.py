@@ -35,8 +35,8 @@ class Answers(Protocol):
     def held(self) -> dict[Scene, Held] | None:
         """Where all bands stand; None where the disk does not say."""
 
-    def evidence(self, scene: Scene, since: float) -> Evidence:
-        """What is known of a scene from then on."""
+    def evidence(self, scene: Scene, since: float) -> Evidence | None:
+        """What is known of a scene from then on; None where the disk does not say."""
 
     def forget(self, before: float) -> None:
         """Drop what is older."""

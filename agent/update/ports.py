@@ -60,6 +60,7 @@ class Prover(Protocol):
 
         Raises:
             CandidateRejected: Says what failed; a crash of the process is one of the reasons.
+            ProofPostponed: The process could not be started, or ended before it turned to the candidate.
         """
 
 

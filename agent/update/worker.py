@@ -20,6 +20,7 @@ from agent.errors import (
     ModelStoreBroken,
     NoModelOpens,
     NoRoom,
+    ProofPostponed,
     ReleaseNotAllowed,
     ReleaseTooOld,
     RepositoryUnreachable,
@@ -357,7 +358,7 @@ class UpdateWorker:
         if self._journal.record.state is _S.INSTALLING:
             self._journal.note(previous=self._parts.models.previous())
         attempts = self._journal.record.attempts
-        if not isinstance(refused, RepositoryUnreachable):
+        if not isinstance(refused, RepositoryUnreachable | ProofPostponed):
             attempts += 1
             if attempts >= self._settings.max_attempts:
                 self._journal.enter(Event.FAIL, reason, attempts=attempts)

@@ -215,6 +215,10 @@ COUNTED: Final[Mapping[str, tuple[str, str]]] = {
     "auth.failed": ("vedette_auth_failed", "Connections refused since the token could not be checked."),
     "broker.restarts": ("vedette_broker_restarts", "Times that the embedded broker was started again."),
     "retention.failed": ("vedette_retention_failed", "Times that what is too old could not all be forgotten."),
+    "retention.refused": (
+        "vedette_retention_refused",
+        "Files that were too old and could not be deleted, counted each time that it is tried.",
+    ),
     "link.redelivered": (
         "vedette_link_redelivered",
         "Messages that the broker repeated, since they were not acknowledged in time.",

@@ -77,7 +77,10 @@ def import_(
     data_dir: DataDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a model in: read it, run it in a process of its own, and stage it with its golden answers for signing."""
+    """Take a model in: read it, run it in a process of its own, and stage it with its golden answers for signing.
+
+    One that is published already is only told.
+    """
     with told():
         overrides = Overrides(
             name,
@@ -88,19 +91,32 @@ def import_(
         )
         registry = _registry(config, data_dir)
         manifest = stage(registry.folder, source, overrides, untried=untried)
+        release = registry.release(manifest.name, manifest.version)
         found = _on_import(registry, manifest) if evaluation and not untried else None
         if as_json:
-            told_so = {"name": manifest.name, "version": manifest.version, "digest": manifest.digest}
+            told_so: dict[str, object] = {
+                "name": manifest.name,
+                "version": manifest.version,
+                "digest": manifest.digest,
+            }
+            if release.published:
+                told_so["number"] = release.ref.number
             extra = {} if found is None else {"evaluation": evaluation_document(found)}
             typer.echo(json.dumps(told_so | extra))
             return
-        output.print(f"{manifest.name} {manifest.version} is staged: {manifest.digest}, {manifest.size} bytes.")
+        if release.published:
+            _tell_ref(release.ref, "published already, with these bytes,", as_json=False)
+        else:
+            output.print(f"{manifest.name} {manifest.version} is staged: {manifest.digest}, {manifest.size} bytes.")
         if manifest.golden is None:
             output.print("It was not run here and has no golden answers: devices can't tell whether it is damaged.")
         if found is not None:
             for heading, value in lines(found):
                 output.print(f"{heading}: {value}")
-        output.print(f"Next: vedette model sign {manifest.name} {manifest.version} --keys DIR")
+        if release.published:
+            output.print(f"There is nothing to sign. Next: vedette rollout start {manifest.name}@{manifest.version}")
+        else:
+            output.print(f"Next: vedette model sign {manifest.name} {manifest.version} --keys DIR")
 
 
 @model_app.command()

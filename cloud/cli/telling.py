@@ -3,7 +3,7 @@
 | code | meaning |
 |---|---|
 | 0 | done; for `serve`, stopped as asked |
-| 1 | a fault of the program's own, with a trace |
+| 1 | a fault of the program's own, with a trace; without a word where whoever read its output went away |
 | 2 | wrong usage, or wrong settings |
 | 3 | the service can't start, or its database can't be used |
 | 4 | there is no such device, rollout or operator |
@@ -16,6 +16,7 @@
 | 11 | `push test`: the receiver did not take it |
 | 12 | `export`: the folder can't be written |
 | 13 | `sim`: a message was lost or stored twice, or a lie was believed |
+| 14 | what it prints can't be written |
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cloud.cli.standard_output import UNWRITABLE
 from cloud.errors import (
     DeviceExists,
     DeviceUnknown,
     ExportFailed,
     NotFound,
+    OutputRefused,
     PushError,
     RolloutError,
     SettingsInvalid,
@@ -63,6 +66,7 @@ EXIT_CODES: Final[tuple[tuple[type[VedetteError], int], ...]] = (
     (RegistryError, 10),
     (PushError, 11),
     (ExportFailed, 12),
+    (OutputRefused, UNWRITABLE),
 )
 
 

@@ -26,7 +26,7 @@ from cloud.registry.files import alone_in, told_as_ours
 from cloud.registry.groups import next_document, signed_document
 from cloud.registry.layout import RegistryFolder, group_of, group_role
 from cloud.registry.metadata import Change, View
-from cloud.registry.signing import MANIFEST_FILE, number_of, signed_release, targets_of
+from cloud.registry.signing import MANIFEST_FILE, number_of, published_already, signed_release, targets_of
 from vision.manifest import load_manifest
 from wire.model import Manifest
 from wire.updates import GROUP_TARGET, GroupRelease, ModelRef, ReleaseNumber
@@ -141,10 +141,12 @@ class Registry:
 
         Raises:
             ReleaseUnknown: It is not staged.
-            ReleaseExists: The bundle's folder holds something already.
+            ReleaseExists: It is published already, or the bundle's folder holds something.
             RegistryUnwritable: The disk refused.
         """
         staged = self.folder.staged(name, version)
+        if self.exists and View(self.folder).target(targets_of(name, version)[MANIFEST_FILE]) is not None:
+            raise published_already(name, version)
         if not staged.is_dir():
             raise ReleaseUnknown(f"no {name} {version} is staged", "Import it: vedette model import FILE")
         if bundle.exists() and any(bundle.iterdir()):

@@ -50,7 +50,7 @@ def sign_release(
 
     1. Walk from the root that the keys' holder pinned to the newest one in the copy.
     2. Take the copy's lists only where the releases key itself signed them.
-    3. Hold the staged files against each other, and refuse a name and version that is another file's.
+    3. Refuse a name and version that is published, and hold the staged files against each other.
     4. Give the number after the highest that the lists or the ledger know.
     5. Note number and versions in the ledger, then write the signed lists.
 
@@ -63,19 +63,19 @@ def sign_release(
     """
     with told_as_ours(folder.root):
         view = View(folder, _pinned(offline[0].folder))  # 1
+        listed = {role: view.role(role).signed for role in view.bins().get_roles()}  # 2
+        paths = targets_of(name, version)
+        if any(path in signed.targets for path in paths.values() for signed in listed.values()):  # 3
+            raise published_already(name, version)
         staged = folder.staged(name, version)
         if not (staged / MANIFEST_FILE).is_file():
             raise ReleaseUnknown(
                 f"no {name} {version} is staged in {folder.root}", "Import it: vedette model import FILE"
             )
-        listed = {role: view.role(role).signed for role in view.bins().get_roles()}  # 2
         manifest = load_manifest(staged / MANIFEST_FILE)
-        check_file(manifest, staged / MODEL_FILE)  # 3
-        paths = targets_of(name, version)
+        check_file(manifest, staged / MODEL_FILE)
         if (manifest.name, manifest.version) != (name, version):
             raise RegistryBroken(f"what is staged as {name} {version} calls itself otherwise", "Import it again.")
-        if any(path in signed.targets for path in paths.values() for signed in listed.values()):
-            raise ReleaseExists(f"{name} {version} is published already", "Give the release another version.")
         ledger = Ledger.open(offline[0].folder)
         number = max([ledger.numbers.get(name, 0), *_numbers(name, listed.values())]) + 1  # 4
         signers = signers_for(view.role("targets").signed.get_delegated_role(RELEASES), RELEASES, offline)
@@ -93,6 +93,14 @@ def sign_release(
         for role, signed in changed.items():
             replace_durably(folder.signed(name, version) / f"{role}.json", sign(signed, signers).to_bytes(COMPACT))
         return ModelRef(name=name, version=version, digest=manifest.digest, number=number)
+
+
+def published_already(name: str, version: str) -> ReleaseExists:
+    """What is answered where a published release is to be staged, carried or signed once more."""
+    return ReleaseExists(
+        f"{name} {version} is published already",
+        f"Bring it to devices: vedette rollout start {name}@{version}; or give another model another version.",
+    )
 
 
 def signed_release(folder: RegistryFolder, view: View, name: str, version: str) -> SignedRelease | None:

@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from cloud.registry.errors import MlflowFailed, ReleaseExists, SourceRefused
 from cloud.registry.files import alone_in, make_folders, scratch_folder, sync_folder, told_as_ours
 from cloud.registry.layout import RegistryFolder
-from cloud.registry.signing import MANIFEST_FILE, MODEL_FILE
+from cloud.registry.metadata import View
+from cloud.registry.signing import MANIFEST_FILE, MODEL_FILE, targets_of
 from cloud.registry.trial import try_model
 from vision.errors import ManifestInvalid
 from vision.manifest import MANIFEST_NAME, check_file, load_manifest, parse_manifest
@@ -74,6 +75,8 @@ def read_labels(file: Path) -> tuple[str, ...]:
 def stage(folder: RegistryFolder, source: str, overrides: Overrides, *, untried: bool = False) -> Manifest:
     """Take a model in, with the golden answers that it gave in a process of its own; the same again changes nothing.
 
+    What is published is not staged a second time: it could never be signed.
+
     Args:
         folder: The registry.
         source: A `.tflite` file, a folder with one, a built model's name, or an MLflow URI behind `mlflow:`.
@@ -83,7 +86,8 @@ def stage(folder: RegistryFolder, source: str, overrides: Overrides, *, untried:
     Raises:
         VisionError: The model, or its manifest, is refused.
         SourceRefused, MlflowFailed, TrialFailed: As their names say.
-        ReleaseExists: The name and version are another file's.
+        ReleaseExists: The name and version are another file's, staged or published.
+        RegistryBroken: What is published does not verify.
         RegistryUnwritable: The disk refused.
     """
     with _found(source) as file, scratch_folder(folder.root) as scratch:
@@ -101,6 +105,13 @@ def stage(folder: RegistryFolder, source: str, overrides: Overrides, *, untried:
 
 
 def _settle(scratch: Path, folder: RegistryFolder, manifest: Manifest) -> None:
+    if (published := _published(folder, manifest.name, manifest.version)) is not None:
+        if _same(published, manifest):
+            return
+        raise ReleaseExists(
+            f"{manifest.name} {manifest.version} is published already, with other bytes",
+            "Give this one another --version: what devices trust never changes.",
+        )
     place = folder.staged(manifest.name, manifest.version)
     if place.exists():
         if _same(load_manifest(place / MANIFEST_FILE), manifest):
@@ -112,6 +123,13 @@ def _settle(scratch: Path, folder: RegistryFolder, manifest: Manifest) -> None:
     make_folders(place.parent)
     scratch.rename(place)
     sync_folder(place.parent)
+
+
+def _published(folder: RegistryFolder, name: str, version: str) -> Manifest | None:
+    if not folder.metadata.is_dir():
+        return None
+    entry = View(folder).target(targets_of(name, version)[MANIFEST_FILE])
+    return None if entry is None else load_manifest(folder.target(entry))
 
 
 def _same(staged: Manifest, manifest: Manifest) -> bool:

@@ -72,20 +72,24 @@ class LocalBlobs:
         except (BaseError, OSError) as error:
             raise BlobFailed(f"picture {key} can't be read: {_first_line(error)}", "Look at the disk.") from error
 
-    async def delete(self, keys: Iterable[str]) -> None:
+    async def delete(self, keys: Iterable[str]) -> dict[str, BlobFailed]:
         """Delete what is kept under `keys`; what is missing is deleted already.
 
-        Raises:
-            BlobFailed: A key is malformed, or the disk refused; those before it are deleted.
+        Returns:
+            Those that are still there, with why: the disk refused, or the key is malformed.
         """
+        refused: dict[str, BlobFailed] = {}
         for key in keys:
-            _check(key)
             try:
+                _check(key)
                 await asyncio.to_thread(self._store.delete, key)
             except FileNotFoundError:
                 continue
+            except BlobFailed as malformed:
+                refused[key] = malformed
             except (BaseError, OSError) as error:
-                raise BlobFailed(f"{key} can't be deleted: {_first_line(error)}", "Look at the disk.") from error
+                refused[key] = BlobFailed(f"{key} can't be deleted: {_first_line(error)}", "Look at the disk.")
+        return refused
 
     def _put(self, key: str, data: bytes) -> None:
         self._store.put(key, data)

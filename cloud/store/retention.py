@@ -1,13 +1,16 @@
-"""Finding and deleting what is too old, so many rows at a time."""
+"""Finding and deleting what is too old, so many rows at a time.
+
+A row that still names a picture stays: where the disk does not let go of the file, nobody else would know of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import and_, delete, exists, select, update
+from sqlalchemy import and_, delete, exists, literal, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.store.commands import CommandRecord, record_of
@@ -27,6 +30,12 @@ from cloud.store.schema import (
 from wire.commands import CommandName
 
 _FILMING: Final = (CommandName.SNAPSHOT, CommandName.CAPTURE_CLIP)
+_ROWS: Final = {
+    pictures: (pictures.c.device, pictures.c.alert_id),
+    questions: (questions.c.id,),
+    audits: (audits.c.id,),
+}
+_KEYS: Final = {pictures: pictures.c.key, questions: questions.c.picture_key, audits: audits.c.picture_key}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,38 +59,30 @@ class RetentionStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def pictures(self, before: datetime, limit: int) -> list[KeptPicture]:
+    async def pictures(self, after: KeptPicture | None, before: datetime, limit: int) -> list[KeptPicture]:
         """See the port."""
-        of_alerts = (
-            select(pictures.c.device, pictures.c.alert_id, pictures.c.key)
-            .where(pictures.c.received_at < before, pictures.c.key != NO_PICTURE)
-            .limit(limit)
-        )
-        of_questions = (
-            select(questions.c.id, questions.c.picture_key)
-            .where(
-                questions.c.received_at < before,
-                questions.c.picture_key != NO_PICTURE,
-                exists().where(verdicts.c.question_id == questions.c.id),
-            )
-            .limit(limit)
-        )
-        of_audits = (
-            select(audits.c.id, audits.c.picture_key)
-            .where(audits.c.received_at < before, audits.c.picture_key != NO_PICTURE, audits.c.concluded)
-            .limit(limit)
-        )
+        waits_no_more = {
+            pictures: true(),
+            questions: exists().where(verdicts.c.question_id == questions.c.id),
+            audits: audits.c.concluded,
+        }
+        found: list[KeptPicture] = []
+        ahead = after is None
         async with self._database.reading() as connection:
-            found = [
-                KeptPicture(pictures.name, (row.device, row.alert_id), row.key)
-                for row in await connection.execute(of_alerts)
-            ]
-            for table, query in ((questions, of_questions), (audits, of_audits)):
-                if len(found) < limit:
-                    found += [
-                        KeptPicture(table.name, (row.id,), row.picture_key) for row in await connection.execute(query)
-                    ]
-        return found[:limit]
+            for table, condition in waits_no_more.items():
+                begun = after is not None and after.table == table.name
+                ahead = ahead or begun
+                if not ahead or len(found) == limit:
+                    continue
+                row, key = _ROWS[table], _KEYS[table]
+                query = select(*row, key).where(table.c.received_at < before, key != NO_PICTURE, condition)
+                if begun and after is not None:
+                    query = query.where(tuple_(*row) > tuple_(*map(literal, after.row)))
+                query = query.order_by(*row).limit(limit - len(found))
+                found += [
+                    KeptPicture(table.name, tuple(one[:-1]), one[-1]) for one in await connection.execute(query)
+                ]
+        return found
 
     async def forget_pictures(self, forgotten: Sequence[KeptPicture]) -> None:
         """See the port."""
@@ -114,10 +115,19 @@ class RetentionStore:
 
     async def forget_alerts(self, before: datetime, limit: int) -> int:
         """See the port."""
-        old = select(alerts.c.device, alerts.c.id).where(alerts.c.received_at < before).limit(limit)
+        shown = exists().where(
+            pictures.c.device == alerts.c.device, pictures.c.alert_id == alerts.c.id, pictures.c.key != NO_PICTURE
+        )
+        asked = exists().where(
+            questions.c.device == alerts.c.device,
+            questions.c.alert_id == alerts.c.id,
+            questions.c.picture_key != NO_PICTURE,
+        )
+        old = select(alerts.c.device, alerts.c.id).where(alerts.c.received_at < before, ~shown, ~asked).limit(limit)
         asides = (
             select(questions.c.id)
             .where(questions.c.alert_id == NO_ALERT, questions.c.received_at < before)
+            .where(questions.c.picture_key == NO_PICTURE)
             .where(exists().where(verdicts.c.question_id == questions.c.id))
             .limit(limit)
         )
@@ -130,9 +140,13 @@ class RetentionStore:
             await connection.execute(delete(questions).where(questions.c.id.in_(lone)))
         return len(found) + len(lone)
 
-    async def forget_commands(self, before: datetime, limit: int) -> int:
+    async def forget_commands(self, before: datetime, limit: int, keeping: Collection[int]) -> int:
         """See the port."""
-        old = select(commands.c.number).where(commands.c.issued_at < before, commands.c.open.is_(False)).limit(limit)
+        old = (
+            select(commands.c.number)
+            .where(commands.c.issued_at < before, commands.c.open.is_(False), commands.c.number.not_in(keeping))
+            .limit(limit)
+        )
         async with self._database.writing() as connection:
             numbers = [row.number for row in await connection.execute(old)]
             await connection.execute(delete(commands).where(commands.c.number.in_(numbers)))
@@ -140,7 +154,11 @@ class RetentionStore:
 
     async def forget_audits(self, before: datetime, limit: int) -> int:
         """See the port."""
-        old = select(audits.c.id).where(audits.c.received_at < before, audits.c.concluded).limit(limit)
+        old = (
+            select(audits.c.id)
+            .where(audits.c.received_at < before, audits.c.concluded, audits.c.picture_key == NO_PICTURE)
+            .limit(limit)
+        )
         async with self._database.writing() as connection:
             ids = [row.id for row in await connection.execute(old)]
             await connection.execute(delete(audit_counts).where(audit_counts.c.audit.in_(ids)))

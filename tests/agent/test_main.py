@@ -13,6 +13,9 @@ import cv2
 import pytest
 
 from agent.__main__ import main
+from agent.deliver.ledger import Ledger
+from agent.deliver.receipts import Sending
+from tests.agent.adapters.test_receipt_log import log
 from tests.agent.app.material import SIDE, clip, demo_clip, folder, person_model, picture
 from tests.vision.shared import built
 
@@ -298,16 +301,7 @@ def test_a_result_that_can_not_be_written(tmp_path: Path, model: str, capsys: Ca
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_disk_behind_the_output(tmp_path: Path, model: str, unbuffered: str) -> None:
     source = str(clip(tmp_path / "c.avi"))
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            command("detect", "--source", source, "--model", model),
-            stdout=full,
-            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+    done = into_a_full_device(unbuffered, "detect", "--source", source, "--model", model)
     assert "OutputUnwritable: the standard output can't be written" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.returncode == 1
@@ -342,6 +336,49 @@ def test_a_reader_that_went_away_is_not_worth_a_word(tmp_path: Path, model: str,
     assert done.returncode == 1
     assert "Broken" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+LONG = 200
+"""Uploads in a log that say more than the output's buffer of 8 KB holds."""
+
+
+@pytest.fixture(scope="module")
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("data")
+    receipts = log(data, Ledger())
+    receipts.open()
+    for number in range(LONG):
+        receipts.begin(Sending("questions", f"{number:032x}", "gate", "cloud:8443", 500, 400, "0" * 64, None))
+    receipts.close()
+    return data
+
+
+def into_a_full_device(unbuffered: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    with Path("/dev/full").open("w") as full:
+        return subprocess.run(
+            command(*arguments),
+            stdout=full,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["egress", "--json"], ["egress", "--verify"], ["bench", "--help"]])
+def test_a_full_device_behind_any_command_is_told(uploads: Path, words: list[str], unbuffered: str) -> None:
+    about = ["--data-dir", str(uploads)] if words[0] == "egress" else []
+    done = into_a_full_device(unbuffered, *words, *about)
+    assert done.stderr.count("OutputUnwritable: the standard output can't be written: No space left on device") == 1
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert done.returncode == 1
+
+
+def test_a_wrong_command_line_stays_that_before_a_full_device() -> None:
+    assert into_a_full_device("1", "egress").returncode == 2
 
 
 @pytest.mark.system

@@ -20,8 +20,8 @@ from agent.deliver.faults import Faults
 from agent.deliver.stream_cost import StreamCost
 from agent.detect.budget import LookBudget, Pace
 from agent.detect.looks import SecondLooks
-from agent.detect.motion import MotionGate, MotionSettings
-from agent.detect.movement import Movement
+from agent.detect.motion import WIDTH, MotionGate, MotionSettings
+from agent.detect.movement import FEWER_CELLS, Movement
 from agent.detect.settings import LookSettings
 from agent.domain import AlertChange, Answer, Ask, Found, Frame, Track
 from agent.judging.inbox import Inbox, NewModel, NewRules, Paid
@@ -652,6 +652,24 @@ def test_a_model_for_which_looks_do_not_pay_ends_them_and_one_for_which_they_do_
     )
     whole, closely = (192, 288), (43, 43)
     assert scene.detector.pictures == [whole, closely, whole, whole, closely]
+
+
+@pytest.mark.parametrize(("objects", "without"), [(True, FEWER_CELLS), (False, None)])
+def test_another_model_has_movement_looked_for_as_a_restart_with_it_would(objects: bool, without: int | None) -> None:
+    scene = Scene(looks="auto", pay=1.0, objects=objects)
+    lane, first = scene.lanes["front"], scene.lanes["front"].movement
+    cells: list[int | None] = []
+
+    def model(pay: float) -> Step:
+        return lambda: scene.inbox.put(NewModel(scene.detector, (48, 48), 0.2, BAND, pay, lambda: None))
+
+    def note() -> None:
+        cells.append(None if lane.movement is None else lane.movement.cells)
+
+    scene.run(model(2.0), scene.frame(), note)
+    assert lane.movement is first, "what knows the scene is not thrown away for nothing"
+    scene.run(model(0.0), scene.frame(), note, model(1.0), scene.frame(), note)
+    assert cells == [WIDTH, without, WIDTH]
 
 
 def test_what_moves_unseen_is_asked_about_where_looks_do_not_pay() -> None:

@@ -63,6 +63,22 @@ class Ablations:
             rows += [_row(one, reason, run) for reason, run in one.without.items()]
         return rows
 
+    @property
+    def tables(self) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
+        """The same for a terminal of 80 columns: of each budget what was caught, then alerts where there are any."""
+        of_alerts = len(COLUMNS) - len(ALERTS)
+        found = []
+        for one in self.found:
+            runs = {"every reason": one.whole, **{f"without {reason}": run for reason, run in one.without.items()}}
+            rows = [(name, *_row(one, "", run)[2:]) for name, run in runs.items()]
+            found.append(
+                ((f"within {one.budget.text}", *COLUMNS[2:of_alerts]), [row[: of_alerts - 1] for row in rows])
+            )
+            if any(any(run.alertings) for run in runs.values()):
+                head = (f"alerts, {one.budget.text}", *ALERTS)
+                found.append((head, [(row[0], *row[of_alerts - 1 :]) for row in rows]))
+        return found
+
     def for_programs(self) -> list[dict[str, object]]:
         """The summary of each run, and what was switched off in it."""
         return [

@@ -279,7 +279,9 @@ class Outputs:
             typer.echo(json.dumps({"source": told.source, "ablation": rows.for_programs()}))
             return
         output.print(facts(told), style="dim")
-        output.print(_drawn(rows.columns, rows.cells))
+        for columns, cells_ in rows.tables:
+            output.print(_drawn(columns, cells_))
+            output.print()
 
 
 def _setup(

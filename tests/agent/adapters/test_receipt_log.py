@@ -63,11 +63,11 @@ class FailingDisk:
         return call
 
 
-def log(folder: Path, ledger: Ledger | None = None, **bounds: int) -> ReceiptLog:
+def log(folder: Path, ledger: Ledger | None = None, faults: Faults | None = None, **bounds: int) -> ReceiptLog:
     given = {"max_bytes": 16 << 20} | bounds
     return ReceiptLog(
-        folder / FOLDER, about={"boot": "b" * 32}, clock=WallClock(), ledger=ledger or Ledger(), faults=Faults(),
-        **given,
+        folder / FOLDER, about={"boot": "b" * 32}, clock=WallClock(), ledger=ledger or Ledger(),
+        faults=faults or Faults(), **given,
     )  # fmt: skip
 
 
@@ -178,6 +178,42 @@ def test_old_files_go_and_the_chain_says_so(tmp_path: Path) -> None:
     assert found.dropped["bytes"]["questions"] + found.sums["questions"].bytes in {60_000, 61_000}
     files[0].unlink()
     assert "no later one says that they were dropped" in reading(tmp_path).findings[0].what
+
+
+def test_an_old_file_that_can_t_be_removed_holds_up_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    removes = Path.unlink
+    stuck: list[Path] = []
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path in stuck:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        removes(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    faults = Faults()
+    receipts = log(tmp_path, faults=faults, max_bytes=6000, file_bytes=1500)
+    receipts.open()
+    stuck += (tmp_path / FOLDER).glob("*.jsonl")
+    for number in range(60):
+        upload(receipts, number)
+    receipts.close()
+    assert faults.counts().keys() == {"EgressLeftover"}
+
+    left, *others = sorted((tmp_path / FOLDER).glob("*.jsonl"))
+    assert [left] == stuck
+    assert sum(file.stat().st_size for file in others) <= 6000 + 1000, "the others are kept to the bound"
+    found = egress(tmp_path)
+    assert found.whole, found.reading.findings
+    assert any(left.name in note for note in found.notes)
+    assert found.dropped is not None
+    assert found.dropped["uploads"] + len(found.uploads) == 60, "nothing is counted twice"
+
+    stuck.clear()
+    again = log(tmp_path, max_bytes=6000, file_bytes=1500)
+    again.open()
+    again.close()
+    assert not left.exists()
+    assert egress(tmp_path).whole
 
 
 def test_a_file_taken_out_of_the_middle_is_missed(tmp_path: Path) -> None:

@@ -92,6 +92,6 @@ def test_a_disk_that_refuses_is_counted_and_not_raised(tmp_path: Path, faults: F
     (tmp_path / "file").write_text("no folder")
     kept = SqliteAnswers(tmp_path / "file" / "answers.db", faults=faults)
     kept.add_frame("a1", {SCENE: FRAME})
-    assert kept.evidence(SCENE, 0.0) == Evidence()
+    assert kept.evidence(SCENE, 0.0) is None
     assert kept.held() is None
     assert set(faults.counts()) == {"OutboxUnwritable"}

@@ -140,10 +140,52 @@ def test_a_band_is_held_over_a_start_at_which_the_disk_refused(devices: list[Dev
         somebody.execute("BEGIN IMMEDIATE")
         again = device(devices, tmp_path, Wanted(MISSES, ()), first.clock)
         assert again.tuner.adopted(MODEL) == {("gate", "person"): (0.3, 0.6)}
-        assert again.tuner.decide() == {}
+        assert again.tuner.decide() == {("gate", "person"): (0.3, 0.6)}
         somebody.execute("ROLLBACK")
     assert again.tuner.decide() == {("gate", "person"): (0.55, 0.6)}
     assert again.bands[-1].bands == {("gate", "person"): (0.55, 0.6)}
+
+
+def test_while_the_disk_refuses_the_bands_in_force_are_told(devices: list[Device], tmp_path: Path) -> None:
+    (tmp_path / "answers.db").mkdir()
+    one = device(devices, tmp_path, Wanted(MISSES, ()))
+    in_force = one.tuner.adopted(MODEL)
+    assert in_force == one.tuner.decide() == {("gate", "person"): (0.3, 0.6)}
+    [told] = one.tuner.bands()
+    assert (told.lower, told.upper, told.state) == (0.3, 0.6, BandState.GATHERING)
+    assert "the disk refuses" in told.reason
+    assert one.faults.counts().keys() == {"OutboxUnwritable"}
+
+    # Another model: its own bands are in force, and told.
+    one.model = OTHER
+    assert one.tuner.adopted(OTHER) == one.tuner.decide() == {("gate", "person"): (0.4, 0.7)}
+    [told] = one.tuner.bands()
+    assert (told.lower, told.upper, told.model_digest) == (0.4, 0.7, OTHER.digest)
+
+
+def test_pinned_bands_are_told_without_a_disk(devices: list[Device], tmp_path: Path) -> None:
+    (tmp_path / "answers.db").mkdir()
+    pin = PinnedBand(label="person", lower=0.25, upper=0.9)
+    one = device(devices, tmp_path, Wanted(None, (pin,)))
+    assert one.tuner.adopted(MODEL) == one.tuner.decide() == {("gate", "person"): (0.25, 0.9)}
+    [told] = one.tuner.bands()
+    assert (told.lower, told.upper, told.state) == (0.25, 0.9, BandState.PINNED)
+
+
+def test_a_disk_that_refuses_later_moves_no_band_and_says_so(devices: list[Device], tmp_path: Path) -> None:
+    one = device(devices, tmp_path, Wanted(MISSES, ()))
+    one.audited(0.55, times=200)
+    one.tuner.decide()
+    one.clock.advance(31 * 86_400)
+    with closing(sqlite3.connect(tmp_path / "answers.db", isolation_level=None)) as somebody:
+        somebody.execute("BEGIN IMMEDIATE")
+        assert one.tuner.decide() == {("gate", "person"): (0.55, 0.6)}
+        [told] = one.tuner.bands()
+        assert (told.lower, told.frames, told.miss_rate) == (0.55, 0, None)
+        assert "the disk refuses" in told.reason
+        somebody.execute("ROLLBACK")
+    one.tuner.decide()
+    assert "the disk" not in one.tuner.bands()[0].reason
 
 
 def test_bands_are_told_once_until_they_change(devices: list[Device], tmp_path: Path) -> None:

@@ -226,6 +226,17 @@ def test_a_start_removes_what_a_crash_left(tmp_path: Path) -> None:
     assert list((tmp_path / "clips").iterdir()) == []
 
 
+def test_what_can_t_be_removed_keeps_no_other_leftover(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "clips"
+    for number in range(4):
+        (folder / f"{number}.webm").mkdir(parents=True)
+    for number in range(4, 8):
+        (folder / f"{number}.webm").write_bytes(b"half a clip")
+    DiskClips(folder).clear()
+    assert sorted(left.name for left in folder.iterdir()) == [f"{number}.webm" for number in range(4)]
+    assert len(caplog.messages) == 4
+
+
 @given(
     fps=st.integers(1, 10),
     slots=st.integers(1, 600),

@@ -92,6 +92,32 @@ def test_built_model_is_imported_by_its_name(person: Person) -> None:
     assert imported["digest"] == json.loads((folder / "manifest.json").read_text())["digest"]
 
 
+def test_published_release_is_not_staged_again_but_told(person: Person, model: Path, tmp_path: Path) -> None:
+    person.types("keys", "create", "--keys", person.keys, "--demo")
+    imported = json.loads(person.types("import", model, "--json").stdout)
+    person.types("sign", "tiny", "1", "--keys", person.keys)
+    person.types("publish", "tiny", "1")
+
+    again = person.types("import", model)
+    assert again.exit_code == 0
+    assert f"tiny 1 is published already, with these bytes, as release 1: {imported['digest']}" in again.stdout
+    assert "Next: vedette rollout start tiny@1" in again.stdout
+    assert "staged" not in again.stdout
+    assert json.loads(person.types("import", model, "--json").stdout) == imported | {"number": 1}
+    assert not person.registry().folder.staged("tiny", "1").exists()
+    for words in (("sign", "tiny", "1", "--keys", person.keys), ("export", "tiny", "1", tmp_path / "bundle")):
+        refused = person.types(*words)
+        assert refused.exit_code == 10
+        assert "tiny 1 is published already" in refused.stderr
+        assert "vedette rollout start tiny@1" in refused.stderr
+
+    write_manifest(model / "model.tflite", output={"kind": "yolov5"}, licence="another")
+    other = person.types("import", model)
+    assert (other.exit_code, "published already, with other bytes" in other.stderr) == (10, True)
+    assert "--version" in other.stderr
+    assert [each["state"] for each in json.loads(person.types("list", "--json").stdout)] == ["published"]
+
+
 def test_offline_keys_open_with_their_passphrase_only(person: Person, model: Path) -> None:
     secret = {"VEDETTE_KEYS_PASSPHRASE": "a long enough phrase"}
     short = person.types("keys", "create", "--keys", person.keys, VEDETTE_KEYS_PASSPHRASE="short")

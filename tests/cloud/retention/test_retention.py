@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from cloud.domain import Arrival
-from cloud.errors import BlobFailed, BlobMissing, NotFound
+from cloud.errors import BlobMissing, NotFound
 from cloud.ingest.counters import Counters
 from cloud.ingest.plan import plan
 from cloud.retention.service import ROWS, Retention
@@ -35,6 +35,7 @@ from wire.audits import AuditOutcome
 from wire.messages import Alert
 
 EVERYTHING = AlertFilter()
+FEW = 10
 
 
 class Restless(ManualClock):
@@ -44,21 +45,11 @@ class Restless(ManualClock):
         self.turn(seconds)
 
 
-class Files(LocalBlobs):
-    """A disk that can be told to refuse."""
-
-    refuses = False
-
-    async def delete(self, keys: Iterable[str]) -> None:
-        if self.refuses:
-            raise BlobFailed("it can't be deleted: input/output error")
-        await super().delete(keys)
-
-
 @dataclass
 class Rig:
     database: Database
-    files: Files
+    files: LocalBlobs
+    folder: Path
     clock: Restless
     counters: Counters
 
@@ -67,6 +58,13 @@ class Rig:
             return await self.files.get(key) == JPEG
         except BlobMissing:
             return False
+
+    def jam(self, key: str) -> Path:
+        """Make of the file what can't be deleted as one, whoever tries."""
+        place = self.folder / key
+        place.unlink()
+        place.mkdir()
+        return place
 
     def retention(self, **changes: float) -> Retention:
         return Retention(
@@ -112,7 +110,14 @@ class Rig:
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     async with open_database(await migrated(tmp_path / "db")) as database:
         await DeviceStore(database).add("cam-1", "x" * 64, NOW)
-        yield Rig(database, Files(tmp_path / "blobs"), Restless(), Counters())
+        blobs = tmp_path / "blobs"
+        yield Rig(database, LocalBlobs(blobs), blobs, Restless(), Counters())
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small batches, so that there are several."""
+    monkeypatch.setattr("cloud.retention.service.ROWS", FEW)
 
 
 async def test_pictures_go_first_and_alerts_stay_without_them(rig: Rig) -> None:
@@ -223,19 +228,65 @@ async def test_zero_is_for_ever(rig: Rig) -> None:
     assert await rig.alerts() == 1
 
 
-async def test_a_disk_that_refuses_leaves_the_rows_and_is_asked_again(rig: Rig) -> None:
-    about = alert()
-    await rig.take(about)
-    await rig.shown(about, "alerts/1.jpg")
+async def test_a_picture_that_can_t_be_deleted_holds_up_no_other(
+    rig: Rig, few: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    shown = [alert(sequence=number) for number in range(1, FEW + 11)]
+    await rig.take(*shown)
+    for number, about in enumerate(shown):
+        await rig.shown(about, f"alerts/{number}.jpg")
+    asked = question(shown[0])
+    await rig.files.put("questions/1.jpg", JPEG)
+    questions = QuestionStore(rig.database, rig.clock)
+    await questions.add_question(asked, "questions/1.jpg", len(JPEG))
+    await questions.add_verdict(verdict(asked))
+    await rig.audited(1, "audits/1.jpg", concluded=True)
+    await rig.audited(2, "audits/2.jpg", concluded=True)
+    snapshot, clip = await rig.filmed(), await rig.filmed("capture-clip")
+    jammed = ["alerts/7.jpg", "questions/1.jpg", "audits/1.jpg", snapshot_key(snapshot)]
+    places = [rig.jam(key) for key in jammed]
+
+    rig.clock.turn(366 * 86400)
+    await rig.retention().look()
+    left = [f"alerts/{number}.jpg" for number in range(FEW + 10)] + ["audits/2.jpg", clip_keys(clip)[0]]
+    assert not [key for key in left if await rig.keeps(key)]
+    assert rig.counters["retention.pictures"] == FEW + 9 + 1
+    assert rig.counters["retention.refused"] == len(jammed)
+    (told,) = caplog.messages
+    assert "4 files that are too old can't be deleted" in told
+    assert "alerts/7.jpg" in told
+
+    # Whoever names a file that is still there is kept for it, and nobody else.
+    kept = await AlertStore(rig.database).page(EVERYTHING, None, FEW)
+    assert {one.record.alert.id for one in kept} == {shown[0].id, shown[7].id}
+    assert await AlertStore(rig.database).picture_key(shown[7].id) == "alerts/7.jpg"
+    assert (await CommandStore(rig.database).find(snapshot.id)).id == snapshot.id
+    with pytest.raises(NotFound):
+        await CommandStore(rig.database).find(clip.id)
+    assert rig.counters["retention.audits"] == 1
+
+    for place in places:
+        place.rmdir()
+    await rig.retention().look()
+    assert await rig.alerts() == 0
+    with pytest.raises(NotFound):
+        await CommandStore(rig.database).find(snapshot.id)
+    assert rig.counters["retention.audits"] == 2
+    assert rig.counters["retention.refused"] == len(jammed)
+
+
+async def test_more_than_a_batch_that_can_t_be_deleted_holds_up_no_other(rig: Rig, few: None) -> None:
+    shown = [alert(sequence=number) for number in range(1, 2 * FEW + 2)]
+    await rig.take(*shown)
+    for number, about in enumerate(sorted(shown, key=lambda one: one.id)):
+        await rig.shown(about, f"alerts/{number}.jpg")
+        if number < 2 * FEW:
+            rig.jam(f"alerts/{number}.jpg")
     rig.clock.turn(31 * 86400)
-    retention = rig.retention()
-    rig.files.refuses = True
-    with pytest.raises(BlobFailed):
-        await retention.look()
-    assert await AlertStore(rig.database).picture_key(about.id) == "alerts/1.jpg"
-    rig.files.refuses = False
-    await retention.look()
-    assert not await rig.keeps("alerts/1.jpg")
+    await rig.retention().look()
+    assert not await rig.keeps(f"alerts/{2 * FEW}.jpg")
+    assert rig.counters["retention.pictures"] == 1
+    assert rig.counters["retention.refused"] == 2 * FEW
 
 
 async def test_a_crash_between_file_and_row_is_made_good(rig: Rig) -> None:

@@ -7,14 +7,18 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
+from rich.console import Console
 
 from agent.capture.settings import CameraSettings
+from tests.workbench.replay.test_page import TOLD
 from tests.workbench.replay.test_results import parsed, ran
 from workbench.errors import ReplayRefused
 from workbench.replay.ablation import Ablation, Ablations
 from workbench.replay.budget import Share
 from workbench.replay.clip import Clip
-from workbench.replay.scoring import Catch
+from workbench.replay.command import Outputs
+from workbench.replay.events import AlertFigures
+from workbench.replay.scoring import Alerting, Catch, Verdicts
 from workbench.replay.telling import cells
 
 WHOLE = (0.90, 0.86, 0.88)
@@ -51,6 +55,47 @@ def test_what_a_reason_brings_is_held_against_the_run_that_began_alike():
     assert without[4:6] == (".870", "+0.010 ± .006")
     once = Ablation(Share(0.1, "10%"), ran_often(WHOLE[:1]), {"new": ran_often(WITHOUT[:1])})
     assert Ablations((once,)).cells[1][5] == "+0.010"
+
+
+def seen(values):
+    """With alerts, and figures as long as they get."""
+    figures = AlertFigures(alerts=9, events=90, in_time=1.0, precision=1.0, duplicates=11.455, delay_s=11.25)
+    alerting = {"person": Alerting(figures, figures, Verdicts(250, 250, 17, 16))}
+    often = tuple(replace(one, ap50=ap50) for one, ap50 in zip(caught(values), (1.0, 1.0, 0.9999), strict=True))
+    return replace(ran(catches=often), alertings=(alerting,) * len(values))
+
+
+def test_what_each_reason_is_worth_fits_a_terminal(capsys, monkeypatch):
+    console = Console(width=80, highlight=False, soft_wrap=True, markup=False)
+    monkeypatch.setattr("workbench.replay.command.output", console)
+    small, large = (
+        Ablation(Share(0.1, text), seen(WHOLE), {"uncertain": seen(WITHOUT), "refresh": seen(WHOLE)})
+        for text in ("10%", "200MB/month")
+    )
+    rows = Ablations((small, large))
+    Outputs(None, None, None, None, as_json=False, ablating=True).ablations(rows, TOLD)
+    said, *shown = capsys.readouterr().out.splitlines()
+    assert said.startswith("100 frames of")
+    assert max(map(len, shown)) <= 80
+    assert "…" not in "".join(shown)
+    tables = [table.splitlines() for table in "\n".join(shown).strip().split("\n\n")]
+    assert [table[0].split("  ")[0] for table in tables] == [
+        "within 10%", "alerts, 10%", "within 200MB/month", "alerts, 200MB/month",
+    ]  # fmt: skip
+    for number, table in enumerate(tables):
+        of_budget = rows.cells[3 * (number // 2) :][:3]
+        for name, row, line in zip(
+            ("every reason", "without uncertain", "without refresh"), of_budget, table[1:], strict=True
+        ):
+            kept = row[8:] if number % 2 else row[2:8]
+            assert line.split() == " ".join((name, *kept)).split()
+
+
+def test_without_alerts_there_is_no_table_of_them():
+    rows = Ablations((Ablation(Share(0.1, "10%"), ran_often(WHOLE), {"new": ran_often(WITHOUT)}),))
+    assert [heads for heads, _ in rows.tables] == [
+        ("within 10%", "sent", "asked", "F1", "of it lost", "AP50", "of it lost")
+    ]
 
 
 def clip():

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-from agent.adapters.prover import ProcessProver
+from agent.adapters.prover import COMMAND, ProcessProver
 from agent.detect.settings import DetectSettings
-from agent.errors import CandidateRejected
+from agent.errors import CandidateRejected, ProofPostponed
 from agent.update.ports import Candidate
 from tests.vision.tiny_models import CELLS, PICTURE, Spec, build, manifest_json, write_manifest, yolo_rows
 from vision.detector import open_detector
@@ -104,6 +106,7 @@ def test_golden_answers_that_differ_are_refused(tiny: Path) -> None:
         ("ctypes.string_at(0)", "crashed with SIGSEGV while loading"),
         ("os.abort()", r"crashed with SIGABRT while loading \(memory is limited to 640 MiB\)"),
         ("sys.exit(3)", "ended with code 3 while loading"),
+        ('print(\'{"stage": "starting"}\'); sys.exit(3)', "ended with code 3 while loading"),
         ("print('{}')", "ended with code 0 while loading"),
         ("print('{\"load_s\": NaN}')", "ended with code 0"),
         ("print('\\x00\\xff')", "ended with code 0"),
@@ -163,9 +166,44 @@ def test_the_process_gets_no_secrets_no_files_and_no_network(
         assert told["links"] in ([], ["lo"])
 
 
-def test_a_process_that_can_not_be_started_is_a_reason_too(tiny: Path) -> None:
+@pytest.mark.parametrize("short", [errno.ENOMEM, errno.EAGAIN, errno.EMFILE])
+def test_where_no_process_can_be_had_the_candidate_is_not_at_fault(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, short: int
+) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise OSError(short, os.strerror(short))
+
+    monkeypatch.setattr("vision.child.subprocess.Popen", refuses)
+    with pytest.raises(ProofPostponed, match=f"could not be started: {os.strerror(short)}"):
+        PROVER.prove(candidate(tiny), Gates(), None)
+
+
+def test_nor_where_the_program_can_not_be_found(tiny: Path) -> None:
     prover = ProcessProver(DetectSettings(), command=("/no/such/python",))
-    with pytest.raises(CandidateRejected, match="could not be started: No such file"):
+    with pytest.raises(ProofPostponed, match="could not be started: No such file"):
+        prover.prove(candidate(tiny), Gates(), None)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("os.kill(os.getpid(), 9)", "crashed with SIGKILL while starting"),
+        ("sys.exit(127)", "ended with code 127 while starting"),
+        ("raise MemoryError", "ended with code 1 while starting"),
+    ],
+)
+def test_nor_where_it_ends_before_it_looks_at_the_candidate(
+    tiny: Path, tmp_path: Path, body: str, reason: str
+) -> None:
+    with pytest.raises(ProofPostponed, match=reason):
+        scripted(tmp_path, body).prove(candidate(tiny), Gates(), None)
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not installed")
+def test_a_real_proof_without_memory_to_start_in_is_postponed(tiny: Path) -> None:
+    """As under a container's limit: the program is executed, and its libraries don't fit."""
+    prover = ProcessProver(DetectSettings(), command=("prlimit", f"--as={24 << 20}", *COMMAND))
+    with pytest.raises(ProofPostponed, match="while starting"):
         prover.prove(candidate(tiny), Gates(), None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 
 import pytest
@@ -70,6 +71,30 @@ def test_a_broken_pointer_gives_way_to_the_other(device, text):
     assert next(device.store.startup_models()).ref == BORN
     assert device.store.current() == BORN
     assert device.store.previous() is None
+
+
+def test_a_model_that_can_t_be_removed_keeps_no_other(device, monkeypatch):
+    removes = shutil.rmtree
+    objects = device.folder / "data/models/objects"
+    doomed = [objects / name for name in ("0" * 64, "1" * 64, "2" * 64)]
+    for folder in doomed:
+        folder.mkdir()
+
+    def rmtree(path, **named):
+        if path == stuck:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        removes(path, **named)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    for stuck in (device.folder / "data/models/staging", *doomed):
+        (device.folder / "data/models/staging").mkdir(exist_ok=True)
+        for folder in doomed:
+            folder.mkdir(exist_ok=True)
+        with pytest.raises(ModelStoreBroken, match="Operation not permitted"):
+            device.store.collect()
+        assert [folder for folder in doomed if folder.exists()] == [folder for folder in doomed if folder == stuck]
+        assert stored(device, NEW).exists()
+        assert stored(device, OLD).exists()
 
 
 def test_the_whole_folder_is_a_file(device):

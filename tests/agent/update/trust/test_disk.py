@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -66,6 +67,23 @@ def test_litter_of_a_power_cut_is_removed(device):
     litter.write_bytes(b"{")
     device.repository().group_release("default")
     assert not litter.exists()
+
+
+def test_litter_that_can_t_be_removed_holds_up_no_update(device, monkeypatch, caplog):
+    removes = Path.unlink
+    litter = device.trust / "metadata" / "tmpabc123"
+    device.repository().group_release("default")
+    litter.write_bytes(b"{")
+
+    def unlink(path, missing_ok=False):
+        if path == litter:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        removes(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    device.repository().group_release("default")
+    assert litter.exists()
+    assert "an old temporary file can't be removed" in caplog.text
 
 
 def test_floors_survive_the_loss_of_one_copy(tmp_path):

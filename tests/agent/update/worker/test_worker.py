@@ -15,6 +15,7 @@ from agent.errors import (
     ModelStoreBroken,
     NoModelOpens,
     NoRoom,
+    ProofPostponed,
     ReleaseNotAllowed,
     RepositoryUnreachable,
     UpdateMoveRefused,
@@ -129,6 +130,7 @@ def test_each_state_is_on_disk_before_its_act(device):
         (NoRoom, S.FAILED),
         (ModelStoreBroken, S.FAILED),
         (RepositoryUnreachable, S.TIMED_OUT),
+        (ProofPostponed, S.TIMED_OUT),
     ],
 )
 def test_a_failure_before_the_switch_changes_nothing(device, step, error, end):
@@ -143,12 +145,27 @@ def test_a_failure_before_the_switch_changes_nothing(device, step, error, end):
 
 
 @pytest.mark.parametrize("step", ["group_release", "fetch", "prove", "trial"])
-@pytest.mark.parametrize("error", [MetadataExpired, DownloadFailed, NoRoom, ModelStoreBroken, RepositoryUnreachable])
+@pytest.mark.parametrize(
+    "error", [MetadataExpired, DownloadFailed, NoRoom, ModelStoreBroken, RepositoryUnreachable, ProofPostponed]
+)
 def test_what_passes_is_tried_again(device, step, error):
     device.script.plan[step] = [named(error)] * 3
     assert device.update(wanted(version=2)).state is S.COMMITTED
     assert device.script.calls.count(step) == 4
     assert device.works() == NEW
+
+
+def test_a_shortage_of_memory_is_waited_out_with_growing_pauses_and_told(device):
+    device.script.plan["prove"] = [named(ProofPostponed)] * 9
+    facts = device.update(wanted(version=2))
+    assert facts.state is S.COMMITTED
+    assert facts.quarantined == ()
+    told = [report for report in device.reports if report.state is S.QUEUED and "ProofPostponed" in report.reason]
+    assert len({report.reason for report in told}) == 1
+    assert device.script.calls.count("fetch") == 10, (
+        "the repository is asked each time, and goes on from what lies there"
+    )
+    assert [error.name for error in device.errors] == ["ProofPostponed"] * 9
 
 
 def test_trust_is_told_by_name_and_again_when_it_is_well(device):
