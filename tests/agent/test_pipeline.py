@@ -24,7 +24,7 @@ from agent.detect.motion import MotionGate, MotionSettings
 from agent.detect.movement import Movement
 from agent.detect.settings import LookSettings
 from agent.domain import AlertChange, Answer, Ask, Found, Frame, Track
-from agent.judging.inbox import Inbox, NewModel, NewRules, Paid
+from agent.judging.inbox import Aside, Inbox, NewModel, NewRules, Paid
 from agent.judging.lane import Lane, Tally
 from agent.pipeline import FAILURES_IN_A_ROW, Pipeline
 from agent.redact.door import PictureDoor
@@ -752,6 +752,28 @@ def test_what_a_question_cost_is_taken_from_the_budget_and_new_settings_hold_at_
     scene.run(*scene.several(30))
     assert len(scene.asker.asks) == asked
     assert scene.objects.budget.balance().left[""] <= 50
+
+
+def test_a_question_that_decides_no_alert_is_paid_for_and_not_asked_where_nothing_is_left() -> None:
+    told: list[bool] = []
+    scene = Scene(objects=True)
+    [frame] = scene.several(1)
+
+    def draw(number: str) -> Callable[[], object]:
+        ask = Ask(number * 32, None, "front", None, "person", 0.5, PERSON, AskReason.DRAWN, 0.0, 2.0)
+        return lambda: scene.inbox.put(Aside(ask, frame, told.append))
+
+    full = scene.objects.budget.balance().left[""]
+    scene.run(draw("a"), None)
+    assert [ask.id for ask, _ in scene.asker.asks] == ["a" * 32]
+    assert full - 5000 < scene.objects.budget.balance().left[""] < full - 1000
+    scene.run(lambda: scene.inbox.put(Paid("a" * 32, 4321)), None)
+    assert scene.objects.budget.balance().left[""] == pytest.approx(full - 4321, abs=150)
+    little = BudgetSettings(bytes="1kB/day")
+    scene.inbox.put(NewRules((people(),), (), AskPolicySettings(), {}, ObjectSettings(), little))
+    scene.run(draw("b"), None)
+    assert told == [True, False]
+    assert len(scene.asker.asks) == 1
 
 
 def test_what_is_left_of_the_budget_can_be_read_while_frames_are_judged() -> None:
