@@ -74,6 +74,15 @@ def allowance_of(text: str) -> Allowance | None:
     return Allowance(float(number) * _UNITS[unit.lower()], _PERIODS_S[period.lower()])
 
 
+def least_amount(text: str, question: float) -> str | None:
+    """The least that is enough for a question of so many bytes in the same period; None where this is, or is 0."""
+    allowance = allowance_of(text)
+    if allowance is None or not 0.0 < allowance.amount * SPAN * (1 - BORROWED) < question:
+        return None
+    period = next(name for name, seconds in _PERIODS_S.items() if seconds == allowance.period_s)
+    return f"{math.ceil(question / (SPAN * (1 - BORROWED)) / KB)}kB/{period}"
+
+
 def _readable(text: str) -> str:
     allowance_of(text)
     return text
