@@ -279,9 +279,10 @@ def _unheard(key: str, objective: Objective, cameras: Sequence[CameraConfig], co
     rates = {camera.name: camera.audit or config.audit for camera in cameras}
     unseen = [name for name, rate in rates.items() if not _share(rate)]
     if objective.max_miss_rate is not None and unseen:
+        mend = "leave it out" if key != "objective" else "give that camera an objective of its own without it"
         yield (
             f"{key}.max_miss_rate: no frame of {', '.join(unseen)} is drawn for audit;"
-            " set audit.per_hour above 0 there, or leave it out"
+            f" set audit.per_hour above 0 there, or {mend}"
         )
 
 
