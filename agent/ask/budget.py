@@ -46,8 +46,14 @@ RESERVE_BYTES: Final = 65_536.0
 UNLIMITED: Final = "unlimited"
 
 _UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000, "t": 1_000_000_000_000}
-_PERIODS_S: Final = {"hour": 3_600.0, "day": 86_400.0, "month": 30 * 86_400.0}
-_ALLOWANCE: Final = re.compile(r"\s*(\d{1,12}(?:\.\d{1,6})?)\s*([kmgt]?)b\s*/\s*(hour|day|month)\s*", re.IGNORECASE)
+_DAY_S: Final = 86_400.0
+_PERIODS_S: Final = {
+    "hour": 3_600.0, "h": 3_600.0, "day": _DAY_S, "d": _DAY_S, "week": 7 * _DAY_S, "month": 30 * _DAY_S,
+}  # fmt: skip
+"""Those from an hour on that `vedette replay --budget` knows."""
+_ALLOWANCE: Final = re.compile(
+    rf"\s*(\d{{1,12}}(?:\.\d{{1,6}})?)\s*([kmgt]?)b\s*/\s*({'|'.join(_PERIODS_S)})\s*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ def allowance_of(text: str) -> Allowance | None:
         return None
     read = _ALLOWANCE.fullmatch(text)
     if read is None:
-        msg = 'is an amount for each hour, day or month: write for example "200MB/month" or "500kB/hour"'
+        msg = 'is an amount for each hour, day, week or month: write for example "200MB/month" or "500kB/hour"'
         raise ValueError(msg)
     number, unit, period = read.groups()
     return Allowance(float(number) * _UNITS[unit.lower()], _PERIODS_S[period.lower()])
@@ -96,7 +102,7 @@ class Limits(Settings):
     """What questions may cost.
 
     Attributes:
-        bytes: So much in any hour, day or month, such as `200MB/month`, or `unlimited`.
+        bytes: So much in any hour, day, week or month, such as `200MB/month`, or `unlimited`.
         questions_per_minute: At most so many in any minute.
     """
 
@@ -108,7 +114,7 @@ class BudgetSettings(Settings):
     """What all questions together may cost, those of rules included.
 
     Attributes:
-        bytes: Of the whole device in any hour, day or month, such as `200MB/month`, or `unlimited`.
+        bytes: Of the whole device in any hour, day, week or month, such as `200MB/month`, or `unlimited`.
         questions_per_minute: Of the whole device, in any minute; those about alerts count as well, and are held back
             by `asking.max_per_minute` alone.
         each_camera: Of each camera, within what the device may; nothing of its own where it is left out.

@@ -46,6 +46,9 @@ def spend_all(purse, now, *, camera="gate", cost=1000.0, urgent=False):
         ("500kB/hour", 500e3, 3600.0),
         ("1.5GB/month", 1.5e9, 30 * DAY_S),
         ("900b/hour", 900.0, 3600.0),
+        ("4MB/h", 4e6, 3600.0),
+        ("20MB/d", 20e6, DAY_S),
+        ("50MB/week", 50e6, 7 * DAY_S),
     ],
 )
 def test_amounts_are_read_as_people_write_them(text, amount, period_s):
@@ -53,7 +56,7 @@ def test_amounts_are_read_as_people_write_them(text, amount, period_s):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "200MB", "200/month", "-5MB/day", "5MB/week", "1e9MB/day", "5 MiB/day", "nan B/day"]
+    "text", ["", "200MB", "200/month", "-5MB/day", "5MB/year", "5MB/min", "1e9MB/day", "5 MiB/day", "nan B/day"]
 )
 def test_an_amount_that_says_nothing_is_refused_with_an_example(text):
     with pytest.raises(ValidationError, match="200MB/month"):
