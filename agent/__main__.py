@@ -193,7 +193,8 @@ def _egress(chosen: argparse.Namespace) -> int:
         _print("\n".join([*found.verdict(), ""]))
     else:
         _print(found.for_people())
-    return EX_TAMPERED if chosen.verify and not found.whole else 0
+    held_to_something = chosen.verify or chosen.mark is not None
+    return EX_TAMPERED if held_to_something and not found.whole else 0
 
 
 def _enroll(chosen: argparse.Namespace) -> int:

@@ -96,7 +96,12 @@ def argument_parser(done_by: Mapping[str, Command]) -> argparse.ArgumentParser:
         "--by", choices=("reason", "camera", "day", "host"), default="reason", help="how sums are grouped (reason)"
     )
     one.add_argument("--verify", action="store_true", help="only say whether the log is whole; 3 where it is not")
-    one.add_argument("--mark", type=_mark, metavar="N:HASH", help="a mark that the cloud kept: the log must hold it")
+    one.add_argument(
+        "--mark",
+        type=_mark,
+        metavar="N:HASH",
+        help="a mark that the cloud kept: the log must hold it; 3 where it does not",
+    )
     one.add_argument("--json", action="store_true", help="for programs")
 
     one = command("install-service", "make the agent a systemd service of this machine")

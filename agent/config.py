@@ -25,8 +25,9 @@ from pydantic_settings import (
 
 from agent.adapters.enrolled import FROM_ENROLMENT, enrolled_values
 from agent.ask.audit import AuditRate, AuditSettings
-from agent.ask.budget import BudgetSettings
+from agent.ask.budget import BudgetSettings, least_amount
 from agent.ask.object_settings import ObjectSettings
+from agent.ask.objects import BYTES_PER_PX, PICTURE_BYTES, REQUEST_BYTES
 from agent.ask.settings import AskSettings
 from agent.capture.settings import CameraSettings
 from agent.decide.settings import AskPolicySettings, MaskSettings, PicturePolicy, RuleSettings, ZoneSettings
@@ -51,6 +52,8 @@ MAX_CONFIG_BYTES: Final = 1 << 20
 """A megabyte of TOML is no configuration; refusing it keeps a wrong path from filling the memory."""
 ENV_PREFIX: Final = "VEDETTE_"
 ENV_DELIMITER: Final = "__"
+SMALL_PX: Final = 96
+"""Side of a question's picture that is small in any frame; `ask.question_min_px` may be larger than frames are."""
 LONGEST_SHOWN: Final = 60
 """A value that is shown beside its error still leaves the error on one line."""
 
@@ -216,10 +219,7 @@ def _across(config: Config) -> Iterator[str]:
     yield from _twice("zones", [f"{zone.camera}/{zone.name}" for zone in config.zones])
     for i, camera in enumerate(config.cameras):
         yield from _twice(f"cameras[{i}].bands", [band.label for band in camera.bands])
-        if camera.objective is not None:
-            yield from _unheard(f"cameras[{i}].objective", camera.objective, camera.audit or config.audit, config)
-    if config.objective is not None and any(camera.objective is None for camera in config.cameras):
-        yield from _unheard("objective", config.objective, config.audit, config)
+    yield from _objectives(config)
     for i, zone in enumerate(config.zones):
         yield from _unknown(f"zones[{i}].camera", [zone.camera], cameras, "camera")
     for i, mask in enumerate(config.masks):
@@ -231,6 +231,7 @@ def _across(config: Config) -> Iterator[str]:
         yield from _unknown(f"rules[{i}].cameras", rule.cameras, cameras, "camera")
         yield from _unknown(f"rules[{i}].zones", rule.zones, zones, "zone")
     if config.ask is not None:
+        yield from _too_little(config.asking, config.ask)
         for i, camera in enumerate(config.cameras):
             yield from _blinded(f"cameras[{i}]", camera, config)
 
@@ -238,7 +239,7 @@ def _across(config: Config) -> Iterator[str]:
 def _blinded(key: str, camera: CameraConfig, config: Config) -> Iterator[str]:
     """Where the cloud would be asked about what is hidden from it: what it said would be worth nothing."""
     redaction, audit = camera.redaction, camera.audit or config.audit
-    audited = audit.probability if audit.probability is not None else audit.per_hour
+    audited = _share(audit)
     rules = [rule for rule in config.rules if not rule.cameras or camera.name in rule.cameras]
     about_people = [rule for rule in rules if set(rule.labels) & set(redaction.people)]
     if redaction.hide is Hide.PEOPLE:
@@ -261,14 +262,47 @@ def _twice(key: str, names: list[str]) -> Iterator[str]:
         yield f"{key}: {name!r} is used more than once; give each a name of its own"
 
 
-def _unheard(key: str, objective: Objective, rate: AuditRate, config: Config) -> Iterator[str]:
+def _objectives(config: Config) -> Iterator[str]:
+    for i, camera in enumerate(config.cameras):
+        if camera.objective is not None:
+            yield from _unheard(f"cameras[{i}].objective", camera.objective, [camera], config)
+    common = [camera for camera in config.cameras if camera.objective is None]
+    if config.objective is not None and common:
+        yield from _unheard("objective", config.objective, common, config)
+
+
+def _unheard(key: str, objective: Objective, cameras: Sequence[CameraConfig], config: Config) -> Iterator[str]:
     """An objective without the answers that it is tuned by."""
     if config.ask is None:
         yield f"{key}: nobody answers without the table [ask]; add it, or remove the objective"
-    elif objective.max_miss_rate is not None and not (
-        rate.per_hour if rate.probability is None else rate.probability
-    ):
-        yield f"{key}.max_miss_rate: no frame is drawn for audit there; set audit.per_hour above 0, or leave it out"
+        return
+    rates = {camera.name: camera.audit or config.audit for camera in cameras}
+    unseen = [name for name, rate in rates.items() if not _share(rate)]
+    if objective.max_miss_rate is not None and unseen:
+        mend = "leave it out" if key != "objective" else "give that camera an objective of its own without it"
+        yield (
+            f"{key}.max_miss_rate: no frame of {', '.join(unseen)} is drawn for audit;"
+            f" set audit.per_hour above 0 there, or {mend}"
+        )
+
+
+def _share(rate: AuditRate) -> float:
+    return rate.per_hour if rate.probability is None else rate.probability
+
+
+def _too_little(asking: AskingConfig, ask: AskSettings) -> Iterator[str]:
+    """Amounts that never hold what one question takes: nothing would be asked, and nobody would be told."""
+    pixels = min(ask.question_min_px, SMALL_PX) ** 2 if asking.objects.enabled else 0
+    question = REQUEST_BYTES + PICTURE_BYTES + BYTES_PER_PX * pixels
+    limits = {"bytes": asking.budget.bytes, "each_camera.bytes": asking.budget.each_camera.bytes}
+    limits |= {f"cameras.{name}.bytes": one.bytes for name, one in asking.budget.cameras.items()}
+    for key, text in limits.items():
+        needed = None if text is None else least_amount(text, question)
+        if needed is not None:
+            yield (
+                f"asking.budget.{key}: {text!r} never holds the {question:.0f} bytes that a question takes; write"
+                f' "{needed}" or more, or "0{needed.lstrip("0123456789")}" where nothing is to be asked'
+            )
 
 
 def _unknown(key: str, names: tuple[str, ...] | list[str], known: list[str], what: str) -> Iterator[str]:

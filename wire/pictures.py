@@ -15,6 +15,9 @@ MAX_PICTURE_BYTES: Final = 4 * KIB * KIB
 MAX_PICTURE_PIXELS: Final = 25_000_000
 """Checked in the header before decoding: 661 kB of JPEG can decode to 169 megapixels."""
 
+SHOWN_AROUND: Final = 0.1
+"""Of the width and height of the object in question: so much is shown on each side where all else is hidden."""
+
 
 class Hide(StrEnum):
     """What of a camera's pictures is painted over before they leave the device, beside what is masked."""

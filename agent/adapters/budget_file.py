@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import math
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,8 @@ MAX_BYTES: Final = 65_536
 """Sixty-four cameras take a tenth of it."""
 EMPTY: Final = Balance(others=0.0)
 """What a file that can't be read is taken for: losing it must not fill the buckets."""
+OTHERS: Final = "*"
+"""Stands for those that are not named, which no camera's name can."""
 
 
 class BudgetFile:
@@ -46,12 +48,14 @@ class BudgetFile:
         if not isinstance(found, dict) or not all(_is_number(value) for value in found.values()):
             log.warning("%s is no balance: questions begin with an empty budget", self._path)
             return EMPTY
-        return Balance({str(name): float(value) for name, value in found.items()})
+        left = {str(name): float(value) for name, value in found.items()}
+        return Balance(left, left.pop(OTHERS, None))
 
     def keep(self, balance: Balance) -> None:
         """Replace the file; a disk that refuses is counted, and asking goes on."""
+        left = dict(balance.left) if balance.others is None else {**balance.left, OTHERS: balance.others}
         try:
-            replace_file(self._path, json.dumps({name: round(left) for name, left in balance.left.items()}).encode())
+            replace_file(self._path, json.dumps({name: round(one) for name, one in left.items()}).encode())
         except OSError as refused:
             self._faults.note(
                 OutboxUnwritable(f"{self._path} can't be written ({refused})", "Free some space, or look after it.")
@@ -59,4 +63,4 @@ class BudgetFile:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

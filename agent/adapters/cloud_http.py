@@ -54,6 +54,10 @@ KEEP_ALIVE_S: Final = 60.0
 """uvicorn, nginx and cloud balancers close an idle connection after 5 to 75 s; httpx notices."""
 
 
+def _unheard() -> None:
+    """Nobody wants to know."""
+
+
 class TryAgain(Exception):
     """The request did not get through, and may later."""
 
@@ -129,8 +133,16 @@ class CloudHttp:
         """Close all connections."""
         await self._line.retire()
 
-    async def ask(self, question: Question, jpeg: bytes, *, timeout_s: float) -> Verdict | None:
+    async def ask(
+        self, question: Question, jpeg: bytes, *, timeout_s: float, left: Callable[[], object] = _unheard
+    ) -> Verdict | None:
         """Put the question; None where the verdict will come over MQTT.
+
+        Args:
+            question: What is said beside the picture.
+            jpeg: The picture.
+            timeout_s: For the whole exchange.
+            left: Called where bytes of it left the device, whatever came of it; ahead of the return.
 
         Raises:
             AskRefused: For good.
@@ -138,7 +150,7 @@ class CloudHttp:
         """
         headers = {QUESTION_HEADER: header_value(question)}
         shown = Shown(question.message_id, question.camera, question.redaction)
-        status, body = await self._send("POST", QUESTIONS_PATH, jpeg, headers, timeout_s, Why.QUESTIONS, shown)
+        status, body = await self._send("POST", QUESTIONS_PATH, jpeg, headers, timeout_s, Why.QUESTIONS, shown, left)
         if status == httpx.codes.OK:
             verdict = _read(Verdict, body)
             _check(verdict.question_id == question.message_id and verdict.alert_id == question.alert_id)
@@ -209,11 +221,15 @@ class CloudHttp:
         timeout_s: float,
         why: Why,
         shown: Shown,
+        left: Callable[[], object] = _unheard,
     ) -> tuple[int, bytes]:
         """One exchange, with its receipt; the status, 2xx, and the body."""
         kind = {"Content-Type": "image/jpeg"} if content else {}
         headers = kind | headers | await self._authorisation()
-        request = self._line.client.build_request(method, self._url + path, content=content, headers=headers)
+        way = _Way()
+        request = self._line.client.build_request(
+            method, self._url + path, content=content, headers=headers, extensions={"trace": way}
+        )
 
         head = http_request_size(method, request.url.raw_path.decode("ascii"), request.headers.raw, b"")
         sending = Sending(
@@ -244,7 +260,7 @@ class CloudHttp:
             outcome = "hung up"
             raise TryAgain(AskUnreachable(f"the cloud at {self._url} hung up ({lost!r})")) from lost
         except TimeoutError as late:
-            outcome = "no answer in time"
+            outcome = "not reached" if way.is_sought else "no answer in time"
             raise TryAgain(
                 AskUnreachable(f"the cloud at {self._url} did not answer within {timeout_s:.1f} s")
             ) from late
@@ -252,9 +268,11 @@ class CloudHttp:
             outcome = "an answer of no use"
             raise
         finally:
-            size = head + (content.sent if isinstance(content, _FileBody) else len(content)) if sent else 0
+            body_sent = content.sent if isinstance(content, _FileBody) else len(content)
+            size = head + body_sent if sent and not way.is_sought else 0
             if size:
                 self._ledger.spend(why, size)
+                left()
             await asyncio.shield(asyncio.to_thread(self._receipts.end, ticket, outcome, size))
         return _judged(status, body, retry_after)
 
@@ -264,6 +282,20 @@ class CloudHttp:
         except ConfigInvalid as missing:
             raise TryAgain(missing) from missing
         return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+class _Way:
+    """Whether a request still looks for its way: what is given up before it is connected did not leave."""
+
+    def __init__(self) -> None:
+        self.is_sought = False
+
+    async def __call__(self, event: str, _info: object) -> None:
+        """As httpcore's extension `trace` is told each step."""
+        if event == "connection.connect_tcp.started":
+            self.is_sought = True
+        elif event == "connection.connect_tcp.complete":
+            self.is_sought = False
 
 
 class _Line:

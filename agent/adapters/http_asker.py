@@ -73,7 +73,7 @@ class AskCounts:
 
 OnOutcome = Callable[[Audit, AuditOutcome], None]
 OnPaid = Callable[[str, int], object]
-"""Told that a question is sent, by its id, and with about how many bytes."""
+"""Told that a question left, by its id, and with about how many bytes; ahead of its answer."""
 
 
 def _unheard(_audit: Audit, _outcome: AuditOutcome) -> None:
@@ -325,8 +325,13 @@ class HttpAsker:
             left_s = max(LEAST_WAIT_S, waiting.deadline_at - self._clock.monotonic())
             question = question.model_copy(update={"deadline_ms": round(left_s * 1000)})
             timeout_s = left_s + SLACK_S
-        self._on_paid(question.message_id, len(upload.question) + len(upload.jpeg) + HTTP_BYTES)
-        verdict = await cloud.ask(question, upload.jpeg, timeout_s=timeout_s)
+        size = len(upload.question) + len(upload.jpeg) + HTTP_BYTES
+        verdict = await cloud.ask(
+            question,
+            upload.jpeg,
+            timeout_s=timeout_s,
+            left=lambda: self._on_paid(question.message_id, size),
+        )
         if verdict is not None:
             await self._hand_over(verdict, waiting)
 

@@ -90,6 +90,10 @@ def _objectives(config: Config) -> Iterator[Finding]:
         wanted = camera.objective or config.objective
         if wanted is not None:
             said.insert(0, _wanted(wanted, camera.audit or config.audit))
+        rules = [rule for rule in config.rules if not rule.cameras or camera.name in rule.cameras]
+        idle = sorted({pin.label for pin in camera.bands} - {label for rule in rules for label in rule.labels})
+        if idle:
+            said.append(f"no rule looks for {', '.join(idle)} there")
         if said:
             yield Finding(f"objective of {camera.name}", "; ".join(said))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -101,7 +102,7 @@ class Egress:
 
     def for_people(self) -> str:
         """Latest uploads, sums, and what is to be known of the log."""
-        return "\n".join([*self._latest(), *self._summed(), "", *self.verdict(), ""])
+        return "\n".join([*map(_shown, [*self._latest(), *self._summed()]), "", *self.verdict(), ""])
 
     def verdict(self) -> list[str]:
         """Whether the log is whole, and what else is to be known of it."""
@@ -110,7 +111,7 @@ class Egress:
             lines = [f"the log is whole: {len(reading.records)} records, up to {reading.mark.n}:{reading.mark.hash}"]
         else:
             lines = [f"TAMPERED {_where(file, line)}{what}" for file, line, what in reading.findings]
-        return lines + [f"note: {note}" for note in self.notes]
+        return [_shown(line) for line in (*lines, *(f"note: {note}" for note in self.notes))]
 
     def _latest(self) -> list[str]:
         rows = [("time (UTC)", "reason", "camera", "bytes", "painted over", "host", "outcome")]
@@ -256,6 +257,15 @@ def _number(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
+def _share(value: object) -> float:
+    return float(value) if isinstance(value, float) and math.isfinite(value) else 0.0
+
+
+def _shown(line: str) -> str:
+    """What a terminal takes for nothing but text: who wrote the log anew may have put its own verdict into it."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+
+
 def _where(file: str, line: int) -> str:
     return f"{file}, line {line}: " if line else (f"{file}: " if file else "")
 
@@ -263,7 +273,7 @@ def _where(file: str, line: int) -> str:
 def _painted(redaction: Mapping[str, Any] | None) -> str:
     if redaction is None:
         return "–"
-    hidden, masked = redaction.get("hidden", 0.0), redaction.get("masked", 0.0)
+    hidden, masked = _share(redaction.get("hidden")), _share(redaction.get("masked"))
     parts = [f"{redaction.get('hide')} {hidden:.0%}"] if redaction.get("hide") != "nothing" else []
     return ", ".join(parts + ([f"masks {masked:.0%}"] if masked else [])) or "–"
 

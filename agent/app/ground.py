@@ -83,8 +83,9 @@ def laid(config: Config, version: str) -> Ground:
 
 
 def unknown_labels(config: Config, detector: ModelDetector) -> list[str]:
-    """What the rules look for, and the model never says."""
-    return sorted({label for rule in config.rules for label in rule.labels} - set(detector.labels))
+    """What the rules look for, or a band is pinned for, and the model never says."""
+    pinned = {band.label for camera in config.cameras for band in camera.bands}
+    return sorted(({label for rule in config.rules for label in rule.labels} | pinned) - set(detector.labels))
 
 
 def new_boot(device: str, version: str, manifest: Manifest, clock: Clock) -> Boot:

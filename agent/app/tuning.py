@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import threading
 from collections import Counter
@@ -35,6 +36,11 @@ PINNED_CONFIDENCE: Final = 0.9
 """Of the bounds that are shown beside a pinned band where no objective says another."""
 MOST_UNANSWERED: Final = 5_000
 """Questions about drawn objects of which an answer is taken; beyond, the oldest is let go, as in a long outage."""
+STEADY_S: Final = 3_600.0
+"""For so long the wall clock must have gone on evenly before anything is forgotten by it. A device without a battery
+for its clock starts in another year, and is set right once it has a network."""
+STEP_S: Final = 60.0
+"""A wall clock that is so far from where it should be by the other one was set."""
 LEAST_PAUSE_S: Final = 2.0
 """Between two decisions that news ask for: each takes up to a tenth of a second of a core for each camera."""
 
@@ -94,6 +100,8 @@ class BandTuner:
         self._gone: dict[str, Counter[tuple[str, int]]] = {camera: Counter() for camera in self._lives}
         self._written_at = clock.monotonic()
         self._digest = model().digest
+        self._ahead_s = math.nan  # of the wall clock before the other one, since `_steady_from`
+        self._steady_from = math.inf
         self._news = Wakeup()
         self._lock = threading.Lock()
         # Where nothing is wanted, no file is made either.
@@ -270,9 +278,17 @@ class BandTuner:
                         log.info("%s, %s: a score is uncertain from %.2f to %.2f", *place, *bands[place])
                 self._applied = bands
                 self._put(NewBands(bands))
-        if self._wanted:
+        if self._wanted and self._clock_is_steady():
             self._answers.forget(self._now() - max(self._window_s(one) for one in self._wanted.values()))
         return bands
+
+    def _clock_is_steady(self) -> bool:
+        """What is too old by a clock that is wrong for a minute must not be lost for good."""
+        now = self._clock.monotonic()
+        ahead_s = self._now() - now
+        if not abs(ahead_s - self._ahead_s) < STEP_S:
+            self._ahead_s, self._steady_from = ahead_s, now
+        return now - self._steady_from >= STEADY_S
 
     def _standing(self, scene: Scene, manifest: Manifest, known: Mapping[Scene, Held] | None) -> Tuned:
         wanted, now = self._wanted[scene.camera], self._now()

@@ -46,8 +46,14 @@ RESERVE_BYTES: Final = 65_536.0
 UNLIMITED: Final = "unlimited"
 
 _UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000, "t": 1_000_000_000_000}
-_PERIODS_S: Final = {"hour": 3_600.0, "day": 86_400.0, "month": 30 * 86_400.0}
-_ALLOWANCE: Final = re.compile(r"\s*(\d{1,12}(?:\.\d{1,6})?)\s*([kmgt]?)b\s*/\s*(hour|day|month)\s*", re.IGNORECASE)
+_DAY_S: Final = 86_400.0
+_PERIODS_S: Final = {
+    "hour": 3_600.0, "h": 3_600.0, "day": _DAY_S, "d": _DAY_S, "week": 7 * _DAY_S, "month": 30 * _DAY_S,
+}  # fmt: skip
+"""Those from an hour on that `vedette replay --budget` knows."""
+_ALLOWANCE: Final = re.compile(
+    rf"\s*(\d{{1,12}}(?:\.\d{{1,6}})?)\s*([kmgt]?)b\s*/\s*({'|'.join(_PERIODS_S)})\s*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +74,19 @@ def allowance_of(text: str) -> Allowance | None:
         return None
     read = _ALLOWANCE.fullmatch(text)
     if read is None:
-        msg = 'is an amount for each hour, day or month: write for example "200MB/month" or "500kB/hour"'
+        msg = 'is an amount for each hour, day, week or month: write for example "200MB/month" or "500kB/hour"'
         raise ValueError(msg)
     number, unit, period = read.groups()
     return Allowance(float(number) * _UNITS[unit.lower()], _PERIODS_S[period.lower()])
+
+
+def least_amount(text: str, question: float) -> str | None:
+    """The least that is enough for a question of so many bytes in the same period; None where this is, or is 0."""
+    allowance = allowance_of(text)
+    if allowance is None or not 0.0 < allowance.amount * SPAN * (1 - BORROWED) < question:
+        return None
+    period = next(name for name, seconds in _PERIODS_S.items() if seconds == allowance.period_s)
+    return f"{math.ceil(question / (SPAN * (1 - BORROWED)) / KB)}kB/{period}"
 
 
 def _readable(text: str) -> str:
@@ -87,7 +102,7 @@ class Limits(Settings):
     """What questions may cost.
 
     Attributes:
-        bytes: So much in any hour, day or month, such as `200MB/month`, or `unlimited`.
+        bytes: So much in any hour, day, week or month, such as `200MB/month`, or `unlimited`.
         questions_per_minute: At most so many in any minute.
     """
 
@@ -99,7 +114,7 @@ class BudgetSettings(Settings):
     """What all questions together may cost, those of rules included.
 
     Attributes:
-        bytes: Of the whole device in any hour, day or month, such as `200MB/month`, or `unlimited`.
+        bytes: Of the whole device in any hour, day, week or month, such as `200MB/month`, or `unlimited`.
         questions_per_minute: Of the whole device, in any minute; those about alerts count as well, and are held back
             by `asking.max_per_minute` alone.
         each_camera: Of each camera, within what the device may; nothing of its own where it is left out.
@@ -130,21 +145,23 @@ class Bucket:
 
     Args:
         allowance: None where there is no limit.
-        left: What it holds at first, in bytes; None: as much as it can.
+        left: What it holds at first, in bytes; None: as much as it can. What is owed counts up to the whole amount:
+            that takes a period to come in, and no number that is read can silence a device for longer.
         now: When that is.
+
+    Attributes:
+        debt: How far below 0 what is urgent may take it, in bytes.
     """
 
-    __slots__ = ("_at", "_bar", "_capacity", "_debt", "_rate", "left")
+    __slots__ = ("_at", "_bar", "_capacity", "_rate", "debt", "left")
 
     def __init__(self, allowance: Allowance | None, left: float | None, now: float) -> None:
         amount = math.inf if allowance is None else allowance.amount
         span = amount * SPAN
         self._capacity = span * (1 - BORROWED) if allowance is not None else math.inf
-        self._debt = span * BORROWED
+        self.debt = span * BORROWED
         self._rate = math.inf if allowance is None else amount * (1 - SPAN) / allowance.period_s
-        self.left = (
-            self._capacity if left is None or allowance is None else min(max(left, -self._debt), self._capacity)
-        )
+        self.left = self._capacity if left is None or allowance is None else min(max(left, -amount), self._capacity)
         self._bar = LOWEST_BAR
         self._at = now
 
@@ -160,7 +177,7 @@ class Bucket:
 
     def affords(self, cost: float, *, urgent: bool) -> bool:
         """Whether so many bytes may be spent."""
-        return self.left + (self._debt if urgent else 0.0) >= cost
+        return self.left + (self.debt if urgent else 0.0) >= cost
 
     def advance(self, now: float) -> None:
         """Let in what has come since."""
@@ -213,6 +230,7 @@ class _Minute:
 
 @dataclass(slots=True)
 class _Purse:
+    allowance: Allowance | None
     bucket: Bucket
     minute: _Minute
     spent: float = 0.0
@@ -245,11 +263,14 @@ class AskBudget:
         self._advance(now)
         self._settings = settings
         for name, purse in self._purses.items():
-            limits = self._limits(name)
+            limits, before = self._limits(name), purse.bucket
             purse.minute.limit(limits.questions_per_minute)
+            allowance = _limit(limits.bytes)
+            if allowance == purse.allowance:
+                continue
             # Lifting a limit and setting it again fills no bucket.
-            left = purse.bucket.left if purse.bucket.limited else 0.0
-            purse.bucket = Bucket(_limit(limits.bytes), left, now)
+            purse.allowance, purse.bucket = allowance, Bucket(allowance, before.left if before.limited else 0.0, now)
+            purse.bucket.left = max(purse.bucket.left, -purse.bucket.debt)
 
     def allows(self, camera: str, cost: float, now: float, *, urgent: bool = False, alert: bool = False) -> bool:
         """Whether a question of so many bytes may be asked now; an urgent one may borrow from what is to come.
@@ -322,12 +343,14 @@ class AskBudget:
         if not overdrawn and now - self._kept_at < KEEP_EVERY_S:
             return None
         self._kept_at = now
-        self._kept = {name: value - self._reserve(name) for name, value in left.items()}
+        self._kept = {name: self._less(name, value) for name, value in left.items()}
         return Balance(self._kept, None if self._balance is None else self._balance.others)
 
-    def _reserve(self, name: str) -> float:
+    def _less(self, name: str, left: float) -> float:
+        """What may be spent before the next writing, taken off; crash after crash takes off no more than a debt."""
         allowance = _limit(self._limits(name).bytes)
-        return RESERVE_BYTES if allowance is None else min(RESERVE_BYTES, allowance.amount * SPAN * BORROWED)
+        debt = RESERVE_BYTES if allowance is None else allowance.amount * SPAN * BORROWED
+        return min(left, max(left - min(RESERVE_BYTES, debt), -debt))
 
     def _advance(self, now: float) -> None:
         for purse in self._purses.values():
@@ -342,8 +365,9 @@ class AskBudget:
             limits = self._limits(name)
             # A camera that no earlier run knew is as new as a device at its very first start.
             left = None if self._balance is None else self._balance.left.get(name, self._balance.others)
+            allowance = _limit(limits.bytes)
             purse = self._purses[name] = _Purse(
-                Bucket(_limit(limits.bytes), left, now), _Minute(limits.questions_per_minute)
+                allowance, Bucket(allowance, left, now), _Minute(limits.questions_per_minute)
             )
         return purse
 

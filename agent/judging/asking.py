@@ -89,12 +89,18 @@ class Asking:
             self._asker.submit(ask, frame)
 
     def ask_aside(self, aside: Aside, now: float) -> bool:
-        """Ask a question that decides no alert, where the rules' limits allow it; whether it was asked."""
+        """Ask a question that decides no alert, where budget and rules' limits allow it; whether it was asked."""
         ask, lane = aside.ask, self._lanes[aside.ask.camera]
         if self._asker is None or lane.masks.hides(ask.box):
             return False
+        if self._objects is not None and not self._objects.may_ask(ask.camera, now, urgent=False):
+            return False
         if not self._rules.take_aside(ask.camera, ask.label, ask.box, now, self._clock.wall()):
             return False
+        if self._objects is not None:
+            height, width = aside.frame.image.shape[:2]
+            # Its object may be long gone, so it is no answer about what is followed: it is only paid for.
+            self._objects.asked(ask, Scene(ask.camera, (), (), None, (width, height), now))
         self._tally.asks += 1
         return self._asker.submit(ask, aside.frame)
 

@@ -81,7 +81,7 @@ class Aside:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """A question left the device, with so many bytes; told each time it is sent."""
+    """A question left the device, with so many bytes; told each time it does, and ahead of its answer."""
 
     question_id: str
     bytes: int

@@ -21,6 +21,7 @@ from agent.redact.paint import Canvas, Part, Polygon, grown, head
 from agent.redact.settings import RedactionSettings
 from vision.detections import Detections, Image
 from wire.messages import Hide, Redaction
+from wire.pictures import SHOWN_AROUND
 
 REMEMBERED: Final = 256
 """Frames of each camera whose people are remembered: half a minute of a camera at ten frames a second, within which
@@ -122,7 +123,7 @@ class PictureDoor:
             return Redacted(image, None)
         canvas = Canvas(image, part, (width, height))
         if settings.hide is Hide.ALL_BUT_ASKED:
-            canvas.hide_all_but(None if asked is None else grown(asked))
+            canvas.hide_all_but(None if asked is None else grown(asked, SHOWN_AROUND))
         else:
             canvas.hide(people)
         canvas.mask(masks)

@@ -52,10 +52,10 @@ class Painted:
     asked: float
 
 
-def grown(box: Box) -> Box:
-    """`box` with a margin."""
+def grown(box: Box, by: float = GROWN) -> Box:
+    """`box` with a margin of so much of its width and height."""
     x1, y1, x2, y2 = box
-    across, down = GROWN * (x2 - x1), GROWN * (y2 - y1)
+    across, down = by * (x2 - x1), by * (y2 - y1)
     return (x1 - across, y1 - down, x2 + across, y2 + down)
 
 

@@ -29,18 +29,24 @@ def audit(
     """How good the devices are, from frames that they drew at random: recall and precision with 95 % intervals."""
     with told():
         settings = settings_of(config, data_dir)
-        report = asyncio.run(_read(settings, days))
-        report = narrowed(report, device=device, camera=camera, label=label, model=model)
+        whole = asyncio.run(_read(settings, days))
+        report = narrowed(whole, device=device, camera=camera, label=label, model=model)
     if as_json:
         typer.echo(report.model_dump_json())
         return
     if not report.estimates:
-        output.print("No frame was audited yet. Devices draw them as the table [audit] of their settings says.")
-        return
-    output.print(_table(report))
-    output.print(
-        "\nIn brackets, 95 % intervals and frames with something to count. Reference: the cloud's own model."
-    )
+        if whole.estimates:
+            output.print("No frame of what was named was audited. Leave out --device, --camera, --label or --model.")
+        else:
+            output.print(
+                f"No frame was audited in the last {days:g} days. Devices draw them as the table [audit] of their"
+                " settings says."
+            )
+    else:
+        output.print(_table(report))
+        output.print(
+            "\nIn brackets, 95 % intervals and frames with something to count. Reference: the cloud's own model."
+        )
     for line in _incomplete(report):
         output.print(line)
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vision.detections import Detections
 from wire.fields import Sighting
-from wire.messages import MAX_FOUND, Decision, Question
+from wire.messages import MAX_FOUND, Decision, Hide, Question
+from wire.pictures import SHOWN_AROUND
 
 Box = tuple[float, float, float, float]
 DIGITS: Final = 4
@@ -61,7 +62,7 @@ class Judgement:
     Attributes:
         box: x1, y1, x2, y2 in shares of the full frame.
         reason: Why, for a person.
-        looked: The part of the full frame that was looked at.
+        looked: The part of the full frame that was looked at, as far as it was to be seen.
         found: All that was seen there; each score says how likely it is that the object is there.
     """
 
@@ -139,7 +140,18 @@ def decide(question: Question, seen: Detections, region: Box, settings: DecideSe
     taken for, then under its own name; retracted otherwise.
     """
     judgement = _about_the_object(question, seen, region, settings)
-    return replace(judgement, looked=region, found=survey(seen, region, settings))
+    return replace(judgement, looked=_to_be_seen(question, region), found=survey(seen, region, settings))
+
+
+def _to_be_seen(question: Question, region: Box) -> Box:
+    """What of a picture's part was not painted over: that nothing is seen elsewhere must not speak against it."""
+    if question.redaction is None or question.redaction.hide is not Hide.ALL_BUT_ASKED:
+        return region
+    x1, y1, x2, y2 = question.box
+    across, down = SHOWN_AROUND * (x2 - x1), SHOWN_AROUND * (y2 - y1)
+    left, right = (min(max(x, region[0]), region[2]) for x in (x1 - across, x2 + across))
+    top, bottom = (min(max(y, region[1]), region[3]) for y in (y1 - down, y2 + down))
+    return (left, top, right, bottom)
 
 
 def survey(seen: Detections, region: Box, settings: DecideSettings) -> tuple[Sighting, ...]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import tomllib
 from pathlib import Path
 
@@ -489,7 +490,7 @@ def test_what_can_be_hidden_is_taken(values: dict) -> None:
 def test_an_objective_needs_audits_for_what_is_missed(tmp_path: Path) -> None:
     asked = SMALL + '[ask]\nurl = "https://cloud.example"\n[audit]\nper_hour = 0\n'
     [line] = invalid(asked + "[objective]\nmax_miss_rate = 0.1\n")
-    assert line.startswith("objective.max_miss_rate: no frame is drawn for audit there")
+    assert line.startswith("objective.max_miss_rate: no frame of front is drawn for audit; set audit.per_hour")
     config = load_config(written(tmp_path, asked + "[objective]\nmax_false_alerts_per_day = 2\n"))
     assert config.objective is not None
     [line] = invalid(
@@ -497,3 +498,41 @@ def test_an_objective_needs_audits_for_what_is_missed(tmp_path: Path) -> None:
         + "[objective]\nmax_false_alerts_per_day = 2\n"
     )
     assert line.startswith("cameras[0].objective.max_miss_rate")
+
+
+def test_an_objective_is_held_against_each_cameras_own_audits(tmp_path: Path) -> None:
+    objective = "[objective]\nmax_miss_rate = 0.1\n"
+    never = SMALL.replace('avi"', 'avi"\naudit = { per_hour = 0 }')
+    [line] = invalid(never + '[ask]\nurl = "https://cloud.example"\n' + objective)
+    assert line.startswith("objective.max_miss_rate: no frame of front is drawn for audit")
+    often = SMALL.replace('avi"', 'avi"\naudit = { probability = 0.01 }')
+    asked = often + '[ask]\nurl = "https://cloud.example"\n[audit]\nper_hour = 0\n' + objective
+    assert load_config(written(tmp_path, asked)).objective is not None
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "enough"),
+    [
+        ('[asking.budget]\nbytes = "20kB/day"', "asking.budget.bytes", "68kB/day"),
+        ('[asking.budget]\nbytes = "1B/month"', "asking.budget.bytes", "68kB/month"),
+        ('[asking.budget.each_camera]\nbytes = "50kB/hour"', "asking.budget.each_camera.bytes", "68kB/hour"),
+        ('[asking.budget.cameras.front]\nbytes = "9kB/hour"', "asking.budget.cameras.front.bytes", "68kB/hour"),
+        (
+            '[asking.objects]\nenabled = false\n[asking.budget]\nbytes = "42kB/hour"',
+            "asking.budget.bytes",
+            "43kB/hour",
+        ),
+    ],
+)
+def test_a_budget_that_never_holds_a_question_is_refused_with_one_that_does(
+    tmp_path: Path, table: str, key: str, enough: str
+) -> None:
+    asked = SMALL + '[ask]\nurl = "https://cloud.example"\n'
+    [line] = invalid(asked + table)
+    assert line.startswith(f"{key}: ")
+    assert f'write "{enough}" or more, or "0kB/' in line
+    amount = re.search('bytes = "(.+?)"', table)
+    assert amount is not None
+    for fine in (enough, "0kB/day"):
+        load_config(written(tmp_path, asked + table.replace(amount[1], fine)))
+    load_config(written(tmp_path, SMALL + table))

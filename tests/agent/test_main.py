@@ -134,6 +134,21 @@ def test_check_says_everything_that_is_wrong(tmp_path: Path, model: str, capsys:
     assert "gone.avi" in said
 
 
+def test_check_names_bands_that_are_pinned_for_nothing(tmp_path: Path, model: str, capsys: Capture) -> None:
+    source = clip(tmp_path / "c.avi")
+    path = configuration(tmp_path / "a.toml", model=model, source=source, data_dir=tmp_path / "data")
+    file = Path(path)
+    pinned = (
+        'bands = [{ label = "preson", lower = 0.3, upper = 0.8 }, { label = "person", lower = 0.3, upper = 0.8 }]'
+    )
+    file.write_text(file.read_text().replace("[[cameras]]\n", f"[[cameras]]\n{pinned}\n"))
+    assert main(["check", "--config", path]) == 1
+    said = capsys.readouterr().out
+    assert "ok   objective of front: preson pinned at 0.3 to 0.8; person pinned" in said
+    assert "no rule looks for preson there" in said
+    assert "BAD  model: tiny knows no preson" in said
+
+
 @pytest.mark.parametrize(
     ("people", "line"),
     [

@@ -24,7 +24,7 @@ from agent.detect.motion import WIDTH, MotionGate, MotionSettings
 from agent.detect.movement import FEWER_CELLS, Movement
 from agent.detect.settings import LookSettings
 from agent.domain import AlertChange, Answer, Ask, Found, Frame, Track
-from agent.judging.inbox import Inbox, NewModel, NewRules, Paid
+from agent.judging.inbox import Aside, Inbox, NewModel, NewRules, Paid
 from agent.judging.lane import Lane, Tally
 from agent.pipeline import FAILURES_IN_A_ROW, Pipeline
 from agent.redact.door import PictureDoor
@@ -770,6 +770,29 @@ def test_what_a_question_cost_is_taken_from_the_budget_and_new_settings_hold_at_
     scene.run(*scene.several(30))
     assert len(scene.asker.asks) == asked
     assert scene.objects.budget.balance().left[""] <= 50
+
+
+def test_a_question_that_decides_no_alert_is_paid_for_and_not_asked_where_nothing_is_left() -> None:
+    told: list[bool] = []
+    scene = Scene(objects=True)
+    [frame] = scene.several(1)
+
+    def draw(number: str) -> Callable[[], object]:
+        ask = Ask(number * 32, None, "front", None, "person", 0.5, PERSON, AskReason.DRAWN, 0.0, 2.0)
+        return lambda: scene.inbox.put(Aside(ask, frame, told.append))
+
+    left: list[float] = []
+    look = lambda: left.append(scene.objects.budget.balance().left[""])  # noqa: E731
+    paid = lambda: scene.inbox.put(Paid("a" * 32, 4321))  # noqa: E731
+    scene.run(look, draw("a"), None, look, paid, None, look)
+    assert [ask.id for ask, _ in scene.asker.asks] == ["a" * 32]
+    assert left[0] - 5000 < left[1] < left[0] - 1000
+    assert left[2] == pytest.approx(left[0] - 4321, abs=150)
+    little = BudgetSettings(bytes="1kB/day")
+    scene.inbox.put(NewRules((people(),), (), AskPolicySettings(), {}, ObjectSettings(), little))
+    scene.run(draw("b"), None)
+    assert told == [True, False]
+    assert len(scene.asker.asks) == 1
 
 
 def test_what_is_left_of_the_budget_can_be_read_while_frames_are_judged() -> None:

@@ -56,6 +56,11 @@ def train_(
     _tell(trained)
     if trained.is_better:
         output.print(f"The weights are in {out}: vedette replay --gain, and vedette model import --gain, take them.")
+    elif trained.is_ahead:
+        output.print(
+            f"The weights are in {out}, and rank better by {trained.ahead:.1%} of the pairs, which may be chance"
+            f" (± {trained.ahead_error:.1%}): record more, and learn again."
+        )
     else:
         output.print(f"The weights are in {out}, and rank no better than what is set by hand: leave them out.")
 
@@ -84,6 +89,8 @@ def _document(trained: Trained) -> dict[str, object]:
         "wrong": round(trained.wrong, 4),
         "learnt": _rounded(trained.learnt),
         "by_hand": _rounded(trained.by_hand),
+        "ahead": round(trained.ahead, 4),
+        "ahead_error": round(trained.ahead_error, 4),
         "is_better": trained.is_better,
     }
 
@@ -94,6 +101,8 @@ def _rounded(ranking: Ranking) -> dict[str, object]:
 
 
 def _write(out: Path, text: str) -> None:
+    if not out.name:
+        raise OutputUnwritable(f"{out} is a folder", "Name a file.")
     part = out.with_name(f".{out.name}.part")
     try:
         part.write_text(text, "utf-8")

@@ -34,6 +34,8 @@ HELD_OUT: Final = 0.3
 """Of each recording, its end: what comes right after is too like what was learnt from to be drawn at random."""
 SHARES: Final = (0.25, 0.5)
 """Of the bytes, at which rankings are compared."""
+BEYOND_CHANCE: Final = 1.645
+"""Standard errors: of 20 rankings that are no better, one is so far ahead by chance."""
 
 Bools = npt.NDArray[np.bool_]
 
@@ -61,6 +63,7 @@ class Trained:
         held_out: How many answers the two were compared on, after learning from the others alone.
         wrong: Of those, the share of which the device was wrong.
         learnt, by_hand: See `Ranking`.
+        ahead_error: The standard error of what the learnt one's `auc` is ahead by.
     """
 
     gain: Gain
@@ -68,11 +71,22 @@ class Trained:
     wrong: float
     learnt: Ranking
     by_hand: Ranking
+    ahead_error: float
+
+    @property
+    def ahead(self) -> float:
+        """By how much what was learnt puts more pairs in order than what was set by hand."""
+        return self.learnt.auc - self.by_hand.auc
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it ranked better on these answers, by both measures."""
+        return self.ahead > 0.0 and sum(self.learnt.caught) >= sum(self.by_hand.caught)
 
     @property
     def is_better(self) -> bool:
-        """Whether what was learnt ranks better than what was set by hand, by both measures."""
-        return self.learnt.auc > self.by_hand.auc and sum(self.learnt.caught) >= sum(self.by_hand.caught)
+        """Whether that is more than chance makes of rankings that are equally good."""
+        return self.is_ahead and self.ahead > BEYOND_CHANCE * self.ahead_error
 
 
 def train(recordings: Sequence[Sequence[Recorded]]) -> Trained:
@@ -102,6 +116,7 @@ def train(recordings: Sequence[Sequence[Recorded]]) -> Trained:
         float(wrong.mean()),
         ranking(learnt, wrong, sizes),
         ranking(by_hand, wrong, sizes),
+        ahead_error(learnt, by_hand, wrong),
     )
 
 
@@ -140,12 +155,33 @@ def ranking(gains: Floats, wrong: Bools, sizes: Floats) -> Ranking:
         wrong: bool (N,), at least one of each.
         sizes: float64 (N,), bytes.
     """
-    differences = gains[wrong][:, None] - gains[~wrong][None, :]
-    auc = float((np.sign(differences) + 1).mean() / 2)
+    auc = float(_in_order(gains, wrong).mean())
     best_first = np.argsort(-gains / sizes, kind="stable")
     spent = np.cumsum(sizes[best_first]) / sizes.sum()
     found = np.cumsum(wrong[best_first]) / wrong.sum()
     return Ranking(auc, tuple(float(np.interp(share, spent, found)) for share in SHARES))
+
+
+def ahead_error(learnt: Floats, by_hand: Floats, wrong: Bools) -> float:
+    """The standard error of the difference between two rankings' `auc` over the same answers (DeLong 1988).
+
+    Args:
+        learnt: float64 (N,), gains.
+        by_hand: float64 (N,), gains.
+        wrong: bool (N,), at least one of each.
+    """
+    differs = _in_order(learnt, wrong) - _in_order(by_hand, wrong)
+    variance = 0.0
+    for of_each in (differs.mean(axis=1), differs.mean(axis=0)):
+        # One alone tells nothing of how much they differ among each other: it may be as much as there is.
+        variance += float(of_each.var(ddof=1)) / len(of_each) if len(of_each) > 1 else 1.0
+    return float(np.sqrt(variance))
+
+
+def _in_order(gains: Floats, wrong: Bools) -> Floats:
+    """Of each pair of a wrong (row) and a right one, 1 where the wrong one ranks first, .5 where they rank alike."""
+    pairs: Floats = (np.sign(gains[wrong][:, None] - gains[~wrong][None, :]) + 1.0) / 2.0
+    return pairs
 
 
 def _likelihood(known: Floats, weights: Floats) -> Floats:

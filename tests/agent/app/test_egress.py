@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from agent.__main__ import EX_TAMPERED, main
 from agent.adapters.receipt_log import FOLDER
@@ -84,6 +85,7 @@ def test_a_mark_of_the_cloud_is_held_against_the_log(data: Path, capsys: Capture
     mark = json.loads(capsys.readouterr().out)["mark"]
     assert main(["egress", "--data-dir", str(data), "--verify", "--mark", mark]) == 0
     assert main(["egress", "--data-dir", str(data), "--verify", "--mark", f"8:{'0' * 64}"]) == EX_TAMPERED
+    assert main(["egress", "--data-dir", str(data), "--mark", f"8:{'0' * 64}"]) == EX_TAMPERED, "shown, and told"
     with pytest.raises(SystemExit):
         main(["egress", "--data-dir", str(data), "--mark", "8"])
 
@@ -112,18 +114,49 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         moment(text, datetime(2026, 11, 26, 12, tzinfo=UTC) + timedelta())
 
 
-def test_a_forged_log_is_read_as_far_as_it_makes_sense(tmp_path: Path) -> None:
-    folder, mark, lines = tmp_path / FOLDER, BEGINNING, []
-    for kind, fields in (
-        (RecordKind.FILE, {"dropped": {"last": [7], "uploads": None, "bytes": 3}}),
-        (RecordKind.DONE, {"of": [1], "sent": "much"}),
-        (RecordKind.SEND, {"why": ["questions"], "size": {}}),
-    ):
+def forged(data_dir: Path, *records: tuple[RecordKind, dict[str, JsonValue]]) -> None:
+    """A log that somebody wrote anew as a whole: its chain and its mark are right."""
+    folder, mark, lines = data_dir / FOLDER, BEGINNING, []
+    for kind, fields in records:
         line, mark = written(mark.n + 1, datetime(2026, 11, 26, tzinfo=UTC), kind, fields, mark.hash)
         lines.append(line)
     folder.mkdir()
     (folder / "egress-000000000001.jsonl").write_bytes(b"".join(lines))
     (folder / "mark").write_bytes(mark_text(mark))
+
+
+UPLOAD: dict[str, JsonValue] = {"why": "questions", "camera": "gate", "host": "cloud:8443", "size": 9, "body": 5}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"camera": "\x1b[2J\x1b[8m"},
+        {"host": "cloud\nthe log is whole: 99 records, up to 99:0"},
+        {"camera": "\ud800"},
+        {"why": "\x9b2J"},
+        {"redaction": {"hide": "people", "hidden": "much", "masked": None}},
+        {"redaction": {"hide": "\x1b[8m", "hidden": float("inf"), "masked": [1]}},
+    ],
+)
+def test_a_forged_log_says_nothing_in_the_program_s_own_voice(
+    tmp_path: Path, capsys: Capture, fields: dict[str, JsonValue]
+) -> None:
+    forged(tmp_path, (RecordKind.START, {"cut": {"bytes": "\x1b[8m"}}), (RecordKind.SEND, UPLOAD | fields))
+    assert main(["egress", "--data-dir", str(tmp_path), "--mark", f"9:{'0' * 64}"]) == EX_TAMPERED
+    said = capsys.readouterr().out
+    assert all(character.isprintable() for character in said.replace("\n", ""))
+    assert not any(line.startswith("the log is whole") for line in said.splitlines())
+    assert main(["egress", "--data-dir", str(tmp_path), "--by", "camera"]) == 0
+
+
+def test_a_forged_log_is_read_as_far_as_it_makes_sense(tmp_path: Path) -> None:
+    forged(
+        tmp_path,
+        (RecordKind.FILE, {"dropped": {"last": [7], "uploads": None, "bytes": 3}}),
+        (RecordKind.DONE, {"of": [1], "sent": "much"}),
+        (RecordKind.SEND, {"why": ["questions"], "size": {}}),
+    )
     read = egress(tmp_path)
     assert read.whole
     assert "1 uploads" not in read.for_people()

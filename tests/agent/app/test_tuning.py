@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ import pytest
 
 from agent.adapters.sqlite_answers import SqliteAnswers
 from agent.app import tuning
-from agent.app.tuning import BandTuner
+from agent.app.tuning import STEADY_S, BandTuner
 from agent.deliver.faults import Faults
 from agent.domain import Answer, Frame, Track
 from agent.judging.inbox import Aside, NewBands
+from agent.tune.evidence import DAY_S, Scene
 from agent.tune.settings import Objective, PinnedBand, Wanted
 from tests.agent.ask.test_audit import AT, MODEL, detections
 from tests.agent.deliver.samples import ManualClock
@@ -128,6 +130,35 @@ def test_answers_move_a_band_and_a_restart_holds_it(devices: list[Device], tmp_p
     again = device(devices, tmp_path, Wanted(MISSES, ()), first.clock)
     assert again.tuner.adopted(MODEL) == {("gate", "person"): (0.55, 0.6)}
     assert again.tuner.decide() == {("gate", "person"): (0.55, 0.6)}
+
+
+def test_a_wall_clock_that_is_wrong_for_a_while_costs_no_answers(devices: list[Device], tmp_path: Path) -> None:
+    first = device(devices, tmp_path, Wanted(MISSES, ()))
+    first.audited(0.55, times=200)
+    first.tuner.decide()
+    right = first.clock.wall()
+    for restarted in (first, device(devices, tmp_path, Wanted(MISSES, ()), first.clock)):
+        restarted.clock.set_wall(right + timedelta(days=3650))
+        for _ in range(30):
+            restarted.clock.advance(60.0)
+            assert restarted.tuner.decide() == {("gate", "person"): (0.55, 0.6)}, "nothing is known, so it stays"
+        restarted.clock.set_wall(right + timedelta(hours=1))
+        restarted.tuner.decide()
+        assert restarted.tuner.bands()[0].frames == 200
+
+
+def test_answers_beyond_the_window_are_forgotten_once_the_clock_goes_evenly(
+    devices: list[Device], tmp_path: Path
+) -> None:
+    first = device(devices, tmp_path, Wanted(MISSES, ()))
+    first.audited(0.55, times=40)
+    kept = lambda: first.answers.evidence(Scene("gate", "person", MODEL.digest), 0.0).frames  # noqa: E731
+    first.clock.advance(31 * DAY_S)
+    first.tuner.decide()
+    assert len(kept()) == 40
+    first.clock.advance(STEADY_S)
+    first.tuner.decide()
+    assert kept() == ()
 
 
 def test_a_band_is_held_over_a_start_at_which_the_disk_refused(devices: list[Device], tmp_path: Path) -> None:

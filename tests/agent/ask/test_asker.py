@@ -735,6 +735,21 @@ async def test_what_a_question_cost_is_told_each_time_it_is_sent(cloud, rig):
     assert abs(sum(size for _, size in rig.paid) - sent) < 0.1 * sent
 
 
+async def test_what_does_not_leave_costs_nothing(cloud, tmp_path):
+    await cloud.stop()
+    rig = Rig(cloud, tmp_path / "uploads.db")
+    rig.start()
+    rig.ask(1)
+    rig.ask(2, alert_id=None, reason=AskReason.NEW)
+    await rig.until(lambda: rig.faults.counts().get("AskUnreachable", 0) >= 5)
+    assert rig.paid == []
+    assert rig.ledger.bytes_by_reason() == {}
+    await cloud.start()
+    await rig.done()
+    assert [question_id for question_id, _ in rig.paid] == [f"{1:032x}"]
+    await rig.end()
+
+
 async def test_a_question_about_an_object_that_did_not_get_through_is_not_sent_again(cloud, rig):
     cloud.script = [hang_up]
     rig.ask(1, alert_id=None, reason=AskReason.REFRESH)

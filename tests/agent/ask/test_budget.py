@@ -46,6 +46,9 @@ def spend_all(purse, now, *, camera="gate", cost=1000.0, urgent=False):
         ("500kB/hour", 500e3, 3600.0),
         ("1.5GB/month", 1.5e9, 30 * DAY_S),
         ("900b/hour", 900.0, 3600.0),
+        ("4MB/h", 4e6, 3600.0),
+        ("20MB/d", 20e6, DAY_S),
+        ("50MB/week", 50e6, 7 * DAY_S),
     ],
 )
 def test_amounts_are_read_as_people_write_them(text, amount, period_s):
@@ -53,7 +56,7 @@ def test_amounts_are_read_as_people_write_them(text, amount, period_s):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "200MB", "200/month", "-5MB/day", "5MB/week", "1e9MB/day", "5 MiB/day", "nan B/day"]
+    "text", ["", "200MB", "200/month", "-5MB/day", "5MB/year", "5MB/min", "1e9MB/day", "5 MiB/day", "nan B/day"]
 )
 def test_an_amount_that_says_nothing_is_refused_with_an_example(text):
     with pytest.raises(ValidationError, match="200MB/month"):
@@ -118,6 +121,37 @@ def test_what_is_left_survives_a_restart_and_being_off_earns_nothing():
     again = budget("1MB/day", purse.balance(), now=1e9)
     assert not again.allows("gate", 1000, 1e9)
     assert again.allows("gate", 1000, 1e9 + 600)
+
+
+def test_what_is_owed_survives_restarts_and_the_same_settings_read_again():
+    purse = budget("1MB/day")
+    purse.spend("gate", 60_000.0, 0.0)
+    purse.settle("gate", 40_000.0, 0.0)
+    owed = purse.balance().left[""]
+    assert owed < -1e6 * SPAN * BORROWED
+    for _ in range(3):
+        purse = budget("1MB/day", purse.balance())
+        bar = purse.bar("gate", 0.0)
+        purse.spend("gate", 10.0, 0.0)
+        purse.reconfigure(purse.settings, 0.0)
+        assert purse.bar("gate", 0.0) > bar, "and so does what was spent just now"
+    assert purse.balance().left[""] == pytest.approx(owed - 30)
+
+
+@pytest.mark.parametrize("left", [-1e300, -2e6])
+def test_no_number_in_the_file_silences_a_device_for_longer_than_a_period(left):
+    purse = budget("1MB/day", Balance({"": left}))
+    assert not purse.allows("gate", 1000.0, DAY_S * 0.9)
+    assert purse.allows("gate", 1000.0, DAY_S * 1.1)
+
+
+def test_crash_after_crash_takes_off_no_more_than_what_may_be_borrowed():
+    written = None
+    for _ in range(1000):
+        written = budget("200MB/month", written).to_keep(0.0)
+    assert written.left[""] == pytest.approx(-200e6 * SPAN * BORROWED)
+    owed = Balance({"": -100e6})
+    assert budget("200MB/month", owed).to_keep(0.0) == owed
 
 
 def test_a_clock_that_goes_back_earns_nothing():

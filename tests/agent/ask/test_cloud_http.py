@@ -1,13 +1,17 @@
-"""The HTTP door while the files that TLS is made of are replaced under it."""
+"""The HTTP door while the files that TLS is made of are replaced under it, and before a network that swallows all."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 import ssl
+from contextlib import ExitStack
 from pathlib import Path
 
-from agent.adapters.cloud_http import CloudHttp, Shown
+import pytest
+
+from agent.adapters.cloud_http import CloudHttp, Shown, TryAgain
 from agent.ask.settings import AskSettings
 from agent.deliver.ledger import Ledger
 from tests.agent.ask.scripted_cloud import Request, ScriptedCloud, always, response
@@ -51,3 +55,25 @@ async def test_new_requests_go_over_new_connections_and_one_under_way_ends_over_
         await cloud.close()
     assert [outcome for _, outcome, _ in sorted(receipts.ended)] == ["status 204"] * 4
     await server.stop()
+
+
+async def test_what_never_reached_the_cloud_left_nothing_though_nobody_refused_it(tmp_path: Path) -> None:
+    with ExitStack() as open_:
+        # Its queue takes one connection; the packets of any other are dropped, as by an uplink that is cut.
+        silent = open_.enter_context(socket.socket())
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        port = silent.getsockname()[1]
+        for _ in range(4):
+            waiting = open_.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        ledger, receipts = Ledger(), KeptReceipts()
+        settings = AskSettings(url=f"http://127.0.0.1:{port}", connect_timeout_s=60)
+        cloud = await asyncio.to_thread(CloudHttp, settings, token=lambda: None, ledger=ledger, receipts=receipts)
+        async with asyncio.timeout(BOUND_S):
+            with pytest.raises(TryAgain):
+                await cloud.put_snapshot(Shown("1" * 32), b"a picture", timeout_s=0.2)
+            await cloud.close()
+    assert [(outcome, sent) for _, outcome, sent in receipts.ended] == [("not reached", 0)]
+    assert ledger.bytes_by_reason() == {}

@@ -132,4 +132,12 @@ def test_the_same_for_programs(folder: Path) -> None:
 def test_before_the_first_audit_it_says_how_to_have_one(tmp_path: Path) -> None:
     said = types(tmp_path / "data")
     assert said.exit_code == 0
-    assert "No frame was audited yet" in said.output
+    assert "No frame was audited in the last 30 days. Devices draw them as the table [audit]" in said.output
+
+
+@pytest.mark.parametrize("named", ["--device", "--camera", "--label", "--model"])
+def test_where_nothing_fits_it_says_what_to_leave_out(folder: Path, named: str) -> None:
+    said = types(folder, named, "nowhere")
+    assert said.exit_code == 0
+    assert "Leave out --device" in said.output
+    assert "[audit]" not in said.output

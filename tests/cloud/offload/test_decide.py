@@ -70,6 +70,21 @@ def test_nothing_there_retracts():
     assert got.reason == "the cloud sees nothing where the device saw a person"
 
 
+def test_what_was_painted_over_was_not_looked_at():
+    alone = question().model_copy(update={"redaction": Redaction(hide=Hide.ALL_BUT_ASKED, hidden=0.7)})
+    assert verdict_on(alone).looked == pytest.approx((0.28, 0.28, 0.52, 0.52))
+    at_the_edge = question(box=(0.2, 0.2, 0.6, 0.6)).model_copy(update={"redaction": alone.redaction})
+    assert verdict_on(at_the_edge).looked == REGION
+    # As the wire lets any device ask: a box that its picture does not show.
+    beside_it = question(box=(0.8, 0.0, 0.9, 0.1)).model_copy(update={"redaction": alone.redaction})
+    x1, y1, x2, y2 = verdict_on(beside_it).looked
+    assert x1 <= x2
+    assert y1 <= y2
+    for hide in (Hide.NOTHING, Hide.HEADS):
+        beside = question().model_copy(update={"redaction": Redaction(hide=hide, masked=0.1)})
+        assert verdict_on(beside).looked == REGION
+
+
 def test_an_object_elsewhere_in_the_picture_says_nothing_about_this_one():
     got = verdict_on(question(), ("person", 0.99, (0.0, 0.0, 0.2, 0.2)))
     assert got.decision is Decision.RETRACTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from vision.manifest import load_gain
 from wire.messages import AskReason
 from workbench.__main__ import app
 from workbench.errors import AnswersUnusable
-from workbench.gain.training import FURTHEST, fitted, ranking, train
+from workbench.gain.training import FURTHEST, ahead_error, fitted, ranking, train
 from workbench.replay.recorded import Recorded, lines, read_answers
 
 TRUE = {"new": -3.5, "refresh": -4.5, "lost": -1.0, "weak": -2.5, "motion": -4.0, "doubt": 1.5, "crowd": 3.0}
@@ -77,10 +78,26 @@ def test_a_reason_without_answers_is_taken_to_be_like_the_others() -> None:
     assert min(known) <= found["lost"] <= max(known)
 
 
-def test_what_follows_from_chance_alone_is_not_called_better() -> None:
-    nothing = simulated(400, 5, {"new": -1.0, "refresh": -1.0, "lost": -1.0, "weak": -1.0, "motion": -1.0})
-    trained = train([nothing])
-    assert abs(trained.learnt.auc - 0.5) < 0.12
+def test_what_follows_from_chance_alone_is_seldom_called_better() -> None:
+    nothing = {"new": -1.0, "refresh": -1.0, "lost": -1.0, "weak": -1.0, "motion": -1.0}
+    trained = [train([simulated(400, 1000 + number, nothing)]) for number in range(60)]
+    assert all(abs(one.learnt.auc - 0.5) < 0.25 for one in trained)
+    assert sum(one.is_ahead for one in trained) > 15, "by chance, many are ahead"
+    assert sum(one.is_better for one in trained) <= 6
+
+
+def test_the_error_of_a_lead_is_what_it_varies_by() -> None:
+    rng = np.random.default_rng(1)
+    leads, errors = [], []
+    for _ in range(300):
+        wrong = rng.random(120) < 0.3
+        by_hand = rng.random(120) + 0.3 * wrong
+        learnt = by_hand + rng.random(120) + 0.3 * wrong
+        sizes = np.ones(120)
+        leads.append(ranking(learnt, wrong, sizes).auc - ranking(by_hand, wrong, sizes).auc)
+        errors.append(ahead_error(learnt, by_hand, wrong))
+    assert np.mean(errors) == pytest.approx(np.std(leads), rel=0.1)
+    assert ahead_error(np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([True, False])) > 1.0
 
 
 def test_no_weight_is_beyond_the_contract_however_plain_the_answers() -> None:
@@ -166,7 +183,19 @@ def test_the_command_writes_weights_and_says_what_they_are_worth(tmp_path) -> No
     told = json.loads(typed(tmp_path / "answers-0", "--out", out, "--json").output)
     assert told["is_better"] is True
     assert told["learnt"]["auc"] > told["by_hand"]["auc"]
+    assert told["ahead"] == pytest.approx(told["learnt"]["auc"] - told["by_hand"]["auc"], abs=2e-4)
+    assert told["ahead"] > 2 * told["ahead_error"] > 0.0
     assert load_gain(out).model_dump(mode="json") == told["gain"]
+
+
+def test_a_lead_that_may_be_chance_is_told_as_such(tmp_path) -> None:
+    nothing = {"new": -1.0, "refresh": -1.0, "lost": -1.0, "weak": -1.0, "motion": -1.0}
+    made = (simulated(400, seed, nothing) for seed in itertools.count(1000))
+    answers = next(one for one in made if (found := train([one])).is_ahead and not found.is_better)
+    (tmp_path / "answers").write_text("".join(lines(answers)))
+    done = typed(tmp_path / "answers", "--out", tmp_path / "gain.json")
+    assert "may be chance" in " ".join(done.output.split())
+    assert "replay --gain" not in done.output
 
 
 def test_the_command_says_what_it_can_t_do(tmp_path) -> None:
@@ -175,4 +204,6 @@ def test_the_command_says_what_it_can_t_do(tmp_path) -> None:
     (tmp_path / "answers").write_text("".join(lines(simulated(800, 1))))
     unwritable = typed(tmp_path / "answers", "--out", tmp_path / "nowhere" / "gain.json")
     assert (unwritable.exit_code, "can't be written" in unwritable.output) == (2, True)
+    folder = typed(tmp_path / "answers", "--out", "/")
+    assert (folder.exit_code, "is a folder" in folder.output) == (2, True)
     assert not list(tmp_path.glob("*.json"))
