@@ -23,7 +23,7 @@ from agent.detect.looks import SecondLooks, Seen, look, merged, only, targets
 from agent.domain import AlertChange, Answer, Clock, Frame, Track
 from agent.errors import NoModelOpens
 from agent.judging.asking import Asking
-from agent.judging.inbox import Aside, Inbox, Mute, NewBands, NewModel, NewRules, Paid, SwapModel
+from agent.judging.inbox import Aside, Inbox, Mute, NewBands, NewModel, NewRules, Paid, SwapModel, Unsent
 from agent.judging.lane import Lane, Stages, Tally
 from agent.judging.ports import (
     AlertOutbox,
@@ -310,8 +310,8 @@ class Pipeline:
             match event:
                 case Answer():
                     self._take_answer(event, now)
-                case Paid():
-                    self._asking.paid(event, now)
+                case Paid() | Unsent():
+                    self._asking.settle_price(event, now)
                 case NewRules():
                     self._follow(event, now)
                 case NewBands():

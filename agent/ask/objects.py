@@ -8,6 +8,7 @@ asked about as long as they are worth more for each byte than the budget's bar.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -160,6 +161,8 @@ class ObjectQuestions:
             lambda: Places(AskReason.MOTION, least_signs=MOVING_SIGNS, least_s=MOVING_S, again_s=SUSPECTED_AGAIN_S)
         )
         self._bytes_per_px = BYTES_PER_PX
+        self._promised = 0.0
+        self._promised_at = -math.inf
 
     def follow(self, settings: ObjectSettings, deadline_s: float) -> None:
         """Go on under other settings; what was asked stays asked."""
@@ -245,8 +248,18 @@ class ObjectQuestions:
                 places.asked(region, scene.now)
 
     def may_ask(self, camera: str, now: float, *, urgent: bool) -> bool:
-        """See `agent.decide.rulebook.Questions`."""
-        return self.budget.allows(camera, self._price(0.0), now, urgent=urgent, alert=True)
+        """See `agent.decide.rulebook.Questions`.
+
+        What is granted is asked after the whole frame was looked at: until then it is held, or one frame with many
+        alerts would spend the same bytes for each of them.
+        """
+        if now != self._promised_at:
+            self._promised, self._promised_at = 0.0, now
+        price = self._price(float(self._shown.min_px**2))
+        if not self.budget.allows(camera, self._promised + price, now, urgent=urgent, alert=True):
+            return False
+        self._promised += price
+        return True
 
     # --- answers --------------------------------------------------------------------------------------------------
 
@@ -268,10 +281,11 @@ class ObjectQuestions:
                 looked, found = answer.box, (Found(answer.label, answer.score or 1.0, answer.box),)
         return asked.camera, Report(answer.question_id, asked.track, asked.at, looked, found, asked.known)
 
-    def paid(self, question_id: str, size: int, now: float) -> None:
-        """A question left with so many bytes; one that is sent again, again."""
+    def paid(self, question_id: str, camera: str, size: int, now: float) -> None:
+        """A question left with so many bytes; one that is sent again, again, and one of an earlier run as well."""
         asked = self._open.get(question_id)
         if asked is None:
+            self.budget.settle(camera, size, now)
             return
         self.budget.settle(asked.camera, size - (0.0 if asked.paid else asked.price), now)
         if not asked.paid and asked.pixels:
@@ -279,6 +293,18 @@ class ObjectQuestions:
             self._bytes_per_px += LEARNT * (each - self._bytes_per_px)
             self._bytes_per_px = min(max(self._bytes_per_px, FEWEST_BYTES_PER_PX), MOST_BYTES_PER_PX)
         asked.paid = True
+
+    def unsent(self, question_id: str, now: float) -> None:
+        """A question will not leave any more: where it never did, what was set aside for it is there again."""
+        asked = self._open.get(question_id)
+        if asked is not None and not asked.paid:
+            del self._open[question_id]
+            self.budget.settle(asked.camera, -asked.price, now)
+
+    def close(self, now: float) -> None:
+        """The run ends: what is kept is paid for by the next one, when it sends it."""
+        for question_id in tuple(self._open):
+            self.unsent(question_id, now)
 
     # --- weighing -------------------------------------------------------------------------------------------------
 
