@@ -22,6 +22,7 @@ from agent.ask.suspects import Places, Sign, Suspect
 from agent.boxes import cut_off, inside
 from agent.domain import Answer, Appearance, Ask, Box, Found, Report, Track
 from wire.messages import AskReason, Decision
+from wire.pictures import SHOWN_AROUND
 
 CHOOSE_EVERY_S: Final = 0.09
 """How often questions are to be chosen before one camera, at most: in each of ten frames a second, and no more often
@@ -222,7 +223,7 @@ class ObjectQuestions:
 
     def asked(self, ask: Ask, scene: Scene) -> None:
         """Take note of a question about this frame, the policy's own or a rule's: one answer serves both."""
-        self._asked(ask, scene, *self._picture(ask.box, ask.reason, scene.size))
+        self._asked(ask, scene, *self._picture(ask.camera, ask.box, ask.reason, scene.size))
 
     def _asked(self, ask: Ask, scene: Scene, region: Box, pixels: float) -> None:
         price = self._price(pixels)
@@ -321,12 +322,13 @@ class ObjectQuestions:
         width, height = size
         return self._price(float(min(self._shown.min_px, width) * min(self._shown.min_px, height)))
 
-    def _picture(self, box: Box, reason: AskReason, size: tuple[int, int]) -> tuple[Box, float]:
-        """The part of the frame that a question's picture shows, and of how many pixels it is."""
+    def _picture(self, camera: str, box: Box, reason: AskReason, size: tuple[int, int]) -> tuple[Box, float]:
+        """The part of the frame in which a question's picture shows something, and of how many pixels it is."""
         width, height = size
         margin = self._shown.margins.of(reason)
         crop = crop_around(box, width=width, height=height, margin=margin, min_px=self._shown.min_px)
-        return crop.region(width, height), float((crop.right - crop.left) * (crop.bottom - crop.top))
+        shown = _grown(box) if camera in self._shown.alone else crop.region(width, height)
+        return shown, float((crop.right - crop.left) * (crop.bottom - crop.top))
 
     # --- candidates -----------------------------------------------------------------------------------------------
 
@@ -362,7 +364,7 @@ class ObjectQuestions:
         return [self._candidate(scene, *one) for one in found[:MOST_WEIGHED]]
 
     def _candidate(self, scene: Scene, worth: float, case: Case, what: Track | Suspect) -> _Candidate:
-        region, pixels = self._picture(what.box, case.reason, scene.size)
+        region, pixels = self._picture(scene.camera, what.box, case.reason, scene.size)
         number = what.id if isinstance(what, Track) else None
         return _Candidate(case, what.label, inside(what.box), number, worth, region, pixels)
 
@@ -427,6 +429,12 @@ def _case(
         changed,
         boxes,
     )
+
+
+def _grown(box: Box) -> Box:
+    x1, y1, x2, y2 = box
+    across, down = SHOWN_AROUND * (x2 - x1), SHOWN_AROUND * (y2 - y1)
+    return (x1 - across, y1 - down, x2 + across, y2 + down)
 
 
 def _within(box: Box, region: Box) -> bool:

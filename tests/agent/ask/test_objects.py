@@ -32,13 +32,13 @@ def track(number=1, box=NEAR, score=0.5, seen=True, hits=5, stands=True, **value
 class Desk:
     """One camera's frames, and what was asked about them."""
 
-    def __init__(self, budget="unlimited", per_minute=6000, **settings):
+    def __init__(self, budget="unlimited", per_minute=6000, alone=(), **settings):
         ids = itertools.count(1)
         amount = BudgetSettings(bytes=budget, questions_per_minute=per_minute)
         self.budget = AskBudget(amount, Balance(others=0.0), 0.0)
         self.questions = ObjectQuestions(
             ObjectSettings(**settings),
-            Shown(Margins(0.6, 2.0), min_px=96),
+            Shown(Margins(0.6, 2.0), 96, frozenset(alone)),
             self.budget,
             deadline_s=2.0,
             new_id=lambda: f"{next(ids):032x}",
@@ -155,6 +155,14 @@ def test_one_answer_serves_all_that_its_picture_shows():
     _, report = desk.answer(ask, Found("person", 0.9, NEAR))
     assert report.known == {1: NEAR, 2: BESIDE}
     assert desk.frames(1, track(1), track(2, BESIDE)) == []
+
+
+def test_what_is_painted_over_in_a_picture_is_asked_about_by_itself():
+    desk = Desk(alone=["gate"])
+    asked = desk.frames(3, track(1), track(2, box=BESIDE))
+    assert sorted(ask.track for ask in asked) == [1, 2]
+    assert Desk(alone=["yard"]).frames(3, track(1), track(2, box=BESIDE))[0].track == 1
+    assert len(Desk(alone=["yard"]).frames(3, track(1), track(2, box=BESIDE))) == 1
 
 
 def test_a_rules_own_question_serves_the_object_too():
