@@ -24,7 +24,7 @@ from agent.detect.movement import movement_with_model
 from agent.domain import AlertChange, Answer, Clock, Frame, Track
 from agent.errors import NoModelOpens
 from agent.judging.asking import Asking
-from agent.judging.inbox import Aside, Inbox, Mute, NewBands, NewModel, NewRules, Paid, SwapModel
+from agent.judging.inbox import Aside, Inbox, Mute, NewBands, NewModel, NewRules, Paid, SwapModel, Unsent
 from agent.judging.lane import Lane, Stages, Tally
 from agent.judging.ports import (
     AlertOutbox,
@@ -312,8 +312,8 @@ class Pipeline:
             match event:
                 case Answer():
                     self._take_answer(event, now)
-                case Paid():
-                    self._asking.paid(event, now)
+                case Paid() | Unsent():
+                    self._asking.settle_price(event, now)
                 case NewRules():
                     self._follow(event, now)
                 case NewBands():

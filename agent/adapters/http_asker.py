@@ -72,15 +72,21 @@ class AskCounts:
 
 
 OnOutcome = Callable[[Audit, AuditOutcome], None]
-OnPaid = Callable[[str, int], object]
-"""Told that a question left, by its id, and with about how many bytes; ahead of its answer."""
+OnPaid = Callable[[str, str, int], object]
+"""Told that a question left, by its id and camera, and with about how many bytes; ahead of its answer."""
+OnUnsent = Callable[[str], object]
+"""Told that a question will not leave any more, by its id."""
 
 
 def _unheard(_audit: Audit, _outcome: AuditOutcome) -> None:
     """Nobody wants to know."""
 
 
-def _unpaid(_question_id: str, _size: int) -> None:
+def _unpaid(_question_id: str, _camera: str, _size: int) -> None:
+    """Nobody counts."""
+
+
+def _given_up(_question_id: str) -> None:
     """Nobody counts."""
 
 
@@ -112,6 +118,7 @@ class HttpAsker:
         audit: AuditSettings | None = None,
         on_outcome: OnOutcome = _unheard,
         on_paid: OnPaid = _unpaid,
+        on_unsent: OnUnsent = _given_up,
     ) -> None:
         self._settings = settings
         self._uploads = uploads
@@ -125,6 +132,7 @@ class HttpAsker:
         self._audit = audit or AuditSettings()
         self._on_outcome = on_outcome
         self._on_paid = on_paid
+        self._on_unsent = on_unsent
         self._cutter = Cutter(settings, self._audit, boot=boot, door=door, clock=clock)
         self._cuttings = CuttingQueue(settings.max_waiting)
         self._arrived = Wakeup()
@@ -163,7 +171,9 @@ class HttpAsker:
         """Ask about an object of `frame`; False, and counted, where there is no room or the question is invalid."""
         self._asks += 1
         taken = self._take(lambda: self._cutter.of_question(ask, frame))
-        self._asks_unheard += not taken
+        if not taken:
+            self._asks_unheard += 1
+            self._on_unsent(ask.id)
         return taken
 
     def submit_picture(self, change: AlertChange, frame: Frame) -> bool:
@@ -253,7 +263,12 @@ class HttpAsker:
 
     def _drop(self, dropped: list[Key]) -> None:
         for key in dropped:
-            self._failed[key.kind] += self._schedule.drop(key)
+            self._fail(key, lost=self._schedule.drop(key))
+
+    def _fail(self, key: Key, *, lost: bool = True) -> None:
+        self._failed[key.kind] += lost
+        if lost and key.kind in {Kind.QUESTION, Kind.OBJECT}:
+            self._on_unsent(key.id)
 
     def _keep(self, cutting: Cutting) -> list[Key]:
         return self._uploads.put(self._cutter.packed(cutting))
@@ -267,7 +282,7 @@ class HttpAsker:
                 if key.kind not in {Kind.OBJECT, Kind.OUTCOME}:
                     ids = {"question_id" if key.kind is Kind.QUESTION else "alert_id": key.id}
                     log.warning("gave up a %s: it is too old", key.kind, extra=ids)
-                self._failed[key.kind] += 1
+                self._fail(key)
                 await asyncio.to_thread(self._uploads.remove, key)
             while (waiting := self._schedule.take(now)) is not None:
                 tasks.create_task(self._send(cloud, waiting), name=f"ask-{waiting.key.id}")
@@ -279,7 +294,7 @@ class HttpAsker:
             upload = await asyncio.to_thread(self._uploads.get, waiting.key)
         except OutboxUnwritable as refused:
             self._faults.note(refused)
-            self._failed[waiting.key.kind] += self._schedule.unread(waiting, self._clock.monotonic())
+            self._fail(waiting.key, lost=self._schedule.unread(waiting, self._clock.monotonic()))
             self._changed.set()
             return
         try:
@@ -287,12 +302,13 @@ class HttpAsker:
                 await self._exchange(cloud, waiting, upload)
         except AskRefused as refused:
             self._faults.note(refused)
-            self._failed[waiting.key.kind] += 1
+            self._fail(waiting.key)
         except TryAgain as later:
             self._faults.note(later.error)
-            self._failed[waiting.key.kind] += self._schedule.failed(
+            lost = self._schedule.failed(
                 waiting, self._clock.monotonic(), jitter=self._jitter(), at_least_s=later.at_least_s
             )
+            self._fail(waiting.key, lost=lost)
             self._changed.set()
             return
         except _NotYet:
@@ -330,7 +346,7 @@ class HttpAsker:
             question,
             upload.jpeg,
             timeout_s=timeout_s,
-            left=lambda: self._on_paid(question.message_id, size),
+            left=lambda: self._on_paid(question.message_id, question.camera, size),
         )
         if verdict is not None:
             await self._hand_over(verdict, waiting)

@@ -35,6 +35,7 @@ from agent.judging.inbox import Inbox, NewRules
 from agent.judging.lane import Lane
 from agent.redact.door import BY_PEOPLE, PictureDoor
 from agent.track.tracker import Tracker
+from wire.messages import Hide
 from wire.model import Manifest
 
 log: Final = logging.getLogger(__name__)
@@ -141,9 +142,10 @@ def gains(manifest: Manifest) -> Gains:
 def _objects(config: Config, manifest: Manifest, balances: BudgetFile, now: float) -> ObjectQuestions | None:
     if config.ask is None:
         return None
+    alone = frozenset(camera.name for camera in config.cameras if camera.redaction.hide is Hide.ALL_BUT_ASKED)
     return ObjectQuestions(
         config.asking.objects,
-        Shown(config.ask.margins, config.ask.question_min_px),
+        Shown(config.ask.margins, config.ask.question_min_px, alone),
         AskBudget(config.asking.budget, balances.load(), now),
         deadline_s=config.asking.deadline_s,
         new_id=new_id,

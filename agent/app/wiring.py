@@ -42,7 +42,7 @@ from agent.config import Config
 from agent.deliver.faults import Faults
 from agent.detect.detector import model_status, open_configured
 from agent.domain import Answer, Clock
-from agent.judging.inbox import Paid
+from agent.judging.inbox import Paid, Unsent
 from agent.pipeline import Pipeline
 from agent.status.views import Views
 from agent.tune.settings import Wanted
@@ -301,7 +301,8 @@ def _asker(
         receipts=ground.receipts,
         door=scene.door,
         audit=config.audit,
-        on_paid=lambda question_id, size: scene.inbox.put(Paid(question_id, size)),
+        on_paid=lambda question_id, camera, size: scene.inbox.put(Paid(question_id, camera, size)),
+        on_unsent=lambda question_id: scene.inbox.put(Unsent(question_id)),
         on_outcome=on_outcome,
     )
 

@@ -42,7 +42,9 @@ class Shown:
     Attributes:
         margins: Around the object.
         min_px: At least so wide and high.
+        alone: Cameras whose pictures show nothing but the object in question: all else is painted over.
     """
 
     margins: Margins
     min_px: int
+    alone: frozenset[str] = frozenset()

@@ -8,6 +8,7 @@ asked about as long as they are worth more for each byte than the budget's bar.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from agent.ask.suspects import Places, Sign, Suspect
 from agent.boxes import cut_off, inside
 from agent.domain import Answer, Appearance, Ask, Box, Found, Report, Track
 from wire.messages import AskReason, Decision
+from wire.pictures import SHOWN_AROUND
 
 CHOOSE_EVERY_S: Final = 0.09
 """How often questions are to be chosen before one camera, at most: in each of ten frames a second, and no more often
@@ -160,6 +162,8 @@ class ObjectQuestions:
             lambda: Places(AskReason.MOTION, least_signs=MOVING_SIGNS, least_s=MOVING_S, again_s=SUSPECTED_AGAIN_S)
         )
         self._bytes_per_px = BYTES_PER_PX
+        self._promised = 0.0
+        self._promised_at = -math.inf
 
     def follow(self, settings: ObjectSettings, deadline_s: float) -> None:
         """Go on under other settings; what was asked stays asked."""
@@ -219,7 +223,7 @@ class ObjectQuestions:
 
     def asked(self, ask: Ask, scene: Scene) -> None:
         """Take note of a question about this frame, the policy's own or a rule's: one answer serves both."""
-        self._asked(ask, scene, *self._picture(ask.box, ask.reason, scene.size))
+        self._asked(ask, scene, *self._picture(ask.camera, ask.box, ask.reason, scene.size))
 
     def _asked(self, ask: Ask, scene: Scene, region: Box, pixels: float) -> None:
         price = self._price(pixels)
@@ -245,8 +249,18 @@ class ObjectQuestions:
                 places.asked(region, scene.now)
 
     def may_ask(self, camera: str, now: float, *, urgent: bool) -> bool:
-        """See `agent.decide.rulebook.Questions`."""
-        return self.budget.allows(camera, self._price(0.0), now, urgent=urgent, alert=True)
+        """See `agent.decide.rulebook.Questions`.
+
+        What is granted is asked after the whole frame was looked at: until then it is held, or one frame with many
+        alerts would spend the same bytes for each of them.
+        """
+        if now != self._promised_at:
+            self._promised, self._promised_at = 0.0, now
+        price = self._price(float(self._shown.min_px**2))
+        if not self.budget.allows(camera, self._promised + price, now, urgent=urgent, alert=True):
+            return False
+        self._promised += price
+        return True
 
     # --- answers --------------------------------------------------------------------------------------------------
 
@@ -268,10 +282,11 @@ class ObjectQuestions:
                 looked, found = answer.box, (Found(answer.label, answer.score or 1.0, answer.box),)
         return asked.camera, Report(answer.question_id, asked.track, asked.at, looked, found, asked.known)
 
-    def paid(self, question_id: str, size: int, now: float) -> None:
-        """A question left with so many bytes; one that is sent again, again."""
+    def paid(self, question_id: str, camera: str, size: int, now: float) -> None:
+        """A question left with so many bytes; one that is sent again, again, and one of an earlier run as well."""
         asked = self._open.get(question_id)
         if asked is None:
+            self.budget.settle(camera, size, now)
             return
         self.budget.settle(asked.camera, size - (0.0 if asked.paid else asked.price), now)
         if not asked.paid and asked.pixels:
@@ -279,6 +294,18 @@ class ObjectQuestions:
             self._bytes_per_px += LEARNT * (each - self._bytes_per_px)
             self._bytes_per_px = min(max(self._bytes_per_px, FEWEST_BYTES_PER_PX), MOST_BYTES_PER_PX)
         asked.paid = True
+
+    def unsent(self, question_id: str, now: float) -> None:
+        """A question will not leave any more: where it never did, what was set aside for it is there again."""
+        asked = self._open.get(question_id)
+        if asked is not None and not asked.paid:
+            del self._open[question_id]
+            self.budget.settle(asked.camera, -asked.price, now)
+
+    def close(self, now: float) -> None:
+        """The run ends: what is kept is paid for by the next one, when it sends it."""
+        for question_id in tuple(self._open):
+            self.unsent(question_id, now)
 
     # --- weighing -------------------------------------------------------------------------------------------------
 
@@ -295,12 +322,13 @@ class ObjectQuestions:
         width, height = size
         return self._price(float(min(self._shown.min_px, width) * min(self._shown.min_px, height)))
 
-    def _picture(self, box: Box, reason: AskReason, size: tuple[int, int]) -> tuple[Box, float]:
-        """The part of the frame that a question's picture shows, and of how many pixels it is."""
+    def _picture(self, camera: str, box: Box, reason: AskReason, size: tuple[int, int]) -> tuple[Box, float]:
+        """The part of the frame in which a question's picture shows something, and of how many pixels it is."""
         width, height = size
         margin = self._shown.margins.of(reason)
         crop = crop_around(box, width=width, height=height, margin=margin, min_px=self._shown.min_px)
-        return crop.region(width, height), float((crop.right - crop.left) * (crop.bottom - crop.top))
+        shown = _grown(box) if camera in self._shown.alone else crop.region(width, height)
+        return shown, float((crop.right - crop.left) * (crop.bottom - crop.top))
 
     # --- candidates -----------------------------------------------------------------------------------------------
 
@@ -336,7 +364,7 @@ class ObjectQuestions:
         return [self._candidate(scene, *one) for one in found[:MOST_WEIGHED]]
 
     def _candidate(self, scene: Scene, worth: float, case: Case, what: Track | Suspect) -> _Candidate:
-        region, pixels = self._picture(what.box, case.reason, scene.size)
+        region, pixels = self._picture(scene.camera, what.box, case.reason, scene.size)
         number = what.id if isinstance(what, Track) else None
         return _Candidate(case, what.label, inside(what.box), number, worth, region, pixels)
 
@@ -401,6 +429,12 @@ def _case(
         changed,
         boxes,
     )
+
+
+def _grown(box: Box) -> Box:
+    x1, y1, x2, y2 = box
+    across, down = SHOWN_AROUND * (x2 - x1), SHOWN_AROUND * (y2 - y1)
+    return (x1 - across, y1 - down, x2 + across, y2 + down)
 
 
 def _within(box: Box, region: Box) -> bool:

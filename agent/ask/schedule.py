@@ -170,7 +170,13 @@ class Schedule:
         return gone
 
     def _fresh(self, now: float) -> Waiting | None:
-        fresh = (w for w in self._waiting.values() if w.deadline_at is not None and w.deadline_at > now)
+        # A cloud that can't be reached is not tried anew for each object: their questions are many, and worth little.
+        paused = now < self._pause_until
+        fresh = (
+            w
+            for w in self._waiting.values()
+            if w.deadline_at is not None and w.deadline_at > now and not (paused and w.key.kind is Kind.OBJECT)
+        )
         return min(fresh, key=lambda w: _TURN[w.key.kind], default=None)
 
     def _due(self, now: float) -> Waiting | None:

@@ -18,7 +18,7 @@ from agent.ask.suspects import weak_signs
 from agent.decide.rulebook import RuleBook
 from agent.detect.regions import Target
 from agent.domain import Answer, Ask, Box, Clock, Frame, Report
-from agent.judging.inbox import Aside, NewRules, Paid
+from agent.judging.inbox import Aside, NewRules, Paid, Unsent
 from agent.judging.lane import Lane, Tally
 from agent.judging.ports import Asker, BalanceKeeper
 from agent.judging.riding import tell
@@ -123,10 +123,14 @@ class Asking:
             camera, reports = self._heard.popitem()
             tell(self._lanes[camera], reports)
 
-    def paid(self, paid: Paid, now: float) -> None:
-        """A question was sent: its bytes are off the budget."""
-        if self._objects is not None:
-            self._objects.paid(paid.question_id, paid.bytes, now)
+    def settle_price(self, told: Paid | Unsent, now: float) -> None:
+        """A question was sent: its bytes are off the budget. Or it never will be: they are there again."""
+        if self._objects is None:
+            return
+        if isinstance(told, Paid):
+            self._objects.paid(told.question_id, told.camera, told.bytes, now)
+        else:
+            self._objects.unsent(told.question_id, now)
 
     def follow(self, new: NewRules, now: float) -> None:
         """Go on under other settings."""
@@ -146,6 +150,7 @@ class Asking:
     def close(self) -> None:
         """Have what is left of the budget written down."""
         if self._objects is not None:
+            self._objects.close(self._clock.monotonic())
             self._keep(self._objects.budget.balance())
 
     def _keep(self, balance: Balance | None) -> None:

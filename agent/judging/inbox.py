@@ -84,7 +84,15 @@ class Paid:
     """A question left the device, with so many bytes; told each time it does, and ahead of its answer."""
 
     question_id: str
+    camera: str
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A question will not leave the device any more, whether it ever did or not."""
+
+    question_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,7 @@ class Mute:
     for_s: float
 
 
-Event = Answer | Paid | Aside | NewBands | NewRules | NewModel | SwapModel | Mute
+Event = Answer | Paid | Unsent | Aside | NewBands | NewRules | NewModel | SwapModel | Mute
 
 
 class Inbox:

@@ -760,7 +760,9 @@ def test_what_a_question_cost_is_taken_from_the_budget_and_new_settings_hold_at_
     scene = Scene(objects=True)
     scene.detector.score = 0.36
     scene.run(
-        *scene.several(2), lambda: scene.inbox.put(Paid(scene.asker.asks[0][0].id, 5_000_000)), *scene.several(1)
+        *scene.several(2),
+        lambda: scene.inbox.put(Paid(scene.asker.asks[0][0].id, "front", 5_000_000)),
+        *scene.several(1),
     )
     assert scene.objects.budget.balance().left[""] < 7.5e6 - 4_900_000
     asking = AskPolicySettings(min_hits=2)
@@ -783,7 +785,7 @@ def test_a_question_that_decides_no_alert_is_paid_for_and_not_asked_where_nothin
 
     left: list[float] = []
     look = lambda: left.append(scene.objects.budget.balance().left[""])  # noqa: E731
-    paid = lambda: scene.inbox.put(Paid("a" * 32, 4321))  # noqa: E731
+    paid = lambda: scene.inbox.put(Paid("a" * 32, "front", 4321))  # noqa: E731
     scene.run(look, draw("a"), None, look, paid, None, look)
     assert [ask.id for ask, _ in scene.asker.asks] == ["a" * 32]
     assert left[0] - 5000 < left[1] < left[0] - 1000

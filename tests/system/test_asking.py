@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.adapters.receipt_log import FOLDER
+from agent.app.egress import UNKNOWN, UploadLine, egress
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import BOUND_S, System, eventually, whole_system
 from wire.messages import Alert, AlertState, AskReason, DecidedBy
@@ -26,7 +28,7 @@ name = "anyone"
 labels = ["person"]
 
 [asking.budget]
-bytes = "20MB/hour"
+bytes = "{amount}"
 
 [audit]
 per_hour = 0
@@ -52,7 +54,7 @@ def vouched(system: System) -> list[Alert]:
 
 
 def test_an_objects_verdict_corrects_what_the_device_stands_behind(system: System) -> None:
-    agent = system.start_agent(TOLD.format(clip=need_clip()))
+    agent = system.start_agent(TOLD.format(clip=need_clip(), amount="20MB/hour"))
     eventually(lambda: bool(vouched(system)), "an alert is confirmed by what was said of its object", 2 * BOUND_S)
     eventually(
         lambda: {question.reason for _, question in system.verdicts()} >= {AskReason.NEW, AskReason.REFRESH},
@@ -63,5 +65,27 @@ def test_an_objects_verdict_corrects_what_the_device_stands_behind(system: Syste
     assert any(verdict.found for verdict, _ in answered)
     assert all(verdict.looked is not None for verdict, _ in answered)
     assert system.ends(agent) == 0
-    balance = json.loads((agent_folder(system.folder, System.DEVICE) / "data" / "budget.json").read_text())
-    assert 0 < balance[""] < 20e6 / 20
+    assert 0 < left(system) < 20e6 / 20
+
+
+def test_an_outage_costs_the_budget_nothing(system: System) -> None:
+    system.uplink.cut()
+    agent = system.start_agent(TOLD.format(clip=need_clip(), amount="500kB/hour"))
+    eventually(lambda: len(tries(system)) >= 20, "the cloud is tried again and again", 2 * BOUND_S)
+    assert system.ends(agent) == 0
+    assert {(one.outcome, one.sent) for one in tries(system)} == {("not reached", 0)}
+    assert left(system) == pytest.approx(500e3 / 20 * 0.75, abs=1), "as much as it can hold"
+
+
+def left(system: System) -> float:
+    """What the agent wrote down of its budget."""
+    kept = json.loads((agent_folder(system.folder, System.DEVICE) / "data" / "budget.json").read_text())
+    return float(kept[""])
+
+
+def tries(system: System) -> list[UploadLine]:
+    """Questions that were sent, or were to be, and came to an end."""
+    data = agent_folder(system.folder, System.DEVICE) / "data"
+    if not (data / FOLDER).is_dir():
+        return []
+    return [one for one in egress(data).uploads if one.reason == "questions" and one.outcome != UNKNOWN]

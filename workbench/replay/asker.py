@@ -90,7 +90,7 @@ class ReplayAsker:
         )
         sent = Sent(len(jpeg), ask.reason.value, len(encode(question)))
         self._walk.send(sent)
-        self._walk.inbox.put(Paid(ask.id, sent.bytes))
+        self._walk.inbox.put(Paid(ask.id, ask.camera, sent.bytes))
         due = frame.at + self._uplink.latency_s
         answered_at = now + timedelta(seconds=self._uplink.latency_s)
         answer = answer_of(self._cloud.answer(question, jpeg, answered_at))

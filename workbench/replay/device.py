@@ -36,7 +36,7 @@ from agent.track.settings import TrackSettings
 from agent.track.tracker import Tracker
 from vision.detections import Detector
 from vision.detector import ModelDetector
-from wire.messages import AskReason
+from wire.messages import AskReason, Hide
 from wire.model import Gain
 from workbench.errors import ReplayRefused
 from workbench.replay.asker import ReplayAsker, Uplink, said_of_frame
@@ -275,9 +275,10 @@ class Workbench:
         new_id = partial(_next_id, itertools.count(1))
         objects = None
         if budget is not None:
+            alone = {setup.camera} if setup.redaction.hide is Hide.ALL_BUT_ASKED else set()
             objects = ObjectQuestions(
                 setup.asking.objects,
-                Shown(setup.ask.margins, setup.ask.question_min_px),
+                Shown(setup.ask.margins, setup.ask.question_min_px, frozenset(alone)),
                 # Beginning with nothing, it spends no more in a short clip than in a long one.
                 AskBudget(self._budget(budget), Balance({"": 0.0}), self.clip.times_s[0]),
                 deadline_s=setup.asking.deadline_s,

@@ -17,10 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from agent.ask.gain import FORM, NAMES, Case, by_hand, features, was_wrong
 from agent.domain import Answer, Ask
+from wire.fields import Unit
 from wire.messages import AskReason
 from workbench.errors import AnswersUnusable
 
 DIGITS: Final = 5
+MOST_BYTES: Final = 1 << 30
 MEND: Final = "Write it with `vedette replay --answers FILE`."
 
 
@@ -68,10 +70,10 @@ class _Line(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     form: int
-    features: tuple[FiniteFloat, ...]
+    features: tuple[Unit, ...]
     wrong: bool
     by_hand: FiniteFloat
-    bytes: int = Field(ge=1)
+    bytes: int = Field(ge=1, le=MOST_BYTES)
     reason: AskReason
 
 

@@ -93,6 +93,7 @@ class Rig:
     outcomes: list[tuple[Audit, AuditOutcome]] = field(default_factory=list)
     door: PictureDoor = field(default_factory=plain_door)
     paid: list[tuple[str, int]] = field(default_factory=list)
+    unsent: list[str] = field(default_factory=list)
     ask_again_for_s: float = 600.0
 
     def __post_init__(self) -> None:
@@ -119,7 +120,8 @@ class Rig:
             audit=AuditSettings(
                 answer_within_s=3, ask_again_after_s=0.02, ask_again_for_s=self.ask_again_for_s
             ),
-            on_paid=lambda question_id, size: self.paid.append((question_id, size)),
+            on_paid=lambda question_id, camera, size: self.paid.append((question_id, size)),
+            on_unsent=self.unsent.append,
         )  # fmt: skip
         self.stop = asyncio.Event()
 
@@ -743,11 +745,21 @@ async def test_what_does_not_leave_costs_nothing(cloud, tmp_path):
     rig.ask(2, alert_id=None, reason=AskReason.NEW)
     await rig.until(lambda: rig.faults.counts().get("AskUnreachable", 0) >= 5)
     assert rig.paid == []
+    assert rig.unsent == [f"{2:032x}"]
     assert rig.ledger.bytes_by_reason() == {}
     await cloud.start()
     await rig.done()
     assert [question_id for question_id, _ in rig.paid] == [f"{1:032x}"]
     await rig.end()
+
+
+async def test_what_is_not_taken_or_refused_for_good_is_told_not_to_leave(cloud, rig):
+    assert not rig.ask(1, label="unprintable \x07")
+    assert rig.unsent == [f"{1:032x}"]
+    cloud.script = [always(response(400))]
+    rig.ask(2)
+    await rig.done()
+    assert rig.unsent == [f"{number:032x}" for number in (1, 2)]
 
 
 async def test_a_question_about_an_object_that_did_not_get_through_is_not_sent_again(cloud, rig):

@@ -32,13 +32,13 @@ def track(number=1, box=NEAR, score=0.5, seen=True, hits=5, stands=True, **value
 class Desk:
     """One camera's frames, and what was asked about them."""
 
-    def __init__(self, budget="unlimited", per_minute=6000, **settings):
+    def __init__(self, budget="unlimited", per_minute=6000, alone=(), **settings):
         ids = itertools.count(1)
         amount = BudgetSettings(bytes=budget, questions_per_minute=per_minute)
         self.budget = AskBudget(amount, Balance(others=0.0), 0.0)
         self.questions = ObjectQuestions(
             ObjectSettings(**settings),
-            Shown(Margins(0.6, 2.0), min_px=96),
+            Shown(Margins(0.6, 2.0), 96, frozenset(alone)),
             self.budget,
             deadline_s=2.0,
             new_id=lambda: f"{next(ids):032x}",
@@ -157,6 +157,14 @@ def test_one_answer_serves_all_that_its_picture_shows():
     assert desk.frames(1, track(1), track(2, BESIDE)) == []
 
 
+def test_what_is_painted_over_in_a_picture_is_asked_about_by_itself():
+    desk = Desk(alone=["gate"])
+    asked = desk.frames(3, track(1), track(2, box=BESIDE))
+    assert sorted(ask.track for ask in asked) == [1, 2]
+    assert Desk(alone=["yard"]).frames(3, track(1), track(2, box=BESIDE))[0].track == 1
+    assert len(Desk(alone=["yard"]).frames(3, track(1), track(2, box=BESIDE))) == 1
+
+
 def test_a_rules_own_question_serves_the_object_too():
     desk = Desk()
     ask = replace(Desk().frames(1, track())[0], id="f" * 32, alert_id="a" * 32)
@@ -248,12 +256,54 @@ def test_what_was_paid_is_settled_and_pictures_are_learnt_to_cost_that():
     desk.now += 60
     (ask,) = desk.frames(1, track())
     left = desk.budget.balance().left[""]
-    desk.questions.paid(ask.id, 50_000, desk.now)
+    desk.questions.paid(ask.id, "gate", 50_000, desk.now)
     after = desk.budget.balance().left[""]
     assert after < left - 40_000
-    desk.questions.paid(ask.id, 50_000, desk.now)
+    desk.questions.paid(ask.id, "gate", 50_000, desk.now)
     assert desk.budget.balance().left[""] == pytest.approx(after - 50_000)
-    desk.questions.paid("e" * 32, 50_000, desk.now)
+    desk.questions.paid("e" * 32, "gate", 50_000, desk.now)
+    assert desk.budget.balance().left[""] == pytest.approx(after - 100_000), (
+        "what an earlier run left is paid for too"
+    )
+
+
+def test_what_will_not_leave_any_more_is_given_back_once_and_only_where_it_never_left():
+    desk = Desk("1GB/hour")
+    desk.frames(1)
+    desk.now += 600
+    (never, once) = desk.frames(1, track(1), track(2, box=FAR))
+    full = desk.budget.told(desk.now)[0].most
+    desk.questions.paid(once.id, "gate", 3000, desk.now)
+    for _ in range(2):
+        desk.questions.unsent(never.id, desk.now)
+        desk.questions.unsent(once.id, desk.now)
+    assert desk.budget.balance().left[""] == pytest.approx(full - 3000, abs=1)
+    desk.questions.unsent("e" * 32, desk.now)
+    assert desk.answer(never) is None
+    assert desk.answer(once) is not None, "its answer may be on its way"
+
+
+def test_what_a_run_leaves_unsent_is_not_paid_for_twice():
+    desk = Desk("1GB/hour")
+    desk.frames(1)
+    desk.now += 600
+    (ask,) = desk.frames(1, track())
+    full = desk.budget.told(desk.now)[0].most
+    desk.questions.close(desk.now)
+    assert desk.budget.balance().left[""] == pytest.approx(full, abs=1)
+    desk.questions.paid(ask.id, "gate", 2500, desk.now)
+    assert desk.budget.balance().left[""] == pytest.approx(full - 2500, abs=1)
+
+
+def test_many_alerts_of_one_frame_don_t_spend_the_same_bytes():
+    desk = Desk("1MB/hour")
+    desk.frames(1)
+    desk.now += 60
+    left = desk.budget.balance().left[""] + 60 * 950_000 / 3600
+    granted = sum(desk.questions.may_ask("gate", desk.now, urgent=False) for _ in range(50))
+    assert 2000 * granted <= left < 4000 * granted
+    desk.now += 0.1
+    assert desk.questions.may_ask("gate", desk.now, urgent=False), "nothing was asked, so nothing is spent"
 
 
 def test_an_answer_of_an_older_cloud_tells_of_the_object_alone():
@@ -272,7 +322,7 @@ def test_answers_to_what_was_never_asked_or_twice_are_nothing():
     (ask,) = desk.frames(1, track())
     assert desk.answer(replace(ask, id="d" * 32)) is None
     assert desk.answer(ask) is not None
-    desk.questions.paid(ask.id, 10, desk.now)
+    desk.questions.paid(ask.id, "gate", 10, desk.now)
 
 
 boxes = st.tuples(st.floats(-0.5, 1.5), st.floats(-0.5, 1.5), st.floats(0.001, 0.5), st.floats(0.001, 0.5)).map(

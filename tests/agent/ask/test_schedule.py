@@ -107,6 +107,18 @@ def test_a_fresh_question_does_not_wait_out_a_pause_but_a_failed_one_does():
     assert plan.take(0.0) is None
 
 
+def test_a_question_about_an_object_does_not_try_a_cloud_that_can_t_be_reached():
+    plan = schedule()
+    plan.add(question(1))
+    first = plan.take(0.0)
+    assert first is not None
+    plan.failed(first, 0.0, jitter=1.0)
+    plan.add(about_object(2, made_at=0.1, deadline_at=3.0))
+    assert plan.take(0.1) is None
+    assert plan.next_at(0.1) == 1.0
+    assert plan.take(1.0) == about_object(2, made_at=0.1, deadline_at=3.0), "with the pause, that is over"
+
+
 def test_after_a_failure_one_goes_ahead_and_the_rest_follow_its_success():
     plan = schedule(max_concurrent=4)
     for number in range(3):

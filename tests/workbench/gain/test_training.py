@@ -150,6 +150,9 @@ ONE = json.loads(next(lines(simulated(1, 10))))
     [
         ("", "the line"),
         ("[]", "the line"),
+        (json.dumps(ONE | {"features": [1e308] * len(NAMES)}), "features.0"),
+        (json.dumps(ONE | {"features": [-0.1] * len(NAMES)}), "features.0"),
+        (json.dumps(ONE | {"bytes": 10**400}), "bytes"),
         (json.dumps(ONE | {"bytes": 0}), "bytes"),
         (json.dumps(ONE | {"wrong": "maybe"}), "wrong"),
         (json.dumps(ONE | {"features": [float("nan")] * 17}), r"features\.0"),

@@ -101,7 +101,7 @@ def test_a_question_is_encoded_counted_and_answered_when_it_is_due(memory, frame
     assert sent.message_bytes > 300
     assert sent.bytes == sent.picture_bytes + sent.message_bytes + HTTP_BYTES
     paid, _ = walk.inbox.take()
-    assert paid == Paid(f"{1:032x}", sent.bytes), "the agent's own budget pays for what is counted"
+    assert paid == Paid(f"{1:032x}", "clip", sent.bytes), "the agent's own budget pays for what is counted"
 
     answer = answered(walk)
     assert walk.monotonic() == pytest.approx(0.6)
