@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from agent.domain import Box
+from agent.domain import Box, Shift
 
 
 def overlap(a: Box, b: Box) -> float:
@@ -74,3 +74,9 @@ def inside(box: Box) -> Box:
         return (float(x1), float(y1), float(x2), float(y2))
     x1, y1, x2, y2 = (min(1.0, max(0.0, float(v))) for v in box)
     return (x1, y1, x2, y2)
+
+
+def shifted(box: Box, by: Shift) -> Box:
+    """The box where it has gone."""
+    (x1, y1, x2, y2), (across, down) = box, by
+    return (x1 + across, y1 + down, x2 + across, y2 + down)

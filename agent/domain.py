@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from vision.detections import Image
 from wire.messages import AlertEvent, AlertState, AskReason, DecidedBy, Decision
 
 Box = tuple[float, float, float, float]
+Shift = tuple[float, float]
+"""How far something goes, across and down, in shares of the frame."""
 STANDS_FROM: Final = 0.5
 """How likely an object must be for the cloud to stand behind it."""
 Appearance = tuple[float, ...]
@@ -144,6 +146,18 @@ class Track:
     word: Word | None = None
     appearance: Appearance | None = None
     seen_well: bool = False
+
+
+class Rider(NamedTuple):
+    """An object that goes where the pictures show that it went.
+
+    Attributes:
+        box: Where it was in the latest picture.
+        ahead: How far it should have gone since, by its speed.
+    """
+
+    box: Box
+    ahead: Shift
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,15 +183,7 @@ class Pipeline:
             still = lane.gate.still(frame.image, frame.at)
             began = _spent(stages, "gate", began)
             if still:
-                lane.still += 1
-                lane.tracker.still(frame.at)
-                self._rules.still(frame.camera, frame.at)
-                if self._onlooker is not None:
-                    self._onlooker.skipped()
-                self._tell(frame, None, lane.tracks)
-                if self._auditor is not None:
-                    self._auditor.still(frame, lane.masks.polygons)
-                self._show(lane, frame)
+                self._pass_over(lane, frame)
                 return
 
         try:
@@ -237,14 +229,30 @@ class Pipeline:
         if self._audience is not None:
             self._audience.followed(frame, tracks, len(seen.looked))
 
+    def _pass_over(self, lane: Lane, frame: Frame) -> None:
+        """Nothing has moved since the frame before."""
+        lane.still += 1
+        lane.tracker.still(frame.at)
+        self._asking.settle(frame.camera)
+        self._rules.still(frame.camera, frame.at)
+        if self._onlooker is not None:
+            self._onlooker.skipped()
+        self._tell(frame, None, lane.tracks)
+        if self._auditor is not None:
+            self._auditor.still(frame, lane.masks.polygons)
+        self._show(lane, frame)
+
     def _ride(self, lane: Lane, frame: Frame, began: float) -> float:
-        """Move on what goes where the pictures show that it went; when that was done."""
+        """Move on what goes where the pictures show that it went, and tell what was heard; when that was done."""
+        lane.turn(frame.at)
+        if not lane.on_turn:
+            return began
         moved = follow(lane, frame)
         followed = _spent(self.stages, "ride", began)
-        if moved is None:
-            return followed
         lane.tracker.ride(moved, frame.at)
-        return _spent(self.stages, "track", followed)
+        tracked = _spent(self.stages, "track", followed)
+        self._asking.settle(frame.camera)
+        return _spent(self.stages, "hear", tracked)
 
     def _look_closer(self, lane: Lane, frame: Frame, whole: Detections) -> Seen:
         """What the frame shows after its second looks; where one of them fails, what it showed at the first."""
@@ -326,9 +334,6 @@ class Pipeline:
                     self._adopt(event if isinstance(event, NewModel) else _swapped(event, done))
             if awaited:
                 done.set_result(None)
-        began = time.perf_counter()
-        self._asking.settle()
-        _spent(self.stages, "hear", began)
         self._deliver(self._rules.tick(now), None)
         self._asking.account(now)
 

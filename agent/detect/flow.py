@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.domain import Box
+from agent.domain import Box, Rider, Shift
 from vision.detections import Image
 
 LONGEST_PX: Final = 512
@@ -25,13 +25,10 @@ LONGEST_PX: Final = 512
 cost. A picture is halved until it is small enough: by two OpenCV averages quickly, by any other number slowly."""
 KEPT_S: Final = 1.5
 """An answer about an older frame begins nothing, and no picture is kept for it; see `agent.track.carrying.NEWS_S`."""
-APART_S: Final = 0.09
-"""Between two pictures that are kept for answers; a camera with more frames a second needs no more of them."""
 LONGEST_GAP_S: Final = 0.5
 """People who walk are twice their own width away by then, and flow finds somebody else."""
 STEP_S: Final = 0.25
-"""From one picture to the next by which what an answer found is carried, at most: at ten frames a second, an answer
-after 300 ms takes two steps instead of three."""
+"""From one picture to the next by which what an answer found is carried, at most."""
 WINDOW_PX: Final = 8
 """One of 7 takes one and a half times as long: OpenCV does eight pixels of a row at once, or each by itself."""
 _WINDOW: Final = (WINDOW_PX, WINDOW_PX)
@@ -103,10 +100,6 @@ class Flow:
         kept = self._kept
         if kept and (kept[-1].plane.shape != plane.shape or not 0.0 <= at - kept[-1].at <= LONGEST_GAP_S):
             kept.clear()
-        match kept:
-            # The last one stays in any case: an object's place is known there.
-            case [*_, one, other, _] if not other.asked and other.at - one.at < APART_S:
-                del kept[-2]
         kept.append(_Kept(at, plane))
         while at - kept[0].at > KEPT_S:
             del kept[0]
@@ -118,11 +111,16 @@ class Flow:
         self._kept[-1].asked = True
         self._asked_at = at
 
-    def moved(self, riding: Mapping[int, Box]) -> dict[int, Box]:
+    def moved(self, riding: Mapping[int, Rider]) -> dict[int, Box]:
         """Where objects went from the picture before to the newest, by number, as far as that shows."""
         match self._kept:
             case [*_, before, newest]:
-                there = _flow(before.plane, newest.plane, list(riding.values()))
+                there = _flow(
+                    before.plane,
+                    newest.plane,
+                    [one.box for one in riding.values()],
+                    [one.ahead for one in riding.values()],
+                )
             case _:
                 return {}
         return {number: box for number, box in zip(riding, there, strict=True) if box is not None}
@@ -158,8 +156,15 @@ def _small(image: Image) -> _Plane:
     return np.asarray(grey, np.uint8)
 
 
-def _flow(before: _Plane, after: _Plane, boxes: Sequence[Box]) -> list[Box | None]:
-    """Each box moved by the median of its points: what covers less than half of it does not take it along."""
+def _flow(before: _Plane, after: _Plane, boxes: Sequence[Box], ahead: Sequence[Shift] = ()) -> list[Box | None]:
+    """Each box moved by the median of its points: what covers less than half of it does not take it along.
+
+    Args:
+        before: uint8 (H, W).
+        after: As `before`.
+        boxes: As shares of the picture.
+        ahead: How far each should have gone; none at all where that is not known.
+    """
     moved: list[Box | None] = [None] * len(boxes)
     followed = boxes[:MOST_BOXES]
     if not followed:
@@ -168,8 +173,12 @@ def _flow(before: _Plane, after: _Plane, boxes: Sequence[Box]) -> list[Box | Non
     one, other, places = _looked_at(before, after, followed)
     in_box = next((grid for grid in _IN_BOX if len(grid) * len(followed) <= MOST_POINTS), _IN_BOX[-1])
     points = (places[:, :1] + in_box * places[:, 1:]).reshape(-1, 1, 2)
+    flags, guess = 0, np.empty_like(points)
+    if ahead:
+        steps_px = np.array([(across * width, down * height) for across, down in ahead[:MOST_BOXES]], np.float32)
+        flags, guess = cv2.OPTFLOW_USE_INITIAL_FLOW, points + steps_px.repeat(len(in_box), 0)[:, None]
     there, found, unlike = cv2.calcOpticalFlowPyrLK(
-        one, other, points, np.empty_like(points), winSize=_WINDOW, maxLevel=LEVELS, criteria=PRECISE
+        one, other, points, guess, winSize=_WINDOW, maxLevel=LEVELS, criteria=PRECISE, flags=flags
     )
     # Plain lists from here on: of so few numbers, numpy's sorting and picking takes longer by far.
     steps = (there - points).ravel().tolist()

@@ -31,6 +31,8 @@ EXPLAINED: Final = 0.3
 EVERY: Final = 3
 """In so many judged frames movement is looked for once: it costs as much as all the rest of choosing, and what moves
 unseen still does a moment later."""
+EVERY_TURN: Final = 2
+"""The same where pictures come as seldom as questions are chosen."""
 FEWER_CELLS: Final = 96
 """Across, where movement only leads to questions, and is looked for in a picture that is small anyway: a person of 20
 by 60 pixels in a frame of 768 by 576 is still two and a half cells wide, for a quarter of the time."""
@@ -43,10 +45,12 @@ class Movement:
 
     Args:
         cells: Into how many a picture is divided across, about.
+        every: In so many pictures that it is shown, movement is looked for once.
     """
 
-    def __init__(self, cells: int = WIDTH) -> None:
+    def __init__(self, cells: int = WIDTH, every: int = EVERY) -> None:
         self.cells = cells
+        self._every = every
         self._planes: Planes | None = None
         self._seen_at = 0.0
         self._turn = 0
@@ -64,7 +68,7 @@ class Movement:
             known: What is worth a look anyway.
             now: When it was captured, in seconds.
         """
-        self._turn = (self._turn + 1) % EVERY
+        self._turn = (self._turn + 1) % self._every
         if self._turn:
             return []
         explained = [target.box for target in known]
@@ -102,7 +106,7 @@ def movement(*, looks_closer: bool, asks: bool) -> Movement | None:
     """What a device needs: second looks go by the whole picture, questions alone by a small one; else none."""
     if looks_closer:
         return Movement()
-    return Movement(FEWER_CELLS) if asks else None
+    return Movement(FEWER_CELLS, EVERY_TURN) if asks else None
 
 
 def movement_with_model(present: Movement | None, *, looks_closer: bool, asks: bool) -> Movement | None:

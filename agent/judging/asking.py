@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from agent.ask.budget import Balance
-from agent.ask.objects import CHOOSE_EVERY_S, ObjectQuestions, Scene
+from agent.ask.objects import ObjectQuestions, Scene
 from agent.ask.suspects import weak_signs
 from agent.decide.rulebook import RuleBook
 from agent.detect.regions import Target
@@ -67,7 +67,6 @@ class Asking:
         self._looks_closer = looks_closer
         self._told_at = -math.inf
         self._heard: dict[str, list[Report]] = {}
-        self._chosen_at: dict[str, float] = {}
         self.budgets: tuple[BudgetLeft, ...] = ()
         """What is left for questions, as of a second ago; read by any thread."""
 
@@ -76,6 +75,7 @@ class Asking:
         asks = self._questions(lane, frame, detections, by_rules)
         if asks and self._asker is not None and lane.flow is not None:
             lane.flow.asked(frame.image, frame.at)
+            lane.tracker.pictured()
         return asks
 
     def ask(self, frame: Frame, asks: Sequence[Ask]) -> None:
@@ -117,10 +117,10 @@ class Asking:
         self._heard.setdefault(camera, []).append(told)
         return True
 
-    def settle(self) -> None:
-        """Tell the trackers what was heard since the last time."""
-        while self._heard:
-            camera, reports = self._heard.popitem()
+    def settle(self, camera: str) -> None:
+        """Tell the tracker of a camera, moved on to the latest frame, what was heard since the last time."""
+        reports = self._heard.pop(camera, None)
+        if reports:
             tell(self._lanes[camera], reports)
 
     def settle_price(self, told: Paid | Unsent, now: float) -> None:
@@ -160,8 +160,7 @@ class Asking:
     def _questions(self, lane: Lane, frame: Frame, detections: Detections, by_rules: Sequence[Ask]) -> Sequence[Ask]:
         if self._objects is None:
             return by_rules
-        since_s = frame.at - self._chosen_at.get(frame.camera, -math.inf)
-        due = since_s >= CHOOSE_EVERY_S or since_s < 0.0
+        due = lane.on_turn
         if not due and not by_rules:
             return ()
         height, width = frame.image.shape[:2]
@@ -172,7 +171,6 @@ class Asking:
             self._objects.asked(ask, scene)
         if not due:
             return by_rules
-        self._chosen_at[frame.camera] = frame.at
         return (*by_rules, *self._objects.ask(scene, partial(self._interest, lane, frame.camera)))
 
     def _interest(self, lane: Lane, camera: str, label: str | None, box: Box) -> str | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from agent.ask.objects import CHOOSE_EVERY_S
 from agent.decide.masks import MaskFilter
 from agent.deliver.stream_cost import StreamCost
 from agent.detect.flow import Flow
@@ -39,6 +41,15 @@ class Lane:
     """Sum over all judged frames."""
     moving: Sequence[Box] | None = None
     """Where something moved in the frame at hand; None where that was not looked for."""
+    on_turn: bool = False
+    """Whether it is the turn of the frame at hand to be made small, followed in, and chosen questions from."""
+    _turned_at: float = -math.inf
+
+    def turn(self, at: float) -> None:
+        """Whether it is a frame's turn, captured at that time; see CHOOSE_EVERY_S."""
+        self.on_turn = not 0.0 <= at - self._turned_at < CHOOSE_EVERY_S
+        if self.on_turn:
+            self._turned_at = at
 
 
 @dataclass(slots=True)

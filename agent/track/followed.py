@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from agent.appearance import blended
-from agent.domain import Appearance, Box, Word
+from agent.domain import Appearance, Box, Shift, Word
 from agent.track import carrying
 from agent.track.motion import Motion
 
@@ -32,6 +32,7 @@ class Followed:
         "ridden",
         "score",
         "seen",
+        "trail",
         "word",
     )
 
@@ -46,6 +47,8 @@ class Followed:
         self.belief = FIRST_BELIEF * score
         self.looked_at: float | None = None
         self.ridden = False
+        # When there was a picture since it rides, and how far it had gone.
+        self.trail: list[tuple[float, Shift]] = []
         self.word: Word | None = None
 
     def see(self, found: Sighting, now: float, gain: float) -> None:
@@ -66,3 +69,22 @@ class Followed:
         self.last_at = now
         self.hits += 1
         self.seen = True
+
+    def mount(self, now: float) -> None:
+        """Ride from here on, or go on riding: there is a picture of just now."""
+        self.ridden = True
+        self.trail.append((now, self.motion.gone))
+        if now - self.trail[0][0] > carrying.NEWS_S:
+            del self.trail[0]
+
+    def dismount(self) -> None:
+        """Ride no longer."""
+        self.ridden = False
+        self.trail.clear()
+
+    def rode(self, at: float) -> Shift | None:
+        """How far it rode since the picture of that time; None where it did not ride all along."""
+        for when, (across, down) in self.trail:
+            if when == at:
+                return self.motion.gone[0] - across, self.motion.gone[1] - down
+        return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from agent.domain import Box
+from agent.domain import Box, Rider, Shift
 
 # In box sizes and seconds, from searches over the first half of PETS09-S2L1: after second looks a box is placed
 # within about a fifteenth of its size; people change their speed by a third of their width a second each second.
@@ -29,10 +29,27 @@ SMALLEST: Final = 1e-4
 class Motion:
     """One object's filter: centre with speed, and size."""
 
-    __slots__ = ("_cx", "_cy", "_h", "_p00", "_p01", "_p11", "_vx", "_vy", "_w", "box")
+    __slots__ = (
+        "_coasted_s",
+        "_cx",
+        "_cy",
+        "_dx",
+        "_dy",
+        "_h",
+        "_p00",
+        "_p01",
+        "_p11",
+        "_vx",
+        "_vy",
+        "_w",
+        "box",
+        "gone",
+    )
 
     box: Box
     """The box by now; it may reach beyond the picture."""
+    gone: Shift
+    """How far it has gone since it began, without what corrected its place."""
 
     def __init__(self, box: Box) -> None:
         x1, y1, x2, y2 = box
@@ -40,7 +57,19 @@ class Motion:
         self._w, self._h = max(x2 - x1, SMALLEST), max(y2 - y1, SMALLEST)
         self._vx = self._vy = 0.0
         self._p00, self._p01, self._p11 = MEASURED_VAR, 0.0, FIRST_SPEED_VAR
+        self.gone = (0.0, 0.0)
+        self.pictured()
         self._place()
+
+    def pictured(self) -> None:
+        """Take note that there is a picture of just now, from which `rider` begins."""
+        self._dx = self._dy = self._coasted_s = 0.0
+
+    def rider(self, dt_s: float) -> Rider:
+        """Where it was in the latest picture, for all that is known by now; it goes on for `dt_s`."""
+        x1, y1, x2, y2 = self.box
+        dx, dy = self._dx, self._dy
+        return Rider((x1 - dx, y1 - dy, x2 - dx, y2 - dy), (dx + self._vx * dt_s, dy + self._vy * dt_s))
 
     def predict(self, dt_s: float, *, unseen: bool) -> None:
         """Move on by `dt_s`; an object that is `unseen` slows down."""
@@ -48,8 +77,7 @@ class Motion:
             slower = 0.5 ** (dt_s / SPEED_HALF_LIFE_S)
             self._vx *= slower
             self._vy *= slower
-        self._cx += self._vx * dt_s
-        self._cy += self._vy * dt_s
+        self._coast(dt_s)
         noise = SPEED_NOISE * dt_s
         self._p00 += dt_s * (2 * self._p01 + dt_s * self._p11) + noise * dt_s * dt_s / 3
         self._p01 += dt_s * self._p11 + noise * dt_s / 2
@@ -57,13 +85,23 @@ class Motion:
         self._place()
 
     def ride(self, box: Box, dt_s: float) -> None:
-        """Go where the pictures show that it went within `dt_s`, instead of `predict`; its size stays."""
+        """Go where the pictures show that it went since the latest one, instead of `predict`; its size stays."""
         x1, y1, x2, y2 = box
         cx, cy = (x1 + x2) / 2, (y1 + y2) / 2
-        if dt_s > 0.0:
-            self._vx += RIDDEN_SPEED_GAIN * ((cx - self._cx) / dt_s - self._vx)
-            self._vy += RIDDEN_SPEED_GAIN * ((cy - self._cy) / dt_s - self._vy)
+        apart_s = self._coasted_s + dt_s
+        if apart_s > 0.0:
+            self._vx += RIDDEN_SPEED_GAIN * ((cx - self._cx + self._dx) / apart_s - self._vx)
+            self._vy += RIDDEN_SPEED_GAIN * ((cy - self._cy + self._dy) / apart_s - self._vy)
+        self.gone = (self.gone[0] + cx - self._cx, self.gone[1] + cy - self._cy)
         self._cx, self._cy = cx, cy
+        self._p00 = min(self._p00 + RIDDEN_VAR * dt_s, FIRST_SPEED_VAR)
+        self._p11 += SPEED_NOISE * dt_s
+        self.pictured()
+        self._place()
+
+    def ride_on(self, dt_s: float) -> None:
+        """Go on between two pictures at the speed that they show, instead of `ride`."""
+        self._coast(dt_s)
         self._p00 = min(self._p00 + RIDDEN_VAR * dt_s, FIRST_SPEED_VAR)
         self._p11 += SPEED_NOISE * dt_s
         self._place()
@@ -102,6 +140,15 @@ class Motion:
     def inside(self) -> bool:
         """Whether the centre is still in the picture."""
         return 0.0 <= self._cx <= 1.0 and 0.0 <= self._cy <= 1.0
+
+    def _coast(self, dt_s: float) -> None:
+        dx, dy = self._vx * dt_s, self._vy * dt_s
+        self._cx += dx
+        self._cy += dy
+        self._dx += dx
+        self._dy += dy
+        self.gone = (self.gone[0] + dx, self.gone[1] + dy)
+        self._coasted_s += dt_s
 
     def _place(self) -> None:
         """Work the box out once for all who ask: it is read about five times as often as it changes."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Final
 
 from agent.appearance import difference
 from agent.boxes import area, covered_by_any, distance, overlap
-from agent.domain import Appearance, Box, Expected, Found, Report, Track
+from agent.domain import Appearance, Box, Expected, Found, Report, Rider, Shift, Track
 from agent.track import carrying
 from agent.track.followed import Followed, Sighting
 from agent.track.matching import first_come, likeliest_first, pair, touching
@@ -58,8 +57,8 @@ class Tracker:
         """What a detection needs to begin an object."""
         return self._settings.new_score
 
-    def riding(self) -> dict[int, Box]:
-        """Which objects go where the pictures show that they went, by number, and where they are by now."""
+    def riding(self, at: float) -> dict[int, Rider]:
+        """Which objects go where the pictures show that they went, by number, ahead of the `update` for that time."""
         now = self._now
         if now is None:
             return {}
@@ -67,16 +66,25 @@ class Tracker:
         if not riding:
             return {}
         seen = self._seen_boxes()
-        return {one.id: one.motion.box for one in riding if self._shows(one, seen)}
+        return {one.id: one.motion.rider(max(at - now, 0.0)) for one in riding if self._shows(one, seen)}
 
-    def ride(self, moved: Mapping[int, Box], now: float) -> None:
+    def ride(self, moved: Mapping[int, Box] | None, now: float) -> None:
         """Move all on to `now`, ahead of the `update` for the same time.
 
         Args:
-            moved: Where the pictures show those that ride; the others go on by their speed.
-            now: When the newest picture was captured.
+            moved: Where a picture of this frame shows those that ride, from here to the next picture; the others go
+                on by their speed. None where there is no picture, and nobody rides.
+            now: When the frame was captured.
         """
-        self._move_on(now, moved)
+        self._move_on(now, moved or {})
+        if moved is not None:
+            self.pictured()
+
+    def pictured(self) -> None:
+        """Take note that there is a picture of the latest frame, from which `riding` begins."""
+        for known in self._objects.values():
+            for one in known:
+                one.motion.pictured()
 
     def expected(self, now: float) -> tuple[Expected, ...]:
         """Where the objects should be at `now`; ahead of the `update` for the same time."""
@@ -105,6 +113,9 @@ class Tracker:
             appearances: What each detection looks like; none at all where nobody looked.
         """
         now = self._move_on(now)
+        for ones in self._objects.values():
+            for one in ones:
+                one.seen = False
         self._looks_closely |= bool(looked)
         by_label = self._sort_by_label(detections, appearances)
         tracks: list[Track] = []
@@ -119,6 +130,10 @@ class Tracker:
         self._since_update_s = 0.0
         tracks.sort(key=_by_id)
         return tuple(tracks)
+
+    def rode(self, number: int, at: float) -> Shift | None:
+        """How far an object rode since the picture of that time; None where it did not ride all along."""
+        return next((one.rode(at) for ones in self._objects.values() for one in ones if one.id == number), None)
 
     def still(self, now: float) -> None:
         """Take note that nothing has moved: what was seen in the latest frame is still there, unseen.
@@ -166,6 +181,8 @@ class Tracker:
         if said is not None and carrying.carried(one.word, now):
             if said.gone is not None and carrying.rides(one.word, now) and self._shows(one, self._seen_boxes()):
                 one.motion.shift(said.gone, 1.0, 1.0)
+                if not one.ridden:
+                    one.mount(now)
             else:
                 there = carrying.moved(said.box, report.known[one.id], one.motion.box)
                 one.motion.shift(there, carrying.SHIFT, carrying.SHIFT)
@@ -186,6 +203,7 @@ class Tracker:
         one = Followed(self._last_id, (said.box, said.score, None), report.at)
         if said.gone is not None and self._now is not None:
             one.motion.ride(said.gone, self._now - report.at)
+            one.mount(self._now)
         one.word = carrying.spoken(report, said, after_look=False)
         one.seen = False
         self._objects.setdefault(said.label, []).append(one)
@@ -215,8 +233,13 @@ class Tracker:
         """
         return one.seen or not (self._looks_closely or covered_by_any(one.motion.box, seen, carrying.HIDDEN))
 
-    def _move_on(self, now: float, ridden: Mapping[int, Box] = MappingProxyType({})) -> float:
-        """Move all on to `now`, without those that left the picture or were unseen for too long."""
+    def _move_on(self, now: float, ridden: Mapping[int, Box] | None = None) -> float:
+        """Move all on to `now`, without those that left the picture or were unseen for too long.
+
+        Args:
+            now: When the frame was captured.
+            ridden: See `ride`; None between two pictures.
+        """
         now = now if self._now is None else max(now, self._now)
         dt_s = 0.0 if self._now is None else now - self._now
         self._now = now
@@ -225,14 +248,15 @@ class Tracker:
         moved: dict[str, list[Followed]] = {}
         for label, known in self._objects.items():
             for one in known:
-                there = ridden.get(one.id)
-                if dt_s > 0.0:
-                    one.ridden = there is not None
-                if there is None:
-                    one.motion.predict(dt_s, unseen=not one.seen)
-                else:
+                there = None if ridden is None else ridden.get(one.id)
+                if there is not None:
                     one.motion.ride(there, dt_s)
-                one.seen = False
+                    one.mount(now)
+                elif ridden is None and one.ridden:
+                    one.motion.ride_on(dt_s)
+                else:
+                    one.motion.predict(dt_s, unseen=not one.seen)
+                    one.dismount()
             staying = [
                 one
                 for one in known

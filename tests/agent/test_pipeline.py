@@ -705,7 +705,7 @@ def test_an_objects_verdict_decides_what_the_device_stands_behind_and_alerts() -
     scene = Scene(objects=True, rule=people(frames_to_confirm=5))
     scene.detector.score = 0.36
     person = Found("person", 0.9, PERSON)
-    scene.run(*scene.several(2), lambda: survey(scene, person), *scene.several(2))
+    scene.run(*scene.several(3), lambda: survey(scene, person), *scene.several(2))
     (ask, _) = scene.asker.asks[0]
     assert (ask.reason, ask.alert_id, ask.track) == (AskReason.NEW, None, 1)
     assert scene.lanes["front"].tracks[0].stands
@@ -713,20 +713,30 @@ def test_an_objects_verdict_decides_what_the_device_stands_behind_and_alerts() -
     assert (new.state, new.decided_by) == (AlertState.CONFIRMED, DecidedBy.CLOUD)
 
 
-def test_questions_about_objects_are_chosen_ten_times_a_second_and_those_of_rules_in_any_frame() -> None:
-    quick = [Frame("front", index, PICTURE, 100.0 + index / 20) for index in range(3)]
+def test_questions_about_objects_are_chosen_now_and_then_and_those_of_rules_in_any_frame() -> None:
+    quick = [Frame("front", index, PICTURE, 100.0 + index / 20) for index in range(4)]
     scene = Scene(objects=True)
     scene.detector.score = 0.9
-    scene.run(*quick[:2])
+    scene.run(*quick[:3])
     assert scene.asker.asks == []
-    scene.run(*quick[2:])
+    scene.run(*quick[3:])
     (ask, frame) = scene.asker.asks[0]
-    assert (ask.reason, frame.index) == (AskReason.NEW, 2)
+    assert (ask.reason, frame.index) == (AskReason.NEW, 3)
     rules = Scene(objects=True, rule=people(frames_to_confirm=2))
     rules.detector.score = UNSURE
     rules.run(*quick[:2])
     (ask, frame) = rules.asker.asks[0]
     assert (ask.reason, frame.index) == (AskReason.UNCERTAIN, 1)
+
+
+def test_what_an_answer_says_of_objects_is_taken_in_at_the_next_turn_or_while_nothing_moves() -> None:
+    scene = Scene(objects=True, motion=MotionSettings())
+    elsewhere = Found("person", 0.9, (0.6, 0.2, 0.7, 0.6))
+    lane = scene.lanes["front"]
+    scene.run(*scene.several(3), lambda: survey(scene, elsewhere), *scene.several(1))
+    assert (lane.on_turn, len(lane.tracks)) == (False, 1)
+    scene.run(*scene.several(1))
+    assert (lane.on_turn, len(lane.tracks)) == (True, 2)
 
 
 def test_one_question_serves_the_object_and_the_rule() -> None:
@@ -743,7 +753,7 @@ def test_what_the_cloud_finds_in_a_mask_or_of_no_interest_is_not_followed() -> N
     )
     masked, car = Found("person", 0.9, (0.85, 0.2, 0.95, 0.6)), Found("car", 0.9, (0.1, 0.2, 0.2, 0.6))
     elsewhere = Found("person", 0.9, (0.6, 0.2, 0.7, 0.6))
-    scene.run(*scene.several(2), lambda: survey(scene, masked, car, elsewhere), *scene.several(1))
+    scene.run(*scene.several(3), lambda: survey(scene, masked, car, elsewhere), *scene.several(2))
     assert [track.id for track in scene.lanes["front"].tracks] == [1, 2]
     assert scene.lanes["front"].tracks[1].box == pytest.approx(elsewhere.box)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agent.boxes import overlap
 from agent.detect.flow import KEPT_S, LONGEST_GAP_S, MOST_BOXES, Flow
+from agent.domain import Rider
 
 HEIGHT, WIDTH = 288, 384
 BOX = (0.25, 0.3, 0.35, 0.6)
@@ -31,9 +32,9 @@ def moved(dx, dy=0, box=BOX):
     return (box[0] + dx / WIDTH, box[1] + dy / HEIGHT, box[2] + dx / WIDTH, box[3] + dy / HEIGHT)
 
 
-def followed(flow, boxes):
+def followed(flow, boxes, ahead=(0.0, 0.0)):
     """Where each has gone, None where that does not show."""
-    there = flow.moved(dict(enumerate(boxes)))
+    there = flow.moved({number: Rider(box, ahead) for number, box in enumerate(boxes)})
     return [there.get(number) for number in range(len(boxes))]
 
 
@@ -108,17 +109,14 @@ def test_what_was_found_in_a_frame_that_was_asked_about_is_carried_to_the_newest
     assert overlap(BOX, moved(28)) < 0.3
 
 
-def test_a_fast_camera_keeps_the_frame_that_was_asked_about_and_not_all_others():
+@pytest.mark.parametrize("ahead", [18, 24, 29])
+def test_who_goes_fast_is_found_where_its_speed_leads_to(ahead):
     flow = Flow()
-    for k in range(5):
-        flow.see(scene(k // 2), k / 100)
-    flow.asked(scene(2), 0.05)
-    for k in range(6, 60):
-        flow.see(scene(k // 2), k / 100)
-    (there,) = flow.since(0.05, [moved(2)])
-    assert there is not None
-    assert overlap(there, moved(29)) > 0.85
-    assert flow.since(0.04, [moved(2)]) == [None]
+    flow.see(scene(), 5.0)
+    flow.see(scene(24), 5.2)
+    assert followed(flow, [BOX]) == [None]
+    (there,) = followed(flow, [BOX], ahead=(ahead / WIDTH, 0.0))
+    assert there == pytest.approx(moved(24), abs=0.002)
 
 
 def test_a_picture_is_made_small_once_whoever_asks():

@@ -221,6 +221,11 @@ def shifted(box, dx):
     return (box[0] + dx, box[1], box[2] + dx, box[3])
 
 
+def riding(tracker, at):
+    """Where those that ride were in the latest picture, by number."""
+    return {number: one.box for number, one in tracker.riding(at).items()}
+
+
 def told(tracker, at, box=WHERE, gone=None):
     tracker.hear(report(at, Found("person", 0.9, box, gone), known={1: WHERE}))
 
@@ -229,7 +234,7 @@ def test_what_the_cloud_placed_goes_with_the_pictures_and_hardly_with_the_device
     tracker, _ = watching(frames=5)
     wider = (0.09, 0.28, 0.17, 0.52)
     told(tracker, 0.2, wider, gone=shifted(wider, 0.01))
-    assert tracker.riding() == {1: pytest.approx(shifted(wider, 0.01))}
+    assert riding(tracker, 0.5) == {1: pytest.approx(shifted(wider, 0.01))}
     for k in range(5, 9):
         tracker.ride({1: shifted(wider, 0.01 * (k - 3))}, k / 10)
         (track,) = tracker.update(found(person(0.1 + 0.01 * (k - 3) - 0.02, 0.5)), k / 10)
@@ -242,45 +247,83 @@ def test_an_object_rides_no_longer_than_the_pictures_may_be_believed_nor_after_a
     tracker, _ = watching()
     told(tracker, 0.4)
     tracker.update(found(person(0.1)), 0.4 + RIDDEN_S + 0.1)
-    assert tracker.riding() == {}
+    assert riding(tracker, 2.6) == {}
 
     looked, _ = watching()
     looked.update(found(person(0.1)), 0.5, looked=(EVERYWHERE,))
     told(looked, 0.5, gone=WHERE)
-    assert looked.riding() == {}
+    assert riding(looked, 0.6) == {}
 
 
 def test_nothing_rides_of_which_the_cloud_said_nothing_or_that_it_denied():
     tracker, _ = watching()
-    assert tracker.riding() == {}
+    assert riding(tracker, 0.5) == {}
     tracker.hear(report(0.4, known={1: WHERE}, track=1))
-    assert tracker.riding() == {}
+    assert riding(tracker, 0.5) == {}
+
+
+def walking(pictures):
+    """A person who walks a hundredth of the picture in each frame, and rides from .4 s on; a picture every other."""
+    tracker, _ = watching(frames=5)
+    tracker.ride({}, 0.4)
+    told(tracker, 0.4, gone=WHERE)
+    for k in range(5, 5 + 2 * pictures):
+        if k % 2 == 0:
+            tracker.ride({1: shifted(riding(tracker, k / 10)[1], 0.02)}, k / 10)
+        (track,) = tracker.update(found(person(0.1 + 0.01 * (k - 4) - 0.02, 0.5)), k / 10)
+    return tracker, track
+
+
+def test_between_two_pictures_it_rides_on_at_the_speed_that_they_show():
+    tracker, before = walking(pictures=4)
+    (between,) = tracker.update(found(person(0.1 + 0.09 - 0.02, 0.5)), 1.3)
+    assert between.box[0] - before.box[0] == pytest.approx(0.01, abs=0.002)
+    one = tracker.riding(1.4)[1]
+    assert one.box == pytest.approx(before.box, abs=0.002)
+    assert one.ahead == pytest.approx((0.02, 0.0), abs=0.003)
+
+
+def test_how_far_it_rode_since_a_picture_leaves_out_what_corrected_its_place():
+    tracker, track = walking(pictures=4)
+    assert track.box[0] < 0.175, "the device's own boxes draw it to where they are"
+    assert tracker.rode(1, 0.4) == pytest.approx((0.08, 0.0), abs=1e-6)
+    assert tracker.rode(1, 1.0) == pytest.approx((0.02, 0.0), abs=1e-6)
+    assert tracker.rode(1, 0.5) is None, "there was no picture"
+    assert tracker.rode(7, 0.4) is None
+
+
+@pytest.mark.parametrize("moved", [None, {}])
+def test_nobody_rides_on_from_a_picture_that_does_not_show_them_or_without_one(moved):
+    tracker, _ = walking(pictures=4)
+    tracker.ride(moved, 1.4)
+    tracker.update(found(), 1.4)
+    assert tracker.rode(1, 1.2) is None
 
 
 def test_what_the_device_does_not_see_rides_unless_something_is_before_it():
     tracker, _ = watching()
     told(tracker, 0.4)
     tracker.update(found(), 0.5)
-    assert tracker.riding().keys() == {1}
+    assert riding(tracker, 0.6).keys() == {1}
     car = ("car", 0.9, 0.08, 0.3, 0.2, 0.5)
     tracker.update(found(car, car), 0.6)
-    assert tracker.riding() == {}
+    assert riding(tracker, 0.7) == {}
 
 
 def test_what_a_device_that_looks_closely_does_not_see_is_hidden_and_does_not_ride():
     tracker, _ = watching()
     tracker.update(found(person(0.1)), 0.5, looked=((0.7, 0.7, 0.9, 0.9),))
     told(tracker, 0.5)
-    assert tracker.riding().keys() == {1}
+    assert riding(tracker, 0.6).keys() == {1}
     tracker.update(found(), 0.6, looked=((0.7, 0.7, 0.9, 0.9),))
-    assert tracker.riding() == {}
+    assert riding(tracker, 0.7) == {}
 
 
 def test_what_only_the_cloud_sees_begins_where_it_has_gone_and_goes_on():
     tracker, _ = watching()
     there = (0.6, 0.3, 0.65, 0.5)
     tracker.hear(report(0.1, Found("person", 0.9, there, shifted(there, 0.06)), known={1: WHERE}))
-    assert tracker.riding()[2] == pytest.approx(shifted(there, 0.06))
+    assert riding(tracker, 0.5)[2] == pytest.approx(shifted(there, 0.06))
     _, begun = tracker.update(found(person(0.1)), 0.5)
     assert begun.box[0] > there[0] + 0.06
 
