@@ -9,7 +9,7 @@ STARTED := $(shell date +%s.%N)
 # Where bytecode is not to be written, each of the hundreds of programs that the tests start would compile all anew.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -q
 
-.PHONY: help setup demo fleet test check fast system bench models dashboard clip wheel dist documents constraints clean
+.PHONY: help setup demo fleet test check fast system waiting computing bench models dashboard clip wheel dist documents constraints clean
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
@@ -33,8 +33,15 @@ fast: .venv/.ready-dev ## the tests without other programs, a minute or two
 	@$(PYTEST) -n 2 -m "not parts and not system" $(ARGS)
 
 system: .venv/.ready-dev ## the tests against real brokers, browsers and whole processes
-	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "(parts or system) and not alone" $(ARGS) || [ $$? -eq 5 ]
+	@$(MAKE) -j2 waiting computing
 	@$(PYTEST) -m alone $(ARGS) || [ $$? -eq 5 ]
+
+# Of those not alone, two files at a time of what waits more than it works; and beside them what only computes.
+waiting: .venv/.ready-dev
+	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "(parts or system) and not alone and not computing" $(ARGS) || [ $$? -eq 5 ]
+
+computing: .venv/.ready-dev
+	@$(PYTEST) -o console_output_style=classic -m "computing and not alone" $(ARGS) || [ $$? -eq 5 ]
 
 check: .venv/.ready-dev ## format, lint, types, import contracts, generated documents
 	@.venv/bin/ruff format --check .

@@ -57,9 +57,7 @@ ELSEWHERE: Final[dict[str, dict[str, tuple[str, ...]]]] = {
             "docker compose down --volumes",
         ),
     },
-    "tests/system/test_compose.py::test_prometheus_scrapes_the_service_and_each_agent_and_has_the_rules": {
-        "docs/compose.md": ("docker compose up --detach --wait prometheus",)
-    },
+    "tests/system/test_compose.py::watched": {"docs/compose.md": ("docker compose up --detach --wait prometheus",)},
     "tests/system/test_compose.py::test_simulated_devices_get_certificates_and_their_alerts_arrive": {
         "docs/compose.md": ("SIM_DEVICES=1000 docker compose up --detach --wait simulated",)
     },

@@ -7,7 +7,7 @@ import pytest
 from bench.labelled import FRAMES, GOALS, measured
 from tests.system.engines import labels, need_clip, need_models
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.computing, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("model", GOALS)

@@ -26,7 +26,7 @@ from tests.system.docker_engine import Engine, engine, have_arm64_base, need_whe
 from tests.system.engines import missing, need_clip, need_models
 from tests.system.systemd_node import ROOT, cached_debian, packages, system
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.computing, pytest.mark.timeout(600)]
 
 INCLUDED = ("python3-minimal", "python3", "libstdc++6", "zlib1g")
 HOME = "usr/lib/vedette-agent"
@@ -171,7 +171,6 @@ def docker() -> Iterator[Engine]:
         yield found
 
 
-@pytest.mark.alone
 @pytest.mark.timeout(2 * BUILT_WITHIN_S)
 def test_the_agents_image_builds_for_arm64_and_detects_the_same(
     docker: Engine, pictures: Path, tmp_path: Path

@@ -10,7 +10,7 @@ import pytest
 from tests.system.engines import missing
 from tests.system.systemd_node import packages, system
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.computing, pytest.mark.timeout(600)]
 MAX_INSTALLED_KIB = 350 * 1024
 
 

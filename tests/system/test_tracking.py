@@ -9,7 +9,7 @@ from bench.tracking import CACHE, HALVES, read_clip, run
 from tests.system.engines import labels, need_clip, need_models
 from vision.detector import open_detector
 
-pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.computing, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,7 @@ def test_people_are_told_of_soon_and_once(judge):
     assert alerts.delay_s <= 0.4
 
 
+@pytest.mark.alone
 def test_the_policy_costs_a_small_part_of_an_inference(judge):
     figures = judge(GOOD_LOOKS)
     # A ratio, since whatever else runs on a machine slows both; a ninth was measured, and the rest is for bad days.

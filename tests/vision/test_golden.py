@@ -64,6 +64,7 @@ def test_the_pictures_are_the_same_everywhere() -> None:
 
 
 @pytest.mark.system
+@pytest.mark.computing
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_model_is_recognised_on_every_kernel_and_number_of_threads(kind: str) -> None:
     model = model_of(kind)
@@ -77,6 +78,7 @@ def test_a_model_is_recognised_on_every_kernel_and_number_of_threads(kind: str) 
 
 
 @pytest.mark.system
+@pytest.mark.computing
 @pytest.mark.skipif(not TFLITE_PYTHON, reason="VEDETTE_TFLITE_PYTHON names no python with tflite-runtime")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_model_is_recognised_by_tflite_runtime(kind: str) -> None:
@@ -86,7 +88,7 @@ def test_a_model_is_recognised_by_tflite_runtime(kind: str) -> None:
         input=make_golden(opener(model)).model_dump_json(),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=False,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )

@@ -18,7 +18,7 @@ from agent.tune.settings import Objective
 from tests.agent.tune.cameras import FLOOR, Camera, camera
 from wire.messages import BandState
 
-pytestmark = [pytest.mark.parts, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.parts, pytest.mark.computing, pytest.mark.timeout(600)]
 
 CAMERAS = 1000
 START: Band = (0.35, 0.6)

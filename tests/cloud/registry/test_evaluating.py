@@ -180,6 +180,7 @@ def test_process_that_crashes_or_hangs_is_told(person: Person, tmp_path: Path, m
 
 
 @pytest.mark.system
+@pytest.mark.computing
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("model", "frames", "low", "high"), [("default", 795, 0.68, 0.71), ("nanodet-g-416-fp16", 150, 0.84, 0.88)]

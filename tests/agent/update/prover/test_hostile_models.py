@@ -247,6 +247,7 @@ def staged(store: ModelStore, manifest: Manifest, data: bytes) -> ModelRef:
 
 
 @pytest.mark.system
+@pytest.mark.computing
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("kind", "many"), DAMAGED.items(), ids=DAMAGED)
 def test_broken_models_are_refused_each_with_a_reason(kind: str, many: int, tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ def test_kill_while_no_model_is_open(server, before, disk, opened, found, at_sta
 
 
 @pytest.mark.system
+@pytest.mark.computing
 @pytest.mark.timeout(400)
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 @pytest.mark.parametrize("injection", ["signal=KILL", "error=ENOSPC", "error=EIO"])
