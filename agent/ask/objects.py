@@ -47,6 +47,7 @@ WEAK_S: Final = 0.3
 MOVING_SIGNS: Final = 3
 MOVING_S: Final = 0.5
 SUSPECTED_AGAIN_S: Final = 20.0
+MOVING_AGAIN_S: Final = 5.0
 
 REQUEST_BYTES: Final = 1000.0
 """Of a question beside its picture: the message in its header, and HTTP's own. Learnt from there on."""
@@ -159,7 +160,9 @@ class ObjectQuestions:
             lambda: Places(AskReason.WEAK, least_signs=WEAK_SIGNS, least_s=WEAK_S, again_s=SUSPECTED_AGAIN_S)
         )
         self._moving: defaultdict[str, Places] = defaultdict(
-            lambda: Places(AskReason.MOTION, least_signs=MOVING_SIGNS, least_s=MOVING_S, again_s=SUSPECTED_AGAIN_S)
+            lambda: Places(
+                AskReason.MOTION, least_signs=MOVING_SIGNS, least_s=MOVING_S, again_s=MOVING_AGAIN_S, moves=True
+            )
         )
         self._bytes_per_px = BYTES_PER_PX
         self._promised = 0.0

@@ -1,4 +1,4 @@
-"""Where something may be that the device does not see: places that show the same thing over several frames. Pure.
+"""Where something may be that the device does not see: what shows itself again and again over several frames. Pure.
 
 More than a third of what a small model misses leaves no box at all. But it moves, or it shows now and then with a
 score too low to begin an object.
@@ -11,13 +11,21 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Final, NamedTuple
 
-from agent.boxes import covered_by_any, overlap
-from agent.domain import Box, Track
+from agent.boxes import area, covered_by_any, distance, overlap, shifted
+from agent.domain import Box, Shift, Track
 from vision.detections import Detections
 from wire.messages import AskReason
 
 SAME: Final = 0.25
 """Overlap (intersection over union) from which a sign is of the same place as one before."""
+REACH: Final = 1.5
+"""How far what moves may have gone from one sign to the next, in its own size: who walks goes about his own width in
+the .3 to .4 s that lie between two."""
+OTHER_SIZE: Final = 3.0
+"""Boxes whose areas differ by more than this factor are not of the same thing."""
+MOVED: Final = 0.7
+"""How far it must have gone to be worth a question, in its own size: where somebody stood for long, the background
+shows a hole when he has left, and a tree sways about its place."""
 BLENDED: Final = 0.5
 """How much of a new sign's box is taken over."""
 EXPLAINED: Final = 0.3
@@ -68,6 +76,8 @@ class _Place:
     score: float
     since: float
     last: float
+    began: Box
+    step: Shift = (0.0, 0.0)
     signs: int = 1
     asked_at: float | None = None
 
@@ -80,13 +90,17 @@ class Places:
         least_signs: In how many frames one must give a sign.
         least_s: Over how long.
         again_s: After a question, how long it is left alone.
+        moves: Each is followed where it goes, and suspected only after it has gone some way.
     """
 
-    def __init__(self, reason: AskReason, *, least_signs: int, least_s: float, again_s: float) -> None:
+    def __init__(
+        self, reason: AskReason, *, least_signs: int, least_s: float, again_s: float, moves: bool = False
+    ) -> None:
         self._reason = reason
         self._least_signs = least_signs
         self._least_s = least_s
         self._again_s = again_s
+        self._moves = moves
         self._places: list[_Place] = []
 
     def note(self, signs: Iterable[Sign], tracks: Sequence[Track], now: float) -> None:
@@ -96,19 +110,22 @@ class Places:
         for sign in signs:
             if covered_by_any(sign.box, explained, EXPLAINED):
                 continue
-            place, most = None, SAME
+            place, most = None, 0.0
             for one in places:
-                # Beyond the first of those that overlap most, none takes its place.
-                shared = overlap(one.box, sign.box)
-                if shared > most or (place is None and shared == most):
-                    place, most = one, shared
+                # Beyond the first of those that are likeliest, none takes its place.
+                likely = self._likely(one, sign.box, now)
+                if likely > most:
+                    place, most = one, likely
             if place is not None:
-                place.box = _blended(place.box, sign.box)
+                if self._moves:
+                    place.step, place.box = _step(place.box, sign.box), sign.box
+                else:
+                    place.box = _blended(place.box, sign.box)
                 place.label, place.score = sign.label, max(place.score, sign.score)
                 place.signs += now > place.last
                 place.last = now
             elif len(places) < MOST:
-                places.append(_Place(sign.box, sign.label, sign.score, now, now))
+                places.append(_Place(sign.box, sign.label, sign.score, now, now, sign.box))
 
     def suspects(self, tracks: Sequence[Track], now: float) -> list[Suspect]:
         """Those that are worth a question by now, and that no object explains."""
@@ -116,9 +133,10 @@ class Places:
         return [
             Suspect(self._reason, place.label, place.score, place.box, now - place.since)
             for place in self._places
-            if place.asked_at is None
+            if self._is_due(place, now)
             and place.signs >= self._least_signs
             and place.last - place.since >= self._least_s
+            and (not self._moves or distance(place.began, place.box) >= MOVED)
             and not covered_by_any(place.box, explained, EXPLAINED)
         ]
 
@@ -130,9 +148,29 @@ class Places:
             if left <= (x1 + x2) / 2 <= right and top <= (y1 + y2) / 2 <= bottom:
                 place.asked_at = now
 
+    def _likely(self, place: _Place, box: Box, now: float) -> float:
+        """Above 0 where a sign may be of this place, the more the likelier."""
+        if not self._moves:
+            shared = overlap(place.box, box)
+            return shared if shared >= SAME else 0.0
+        # Who walks leaves something behind that differs for a moment: the next sign is looked for where he goes.
+        if place.last == now or not area(box) / OTHER_SIZE < area(place.box) < area(box) * OTHER_SIZE:
+            return 0.0
+        return REACH - distance(shifted(place.box, place.step), box)
+
+    def _is_due(self, place: _Place, now: float) -> bool:
+        if place.asked_at is None:
+            return True
+        # What stays is forgotten after its rest, and begins anew.
+        return self._moves and now - place.asked_at >= self._again_s
+
     def _kept_from(self, place: _Place) -> float:
-        """From when on a place may be forgotten; one that was asked about begins anew."""
-        return place.last if place.asked_at is None else place.asked_at + self._again_s - GONE_S
+        """From when on a place may be forgotten; what stays and was asked about begins anew."""
+        return place.last if self._moves or place.asked_at is None else place.asked_at + self._again_s - GONE_S
+
+
+def _step(before: Box, now: Box) -> Shift:
+    return ((now[0] + now[2] - before[0] - before[2]) / 2, (now[1] + now[3] - before[1] - before[3]) / 2)
 
 
 def _blended(before: Box, now: Box) -> Box:

@@ -675,10 +675,19 @@ def test_another_model_has_movement_looked_for_as_a_restart_with_it_would(object
 def test_what_moves_unseen_is_asked_about_where_looks_do_not_pay() -> None:
     scene = Scene(looks="auto", objects=True)
     scene.detector.score = None
-    moved = LARGE.copy()
-    moved[60:120, 130:160] = 255
-    scene.run(*large(scene, 6), *(scene.frame(image=moved) for _ in range(20)))
+    scene.run(*large(scene, 6), *(scene.frame(image=walked(4 * step)) for step in range(20)))
     assert {ask.reason for ask, _ in scene.asker.asks} == {AskReason.MOTION}
+    stays = Scene(looks="auto", objects=True)
+    stays.detector.score = None
+    stays.run(*large(stays, 6), *(stays.frame(image=walked(0)) for _ in range(20)))
+    assert stays.asker.asks == []
+
+
+def walked(px: int) -> Image:
+    """Something that has gone so far."""
+    image = LARGE.copy()
+    image[60:120, 100 + px : 130 + px] = 255
+    return image
 
 
 def test_what_moves_unseen_is_looked_at_and_found() -> None:

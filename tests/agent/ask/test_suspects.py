@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from agent.ask.suspects import GONE_S, MOST, Places, Sign, weak_signs
 from agent.domain import Track
@@ -55,6 +56,46 @@ def test_a_sky_full_of_signs_is_bounded():
     for step in range(4):
         seen.note([Sign((n / 100, 0.1, n / 100 + 0.005, 0.2)) for n in range(100)], (), step / 10)
     assert len(seen.suspects((), 0.3)) == MOST
+
+
+def moving(seen, step_px, count=6, start=0.0, every=0.3):
+    """Where something 30 pixels wide of 1,000 that goes so far between two signs was suspected, by sign."""
+    found = []
+    for k in range(count):
+        x = 0.2 + k * step_px / 1000
+        seen.note([Sign((x, 0.4, x + 0.03, 0.48))], (), start + k * every)
+        found.append([suspect.box[0] for suspect in seen.suspects((), start + k * every)])
+    return found
+
+
+def paths():
+    return Places(AskReason.MOTION, least_signs=3, least_s=0.5, again_s=5.0, moves=True)
+
+
+@pytest.mark.parametrize("step_px", [12, 30, 40])
+def test_who_walks_is_suspected_where_he_is_by_now(step_px):
+    found = moving(paths(), step_px)
+    assert found[:2] == [[], []]
+    assert found[5] == [pytest.approx(0.2 + 5 * step_px / 1000)]
+
+
+@pytest.mark.parametrize("step_px", [0, 2, 60])
+def test_what_stays_or_jumps_about_is_not_taken_for_somebody_who_walks(step_px):
+    assert moving(paths(), step_px) == [[]] * 6
+
+
+def test_who_was_asked_about_is_so_again_after_a_rest_as_long_as_he_goes_on():
+    seen = paths()
+    moving(seen, 10, count=6)
+    seen.asked((0.2, 0.3, 0.3, 0.5), 1.5)
+    later = [moving_on(seen, 0.25 + k / 100, 1.8 + 0.3 * k) for k in range(20)]
+    assert [k for k, found in enumerate(later) if found] == list(range(16, 20))
+    assert moving(seen, 10, start=20.0)[:2] == [[], []], "who went away is forgotten at once"
+
+
+def moving_on(seen, x, now):
+    seen.note([Sign((x, 0.4, x + 0.03, 0.48))], (), now)
+    return seen.suspects((), now)
 
 
 def test_only_what_is_too_weak_for_an_object_is_a_sign():
