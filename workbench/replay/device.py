@@ -172,7 +172,7 @@ class Workbench:
         if not set(setup.labels) & set(manifest.labels):
             raise ReplayRefused(
                 f"the model {manifest.name} knows none of {', '.join(setup.labels)}",
-                "Name labels that it knows with --label.",
+                "Name labels that it knows, each with a --label of its own.",
             )
         self.detector: Final = RememberingDetector(
             self._model, f"{manifest.digest} {self._model.runtime_name} {self._model.delegate}", memory
