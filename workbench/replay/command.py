@@ -15,7 +15,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from agent.config import load_config
+from agent.config import load_config, question_bytes
 from agent.decide.settings import RuleSettings
 from agent.detect.settings import GOOD_LOOKS, DetectSettings, LookSettings
 from agent.errors import OutputUnwritable
@@ -51,11 +51,14 @@ from workbench.replay.telling import (
     COLUMNS,
     COST_AND_CATCH,
     Told,
+    advised,
     cells,
     document,
     facts,
     lead,
+    on_a_line,
     own_cost,
+    settings,
     steps,
 )
 
@@ -224,9 +227,11 @@ class Outputs:
             output.print()
             output.print(_drawn(("alerts", *ALERTS), [(row[0], *row[wide:]) for row in rows]))
         output.print(f"\n{lead(runs)}", style="bold")
+        _print_settings(advised(runs), told, 2)
         if len(runs) > 1:
-            for heading, use in steps(runs, budgets, told.streamed_per_s):
-                output.print(f"  within {heading}: {use}")
+            for step in steps(runs, budgets, told.streamed_per_s):
+                output.print(f"  within {step.heading}: {step.use}")
+                _print_settings(step.run, told, 4)
         if said := own_cost(runs):
             output.print(said, style="dim")
         if self.plot is not None:
@@ -303,11 +308,25 @@ def _facts(bench: Workbench, cloud: ReplayCloud, measure: Measure, latency_ms: f
         names=measure.labels.names,
         latency_ms=latency_ms,
         looks=bench.looks_per_frame,
+        question_bytes=question_bytes(bench.setup.asking, bench.setup.ask),
         repeats=repeats,
     )
 
 
+def _print_settings(run: Run | None, told: Told, indent: int) -> None:
+    """On one line however narrow the terminal is, to be copied."""
+    if run is not None:
+        line = f"{' ' * indent}{on_a_line(settings(run, told))}"
+        output.print(line, style="cyan", markup=False, highlight=False, soft_wrap=True)
+
+
+def _programs(run: Run | None, told: Told) -> dict[str, object] | None:
+    chosen = None if run is None else settings(run, told)
+    return None if chosen is None else chosen.for_programs()
+
+
 def _document(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dict[str, object]:
+    advice = steps(runs, budgets, told.streamed_per_s)
     return {
         "source": told.source,
         "frames": len(told.frames),
@@ -316,8 +335,16 @@ def _document(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dic
         "measured_against": "the cloud" if told.by_cloud else "labels",
         "device_model": told.device,
         "cloud_model": told.cloud,
-        "runs": [run.summary() for run in runs],
-        "advice": dict(steps(runs, budgets, told.streamed_per_s)),
+        "runs": [run.summary() | {"settings": _programs(run, told)} for run in runs],
+        "advice": {step.heading: step.use for step in advice},
+        "use": [
+            {
+                "budget": step.budget,
+                "run": None if step.run is None else step.run.name,
+                "settings": _programs(step.run, told),
+            }
+            for step in advice
+        ],
     }
 
 
