@@ -290,10 +290,15 @@ def _share(rate: AuditRate) -> float:
     return rate.per_hour if rate.probability is None else rate.probability
 
 
+def question_bytes(asking: AskingConfig, ask: AskSettings) -> float:
+    """What one question is likely to take; an amount that never holds so much is refused."""
+    pixels = min(ask.question_min_px, SMALL_PX) ** 2 if asking.objects.enabled else 0
+    return REQUEST_BYTES + PICTURE_BYTES + BYTES_PER_PX * pixels
+
+
 def _too_little(asking: AskingConfig, ask: AskSettings) -> Iterator[str]:
     """Amounts that never hold what one question takes: nothing would be asked, and nobody would be told."""
-    pixels = min(ask.question_min_px, SMALL_PX) ** 2 if asking.objects.enabled else 0
-    question = REQUEST_BYTES + PICTURE_BYTES + BYTES_PER_PX * pixels
+    question = question_bytes(asking, ask)
     limits = {"bytes": asking.budget.bytes, "each_camera.bytes": asking.budget.each_camera.bytes}
     limits |= {f"cameras.{name}.bytes": one.bytes for name, one in asking.budget.cameras.items()}
     for key, text in limits.items():

@@ -328,8 +328,9 @@ class RuleBook:
         asking, track = self._rules.asking, look.track
         if asking is None or not self._may_ask(look):
             return False
+        deadline_s = asking.deadline_s if look.rule.deadline_s is None else look.rule.deadline_s
         alert.question = self._new_id()
-        alert.waits_until = look.now + asking.deadline_s
+        alert.waits_until = look.now + deadline_s
         asks.append(
             Ask(
                 id=alert.question,
@@ -341,7 +342,7 @@ class RuleBook:
                 box=track.box,
                 reason=AskReason.UNCERTAIN,
                 asked_at=look.now,
-                deadline_s=asking.deadline_s,
+                deadline_s=deadline_s,
             )
         )
         return True

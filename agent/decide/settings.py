@@ -71,6 +71,10 @@ class MaskSettings(Settings):
     polygon: RelativePolygon
 
 
+Deadline = Annotated[float, Field(gt=0.0, le=600.0)]
+"""For how long an answer is awaited, in seconds."""
+
+
 class WhenUnsure(StrEnum):
     """What to do while the cloud's answer is awaited."""
 
@@ -115,6 +119,7 @@ class RuleSettings(Settings):
             count.
         schedule: When alerts may be raised, in the device's local time; empty means always. An alert that is open
             goes on.
+        deadline_s: For how long an answer to its questions is awaited; left out: `asking.deadline_s`.
         urgent: Its questions may borrow from what the budget gives later; see `asking.budget`.
         update_every_s: How often an open alert's place and score are told again; 0: only when state, zone or label
             change.
@@ -132,6 +137,7 @@ class RuleSettings(Settings):
     schedule: tuple[Period, ...] = ()
     when_unsure: WhenUnsure = WhenUnsure.ALERT
     fallback: Fallback = Fallback.KEEP
+    deadline_s: Deadline | None = None
     picture: PicturePolicy = PicturePolicy.ASKED
     urgent: bool = False
     update_every_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 0.0
@@ -144,14 +150,14 @@ class AskPolicySettings(Settings):
     Attributes:
         uncertain: Scores from the first up to the second are worth a question; the model's manifest says it where
             this doesn't.
-        deadline_s: For how long an answer is awaited before the rule's fallback applies.
+        deadline_s: For how long an answer is awaited before the rule's fallback applies; a rule may say its own.
         max_per_minute: Questions of the whole device; to what is over, the fallback applies at once.
         min_hits: In how many frames an uncertain object must be detected before the question.
         keep_for_s: For how long an answer may still amend an alert that has ended.
     """
 
     uncertain: tuple[Unit, Unit] | None = None
-    deadline_s: Annotated[float, Field(gt=0.0, le=600.0)] = 2.0
+    deadline_s: Deadline = 2.0
     max_per_minute: Annotated[int, Field(ge=0, le=6000)] = 60
     min_hits: Annotated[int, Field(ge=1, le=1000)] = 5
     keep_for_s: Annotated[float, Field(ge=0.0, le=30 * 86_400.0)] = 86_400.0

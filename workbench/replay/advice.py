@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from agent.ask.budget import least_amount
+from workbench.replay.budget import MOST_QUESTIONS, Budget, an_hour, as_told
+from workbench.replay.policies import Policy
+
 AS_GOOD: Final = 0.006
 """A difference in F1 that may be chance: with frames drawn at random at 5 % of the bytes, eight seeds differ with a
 standard deviation of .003, on either half of PETS09-S2L1."""
@@ -24,6 +28,60 @@ class Point:
     name: str
     share: float
     f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class OnDevice:
+    """What a device is told so that it does as it did in a run; all else as it was there.
+
+    Attributes:
+        budget: `asking.budget.bytes`; None: it asks nothing, as without the table `[ask]`.
+        looks: `looks.per_frame`.
+    """
+
+    budget: str | None
+    looks: float
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """As they stand in the agent's TOML file."""
+        looks = f"looks.per_frame = {self.looks:.12g}"
+        if self.budget is None:
+            return (looks,)
+        asking = (f'bytes = "{self.budget}"', f"questions_per_minute = {MOST_QUESTIONS}")
+        return (*(f"asking.budget.{line}" for line in asking), looks)
+
+    def for_programs(self) -> dict[str, object]:
+        """The same as JSON, with null for the table `ask` where there shall be none."""
+        looks = {"per_frame": self.looks}
+        if self.budget is None:
+            return {"ask": None, "looks": looks}
+        return {"asking": {"budget": {"bytes": self.budget, "questions_per_minute": MOST_QUESTIONS}}, "looks": looks}
+
+
+def on_device(
+    policy: Policy, budget: Budget | None, *, streamed_per_s: float, looks: float, question_bytes: float
+) -> OnDevice | None:
+    """The settings of a run; None where no device can be told to do the like.
+
+    Args:
+        policy: The run's.
+        budget: The run's.
+        streamed_per_s: Bytes, if every frame were sent.
+        looks: Second looks a frame.
+        question_bytes: What the agent takes a question to cost. It refuses an amount that never holds one, with which
+            nothing was asked in the run either; then it is told so in as many words.
+    """
+    match policy:
+        case Policy.NEVER:
+            return OnDevice(None, looks)
+        case Policy.TRACKER_ONLY:
+            return OnDevice(None, 0.0)
+        case Policy.OURS if budget is not None:
+            amount = as_told(an_hour(budget, streamed_per_s))
+            return OnDevice(amount if least_amount(amount, question_bytes) is None else as_told(0.0), looks)
+        case _:
+            return None
 
 
 def best_within(points: Sequence[Point], share: float) -> Point | None:

@@ -18,6 +18,13 @@ PERIODS_S: Final = {
     "week": 7 * 86_400.0,
     "month": 30 * 86_400.0,
 }  # fmt: skip
+HOUR_S: Final = 3600.0
+MOST_QUESTIONS: Final = 6000
+"""A minute: as many as the agent's settings allow, so that the budget's bytes alone decide."""
+MOST_AN_HOUR: Final = 999e9
+"""Bytes: more than two gigabits a second, and no more digits than the agent reads."""
+TOLD_DIGITS: Final = 4
+_TOLD_UNITS: Final = (("GB", 9), ("MB", 6), ("kB", 3), ("B", 0))
 _SHARE: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*%", re.ASCII)
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]+)\s*(?:/|per)\s*([a-z]+)", re.ASCII)
 _MEND: Final = "Write 5% of sending every frame, or so much in a time: 20kB/min, 4MB/h, 200MB/month."
@@ -87,6 +94,19 @@ def parse_budget(text: str) -> Budget:
     if not math.isfinite(per_s):
         raise BudgetUnclear(f"{text!r} is more than there is", _MEND)
     return Rate(per_s, text.strip())
+
+
+def an_hour(budget: Budget, streamed_per_s: float) -> float:
+    """Bytes an hour, which is what the replayed agent is told."""
+    return min(budget.per_s(streamed_per_s) * HOUR_S, MOST_AN_HOUR)
+
+
+def as_told(bytes_an_hour: float) -> str:
+    """The same for `asking.budget.bytes`: never more, and less by no more than a thousandth or a byte."""
+    whole = int(bytes_an_hour)
+    whole -= whole % 10 ** max(0, len(str(whole)) - TOLD_DIGITS)
+    unit, digits = next((one for one in _TOLD_UNITS if whole >= 10 ** one[1]), ("kB", 0))
+    return f"{whole / 10**digits:g}{unit}/hour"
 
 
 class Purse:

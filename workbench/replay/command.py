@@ -15,18 +15,26 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from agent.config import load_config
+from agent.config import load_config, question_bytes
 from agent.decide.settings import RuleSettings
 from agent.detect.settings import GOOD_LOOKS, DetectSettings, LookSettings
 from agent.errors import OutputUnwritable
 from cloud.cli.telling import errors, exit_code, output
-from cloud.infer.default import DEFAULT_MODELS, InferSettings
 from vision.manifest import load_gain
 from wire.errors import VedetteError
 from workbench.clip import cache_folder
-from workbench.errors import BudgetUnclear, ReplayRefused
+from workbench.errors import ReplayRefused
 from workbench.replay.ablation import ABOUT_LOSSES, Ablations, ablated
-from workbench.replay.budget import Budget, parse_budget
+from workbench.replay.budget import Budget
+from workbench.replay.choices import (
+    ALL,
+    BUDGETS,
+    ONE_BUDGET,
+    chosen_budgets,
+    chosen_cloud,
+    chosen_labels,
+    chosen_policies,
+)
 from workbench.replay.clip import Clip, Half, survey
 from workbench.replay.cloud import ReplayCloud
 from workbench.replay.device import Setup, Workbench, setup_of
@@ -43,17 +51,17 @@ from workbench.replay.telling import (
     COLUMNS,
     COST_AND_CATCH,
     Told,
+    advised,
     cells,
     document,
     facts,
     lead,
+    on_a_line,
     own_cost,
+    settings,
     steps,
 )
 
-ALL: Final = "all"
-ONE_BUDGET: Final = "5%"
-BUDGETS: Final = "1%,2%,5%,10%"
 USUAL_LABEL: Final = "person"
 MEMORY_FILE: Final = "detections.db"
 INTERRUPTED: Final = 130
@@ -143,9 +151,10 @@ def replay(
         policies = chosen_policies(policy)
         if ablate and policies != [Policy.OURS]:
             raise ReplayRefused("--ablate is of ours", "Leave --policy out.")
-        budgets = chosen_budgets(budget or (ONE_BUDGET if len(policies) == 1 else BUDGETS))
+        budgets = chosen_budgets((ONE_BUDGET if len(policies) == 1 else BUDGETS) if budget is None else budget)
         outputs = Outputs(jsonl, plot, table, answers, as_json=as_json, ablating=ablate)
         outputs.demand_folders()
+        judges = chosen_cloud(cloud_model or ())
         if answers is not None and (policies != [Policy.OURS] or len(budgets) > 1):
             raise ReplayRefused("--answers is of one run of ours", "Name one --budget, and no other --policy.")
         setup = _setup(config, camera, model, label, looks)
@@ -161,7 +170,7 @@ def replay(
             truth = truth.only(setup.labels)
         with (
             Memory(None if no_cache else (cache or cache_folder().parent / "replay") / MEMORY_FILE) as memory,
-            closing(ReplayCloud.open(InferSettings(models=tuple(cloud_model or DEFAULT_MODELS)), memory)) as cloud,
+            closing(ReplayCloud.open(judges, memory)) as cloud,
             closing(Workbench(setup, clip, cloud, memory, latency_s=latency_ms / 1000, seed=seed)) as bench,
         ):
             measure = _measure(truth, bench, cloud, show)
@@ -175,35 +184,6 @@ def replay(
                 outputs.runs(runs, budgets, told)
         if clip.remark:
             errors.print(clip.remark)
-
-
-def chosen_policies(text: str) -> list[Policy]:
-    """Policies as a person lists them.
-
-    Raises:
-        ReplayRefused: One is unknown.
-    """
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if names == [ALL]:
-        return list(Policy)
-    for name in names:
-        if name not in list(Policy):
-            raise ReplayRefused(f"there is no policy {name!r}", f"They are {', '.join(Policy)}, or {ALL} for each.")
-    if not names:
-        raise ReplayRefused("no policy is named", f"They are {', '.join(Policy)}, or {ALL} for each.")
-    return [Policy(name) for name in dict.fromkeys(names)]
-
-
-def chosen_budgets(text: str) -> list[Budget]:
-    """Budgets as a person lists them.
-
-    Raises:
-        BudgetUnclear: One says nothing.
-    """
-    found = [parse_budget(one) for one in text.split(",") if one.strip()]
-    if not found:
-        raise BudgetUnclear("no budget is named", "Write 5% of sending every frame, or 200MB/month.")
-    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +227,11 @@ class Outputs:
             output.print()
             output.print(_drawn(("alerts", *ALERTS), [(row[0], *row[wide:]) for row in rows]))
         output.print(f"\n{lead(runs)}", style="bold")
+        _print_settings(advised(runs), told, 2)
         if len(runs) > 1:
-            for heading, use in steps(runs, budgets, told.streamed_per_s):
-                output.print(f"  within {heading}: {use}")
+            for step in steps(runs, budgets, told.streamed_per_s):
+                output.print(f"  within {step.heading}: {step.use}")
+                _print_settings(step.run, told, 4)
         if said := own_cost(runs):
             output.print(said, style="dim")
         if self.plot is not None:
@@ -290,7 +272,7 @@ def _setup(
     if config is None:
         if camera is not None:
             raise ReplayRefused("--camera is of a --config", "Give the agent's file with --config.")
-        rule = RuleSettings(name="anything", labels=tuple(label or [USUAL_LABEL]))
+        rule = RuleSettings(name="anything", labels=chosen_labels(label or [USUAL_LABEL]))
         setup = Setup(DetectSettings(), (rule,))
     else:
         setup = setup_of(load_config(config), camera)
@@ -326,11 +308,25 @@ def _facts(bench: Workbench, cloud: ReplayCloud, measure: Measure, latency_ms: f
         names=measure.labels.names,
         latency_ms=latency_ms,
         looks=bench.looks_per_frame,
+        question_bytes=question_bytes(bench.setup.asking, bench.setup.ask),
         repeats=repeats,
     )
 
 
+def _print_settings(run: Run | None, told: Told, indent: int) -> None:
+    """On one line however narrow the terminal is, to be copied."""
+    if run is not None:
+        line = f"{' ' * indent}{on_a_line(settings(run, told))}"
+        output.print(line, style="cyan", markup=False, highlight=False, soft_wrap=True)
+
+
+def _programs(run: Run | None, told: Told) -> dict[str, object] | None:
+    chosen = None if run is None else settings(run, told)
+    return None if chosen is None else chosen.for_programs()
+
+
 def _document(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dict[str, object]:
+    advice = steps(runs, budgets, told.streamed_per_s)
     return {
         "source": told.source,
         "frames": len(told.frames),
@@ -339,8 +335,16 @@ def _document(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dic
         "measured_against": "the cloud" if told.by_cloud else "labels",
         "device_model": told.device,
         "cloud_model": told.cloud,
-        "runs": [run.summary() for run in runs],
-        "advice": dict(steps(runs, budgets, told.streamed_per_s)),
+        "runs": [run.summary() | {"settings": _programs(run, told)} for run in runs],
+        "advice": {step.heading: step.use for step in advice},
+        "use": [
+            {
+                "budget": step.budget,
+                "run": None if step.run is None else step.run.name,
+                "settings": _programs(step.run, told),
+            }
+            for step in advice
+        ],
     }
 
 

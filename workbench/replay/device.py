@@ -40,7 +40,7 @@ from wire.messages import AskReason, Hide
 from wire.model import Gain
 from workbench.errors import ReplayRefused
 from workbench.replay.asker import ReplayAsker, Uplink, said_of_frame
-from workbench.replay.budget import Budget, Purse
+from workbench.replay.budget import MOST_QUESTIONS, Budget, Purse, an_hour
 from workbench.replay.clip import CAMERA, Clip
 from workbench.replay.cloud import ReplayCloud
 from workbench.replay.framewise import FrameAsking, LooksUnlessSent
@@ -61,9 +61,6 @@ from workbench.replay.walk import Sent, Walk
 
 OF_OBJECTS: Final = (AskReason.NEW, AskReason.REFRESH, AskReason.LOST, AskReason.WEAK, AskReason.MOTION)
 """Each is a key of `asking.objects`, by which it is switched on and off."""
-HOUR_S: Final = 3600.0
-MOST_QUESTIONS: Final = 6000
-"""A minute: as many as the agent's settings allow, so that the budget's bytes alone decide."""
 NOWHERE: Final = "http://127.0.0.1"
 """The cloud's address, which nobody calls here."""
 
@@ -172,7 +169,7 @@ class Workbench:
         if not set(setup.labels) & set(manifest.labels):
             raise ReplayRefused(
                 f"the model {manifest.name} knows none of {', '.join(setup.labels)}",
-                "Name labels that it knows with --label.",
+                "Name labels that it knows, each with a --label of its own.",
             )
         self.detector: Final = RememberingDetector(
             self._model, f"{manifest.digest} {self._model.runtime_name} {self._model.delegate}", memory
@@ -263,8 +260,8 @@ class Workbench:
 
     def _budget(self, budget: Budget) -> BudgetSettings:
         """The agent's own budget, of as many bytes; other limits don't bind."""
-        an_hour = budget.per_s(self.clip.streamed_per_s) * HOUR_S
-        told = {"bytes": f"{an_hour:.0f}B/hour", "questions_per_minute": MOST_QUESTIONS}
+        amount = f"{an_hour(budget, self.clip.streamed_per_s):.0f}B/hour"
+        told = {"bytes": amount, "questions_per_minute": MOST_QUESTIONS}
         return BudgetSettings.model_validate(told)
 
     def _put_together(

@@ -15,12 +15,15 @@ from workbench.replay.telling import (
     ALERTS,
     COST_AND_CATCH,
     Told,
+    advised,
+    beside,
     cells,
     facts,
     fine_print,
     lead,
     meanings,
     own_cost,
+    settings,
     steps,
 )
 
@@ -51,9 +54,13 @@ def _data(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dict[st
     return {
         "title": f"vedette replay: {told.source}",
         "lead": lead(runs),
+        "set": _set(advised(runs), told),
         "facts": facts(told),
         "fine_print": f"{fine_print(told)} {own_cost(runs)}".strip(),
-        "steps": steps(runs, budgets, told.streamed_per_s),
+        "steps": [
+            {"heading": step.heading, "use": step.use, "set": _set(step.run, told)}
+            for step in steps(runs, budgets, told.streamed_per_s)
+        ],
         "meanings": meanings(policies),
         "columns": COST_AND_CATCH,
         "alerts": {"columns": ALERTS, "caption": ABOUT_ALERTS} if any(any(run.alertings) for run in runs) else None,
@@ -64,6 +71,14 @@ def _data(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dict[st
         "runs": [_run(run) for run in runs],
         "timeline": _timeline(runs),
     }
+
+
+def _set(run: Run | None, told: Told) -> dict[str, Any]:
+    """The lines for the agent's file, and what is to be said beside them."""
+    if run is None:
+        return {"lines": (), "beside": ""}
+    chosen = settings(run, told)
+    return {"lines": () if chosen is None else chosen.lines, "beside": beside(chosen)}
 
 
 def _run(run: Run) -> dict[str, Any]:

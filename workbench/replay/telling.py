@@ -8,7 +8,7 @@ from statistics import median
 from typing import Final
 
 from workbench.demo.screen import size
-from workbench.replay.advice import Point, best_within
+from workbench.replay.advice import OnDevice, Point, best_within, on_device
 from workbench.replay.budget import Budget
 from workbench.replay.policies import Policy
 from workbench.replay.results import Run
@@ -36,6 +36,7 @@ class Told:
         names: The labels that were measured.
         latency_ms: From a question to its answer.
         looks: Second looks a frame.
+        question_bytes: What the agent takes a question to cost.
         repeats: How often each run was made.
     """
 
@@ -50,7 +51,25 @@ class Told:
     names: tuple[str, ...]
     latency_ms: float
     looks: float
+    question_bytes: float
     repeats: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Which setting to use for a budget.
+
+    Attributes:
+        budget: As the person wrote it.
+        heading: The budget, and what it comes to.
+        use: In a sentence.
+        run: Which that is; None where every one takes more.
+    """
+
+    budget: str
+    heading: str
+    use: str
+    run: Run | None
 
 
 def cells(run: Run) -> tuple[str, ...]:
@@ -133,7 +152,40 @@ def lead(runs: Sequence[Run]) -> str:
     return f"Use {best.name}: F1 {figure(best.f1)} for {_cost(best)}{before}.{beside}"
 
 
-def steps(runs: Sequence[Run], budgets: Sequence[Budget], streamed_per_s: float) -> list[tuple[str, str]]:
+def advised(runs: Sequence[Run]) -> Run | None:
+    """The run of which `lead` speaks; None where nothing could be measured."""
+    return _named(runs, best_within(points(runs), 1.0))
+
+
+def _named(runs: Sequence[Run], point: Point | None) -> Run | None:
+    return next((run for run in runs if point is not None and run.name == point.name), None)
+
+
+def settings(run: Run, told: Told) -> OnDevice | None:
+    """What a device is told so that it does as in the run; None where that can't be."""
+    return on_device(
+        run.policy,
+        run.budget,
+        streamed_per_s=told.streamed_per_s,
+        looks=told.looks,
+        question_bytes=told.question_bytes,
+    )
+
+
+def beside(chosen: OnDevice | None) -> str:
+    """What to say with the settings' lines, or instead of them."""
+    if chosen is None:
+        return "No device can be set to this: it is here to compare."
+    return "" if chosen.budget is not None else "And no table [ask]."
+
+
+def on_a_line(chosen: OnDevice | None) -> str:
+    """The settings for the terminal."""
+    lines = () if chosen is None else chosen.lines
+    return "   ".join(part for part in (*lines, beside(chosen)) if part)
+
+
+def steps(runs: Sequence[Run], budgets: Sequence[Budget], streamed_per_s: float) -> list[Step]:
     """For each budget, which setting to use."""
     known = points(runs)
     found = []
@@ -143,9 +195,10 @@ def steps(runs: Sequence[Run], budgets: Sequence[Budget], streamed_per_s: float)
         a_day = size(round(budget.per_s(streamed_per_s) * DAY_S))
         heading = f"{budget.text} ({a_day} a day)"
         if best is None:
-            found.append((heading, "no setting that was tried stays within it"))
+            use = "no setting that was tried stays within it"
         else:
-            found.append((heading, f"{best.name}: F1 {figure(best.f1)} for {_cost(best)}"))
+            use = f"{best.name}: F1 {figure(best.f1)} for {_cost(best)}"
+        found.append(Step(budget.text, heading, use, _named(runs, best)))
     return found
 
 

@@ -37,9 +37,9 @@ def folder(path: Path, pictures: int = 3) -> Path:
     return path
 
 
-def person_model(path: Path) -> Path:
-    """A folder with a model that sees one certain person in the middle of whatever it is shown."""
-    rows = yolo_rows(3 * CELLS, 2, [(3, (0.5, 0.5, 0.2, 0.4), 0.9, 0)])
+def person_model(path: Path, score: float = 0.9) -> Path:
+    """A folder with a model that sees one person of that score in the middle of whatever it is shown."""
+    rows = yolo_rows(3 * CELLS, 2, [(3, (0.5, 0.5, 0.2, 0.4), score, 0)])
     file = build(path / "model.tflite", [PICTURE], [Spec((1, 252, 7), values=rows)])
     write_manifest(file, output={"kind": "yolov5"})
     return path

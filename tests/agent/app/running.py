@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -98,11 +98,16 @@ def alerts(data_dir: Path) -> list[Alert]:
 
 
 def wait_for_alerts(agent: AgentProcess, data_dir: Path, count: int) -> list[Alert]:
-    """Wait until so many messages are in the outbox; there is no event to wait for in another process's file."""
+    """Wait until so many messages are in the outbox."""
+    return wait_until_told(agent, data_dir, lambda found: len(found) >= count)
+
+
+def wait_until_told(agent: AgentProcess, data_dir: Path, true: Callable[[list[Alert]], bool]) -> list[Alert]:
+    """Wait until that is true of the outbox; there is no event to wait for in another process's file."""
     waiting = threading.Event()
     for _ in range(int(BOUND_S / 0.05)):
         found = alerts(data_dir)
-        if len(found) >= count:
+        if true(found):
             return found
         assert agent.process.poll() is None, agent.log
         waiting.wait(0.05)

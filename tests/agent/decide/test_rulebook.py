@@ -103,6 +103,39 @@ def test_no_answer_in_time_and_a_late_one(when_unsure, fallback, at_once, at_dea
     assert scene.book.counts["answers_late"] == 1
 
 
+def test_each_rule_waits_as_long_as_it_says():
+    gate = rule(name="gate", when_unsure="wait", deadline_s=10.0)
+    door = rule(name="door", deadline_s=0.5, fallback="retract")
+    scene = Scene(gate, door, rule(name="yard", fallback="confirm"))
+    assert scene.frames(3, person(score=UNSURE)) == [("new", "provisional")] * 2
+    assert [ask.deadline_s for ask in scene.asks] == [10.0, 0.5, 2.0]
+    assert scene.frames(6, person(score=UNSURE)) == [("end", "retracted")]
+    assert scene.frames(15, person(score=UNSURE)) == [("update", "confirmed")]
+    assert scene.frames(75, person(score=UNSURE)) == []
+    assert scene.frames(5, person(score=UNSURE)) == [("new", "provisional")]
+    assert [change.rule for change in scene.told] == ["door", "yard", "door", "yard", "gate"]
+
+
+def test_what_comes_within_the_rule_s_own_deadline_is_in_time_and_what_comes_after_it_amends():
+    long, short = rule(name="long", deadline_s=30.0), rule(name="short", deadline_s=0.2, fallback="retract")
+    scene = Scene(long, short)
+    scene.frames(3, person(score=UNSURE))
+    to_long, to_short = scene.asks
+    scene.frames(100, person(score=UNSURE))
+    assert scene.answer(verdict(to_long)) == [("update", "confirmed")]
+    assert scene.book.counts["answers_late"] == 0
+    assert scene.answer(verdict(to_short)) == [("update", "confirmed")]
+    assert scene.book.counts["answers_late"] == 1
+
+
+def test_a_question_that_is_open_keeps_its_deadline_when_its_rule_is_told_another():
+    scene = Scene(rule(deadline_s=5.0, fallback="retract"))
+    scene.frames(3, person(score=UNSURE))
+    scene.book.replace_rules([rule(deadline_s=0.1, fallback="retract")], (), ASKING, scene.now)
+    assert scene.frames(40, person(score=UNSURE)) == []
+    assert scene.frames(15, person(score=UNSURE)) == [("end", "retracted")]
+
+
 def test_waiting_tells_nothing_until_the_verdict():
     scene = Scene(rule(when_unsure="wait"))
     assert scene.frames(5, person(score=UNSURE)) == []

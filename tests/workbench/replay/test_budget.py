@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.ask.budget import allowance_of
 from workbench.errors import BudgetUnclear
-from workbench.replay.budget import PERIODS_S, UNITS, Purse, Rate, Share, parse_budget
+from workbench.replay.budget import MOST_AN_HOUR, PERIODS_S, UNITS, Purse, Rate, Share, an_hour, parse_budget
 
 AMOUNTS = st.decimals(min_value=0, max_value=10**6, places=3, allow_nan=False, allow_infinity=False)
 
@@ -57,6 +58,12 @@ def test_every_unit_and_time_is_read(amount, unit, period, between):
     budget = parse_budget(f"{amount}{unit}{between}{period}")
     assert isinstance(budget, Rate)
     assert budget.bytes_per_s * PERIODS_S[period] == pytest.approx(float(amount) * UNITS[unit])
+
+
+def test_the_agent_can_be_told_of_the_most_that_there_is():
+    most = an_hour(parse_budget("300MB/s"), 1.0)
+    assert most == MOST_AN_HOUR
+    assert allowance_of(f"{most:.0f}B/hour").amount == most
 
 
 @given(st.text(max_size=40))

@@ -6,7 +6,8 @@ from typer.testing import CliRunner
 
 from workbench.__main__ import app
 from workbench.errors import BudgetUnclear, ReplayRefused
-from workbench.replay.command import _told, chosen_budgets, chosen_policies
+from workbench.replay.choices import chosen_budgets, chosen_cloud, chosen_labels, chosen_policies
+from workbench.replay.command import _told
 from workbench.replay.policies import WITHOUT_BUDGET, Policy
 from workbench.replay.sweep import planned
 
@@ -22,7 +23,7 @@ def test_policies_are_listed_with_commas():
     assert chosen_policies("all") == list(Policy)
 
 
-@pytest.mark.parametrize("text", ["", " , ", "mine", "ours,mine"])
+@pytest.mark.parametrize("text", ["", " , ", "mine", "ours,mine", "ours,,never", "ours,", "all,"])
 def test_an_unknown_policy_is_refused_with_those_there_are(text):
     with pytest.raises(ReplayRefused) as refused:
         chosen_policies(text)
@@ -31,8 +32,25 @@ def test_an_unknown_policy_is_refused_with_those_there_are(text):
 
 def test_budgets_are_listed_with_commas():
     assert [budget.text for budget in chosen_budgets("1%, 20kB/min,1%")] == ["1%", "20kB/min"]
-    with pytest.raises(BudgetUnclear):
-        chosen_budgets(",")
+
+
+@pytest.mark.parametrize("text", ["", " ", ",", "5%,,2%", "5%,", ",5%"])
+def test_a_budget_that_was_left_empty_is_refused_with_what_to_write(text):
+    with pytest.raises(BudgetUnclear) as refused:
+        chosen_budgets(text)
+    assert repr(text) in refused.value.what
+    assert "1%,2%,5%,10%" in refused.value.mend
+
+
+def test_labels_and_models_come_one_by_one():
+    assert chosen_labels(["person", " car ", "person"]) == ("person", "car")
+    assert chosen_cloud(["small", "large"]).models == ("small", "large")
+    assert chosen_cloud([]).models == chosen_cloud(()).models != ()
+
+
+def test_a_model_s_file_may_have_a_comma_in_its_name(tmp_path):
+    (tmp_path / "a,b.tflite").touch()
+    assert chosen_cloud([str(tmp_path / "a,b.tflite")]).models == (str(tmp_path / "a,b.tflite"),)
 
 
 def test_what_heeds_no_budget_is_run_once():
@@ -50,6 +68,14 @@ def test_what_heeds_no_budget_is_run_once():
         (("--source", "rtsp://user:secret@camera/1"), "is a camera"),
         (("--source", "x.avi", "--policy", "mine"), "there is no policy 'mine'"),
         (("--source", "x.avi", "--budget", "lots"), "'lots' is no budget"),
+        (("--source", "x.avi", "--budget", ""), "--budget '' names no budget"),
+        (("--source", "x.avi", "--budget", "5%,,2%"), "'5%,,2%' has a comma with no budget beside it"),
+        (("--source", "x.avi", "--policy", "ours,,never"), "'ours,,never' has a comma with no policy beside it"),
+        (("--source", "x.avi", "--label", ""), "--label '' is no label"),
+        (("--source", "x.avi", "--label", "x" * 65), "is no label: String should have at most 64"),
+        (("--source", "x.avi", "--cloud-model", " "), "names no model"),
+        (("--source", "x.avi", "--cloud-model", "a,b"), "--cloud-model a --cloud-model b"),
+        (("--source", "x.avi", *["--cloud-model", "a"] * 9), "9 models can't be asked together"),
         (("--source", "x.avi", "--plot", "nowhere/page.html"), "nowhere/page.html can't be written"),
         (("--source", "x.avi", "--ablate", "--jsonl", "lines"), "--ablate makes a table"),
         (("--source", "x.avi", "--ablate", "--answers", "answers"), "--ablate makes a table"),

@@ -14,13 +14,25 @@ from workbench.replay.page import page
 from workbench.replay.policies import Policy
 from workbench.replay.results import Run
 from workbench.replay.scoring import Catch
-from workbench.replay.telling import MEANINGS, Told, figure, lead, own_cost, share, steps
+from workbench.replay.telling import (
+    MEANINGS,
+    Told,
+    advised,
+    figure,
+    lead,
+    on_a_line,
+    own_cost,
+    settings,
+    share,
+    steps,
+)
 from workbench.replay.walk import Outcome, Seen, Sent
 
 STREAM = 1_000_000
 TOLD = Told(
     source="</script><b>clip</b>.avi", frames=range(100), size=(768, 576), fps=10.0, streamed_per_s=STREAM / 10,
     device="a small model", cloud="a large one", by_cloud=False, names=("person",), latency_ms=300.0, looks=2.3,
+    question_bytes=2500.0,
 )  # fmt: skip
 ONE, FIVE = Share(0.01, "1%"), Share(0.05, "5%")
 
@@ -43,6 +55,10 @@ RUNS = [
     ran(Policy.OURS, ONE, 8_000, 0.88),
     ran(Policy.OURS, FIVE, 45_000, 0.925),
 ]
+
+
+def data_of(made):
+    return json.loads(re.search(r'id="data">(.*?)</script>', made, re.DOTALL)[1])
 
 
 def test_the_sentence_names_what_to_use_and_what_it_is_held_against():
@@ -69,12 +85,31 @@ def test_what_asking_takes_is_told_of_the_run_where_it_is_most():
 
 
 def test_each_budget_has_its_setting():
-    found = dict(steps(RUNS, [ONE, FIVE, Rate(10.0, "10B/s")], STREAM / 10))
-    assert found == {
+    found = steps(RUNS, [ONE, FIVE, Rate(10.0, "10B/s")], STREAM / 10)
+    assert {step.heading: step.use for step in found} == {
         "1% (86.4 MB a day)": "ours 1%: F1 .880 for 0.8 % of the bytes",
         "5% (432.0 MB a day)": "ours 5%: F1 .925 for 4.5 % of the bytes",
         "10B/s (864.0 kB a day)": "never: F1 .800 for no bytes at all",
     }
+
+    assert [on_a_line(settings(step.run, TOLD)) for step in found] == [
+        'asking.budget.bytes = "3.6MB/hour"   asking.budget.questions_per_minute = 6000   looks.per_frame = 2.3',
+        'asking.budget.bytes = "18MB/hour"   asking.budget.questions_per_minute = 6000   looks.per_frame = 2.3',
+        "looks.per_frame = 2.3   And no table [ask].",
+    ]
+
+
+def test_what_is_best_but_no_setting_of_a_device_is_said_to_be_none():
+    best = advised([RUNS[0], RUNS[3]])
+    assert best.name == "random 5%"
+    assert on_a_line(settings(best, TOLD)).startswith("No device can be set to this")
+
+
+def test_no_setting_is_named_where_none_is_advised():
+    unmeasured = [ran(Policy.OURS, FIVE, 1000, None)]
+    assert advised(unmeasured) is None
+    assert steps(unmeasured, [FIVE], STREAM / 10)[0].run is None
+    assert data_of(page(unmeasured, [FIVE], TOLD))["set"] == {"lines": [], "beside": ""}
 
 
 def test_every_policy_is_explained():
@@ -97,8 +132,7 @@ def test_the_page_needs_nothing_from_elsewhere():
     made = page(RUNS, [ONE, FIVE], TOLD)
     assert "</script><b>" not in made
     assert re.findall(r"(?:src|href)=|@import|url\(|https?://(?!www\.w3\.org/2000/svg)", made) == []
-    data = json.loads(re.search(r'id="data">(.*?)</script>', made, re.DOTALL)[1])
-    assert len(data["runs"]) == len(RUNS)
+    assert len(data_of(made)["runs"]) == len(RUNS)
 
 
 @pytest.mark.parts
@@ -113,6 +147,9 @@ def test_the_page_in_a_browser(browser, tmp_path):
     view.goto(file.as_uri())
 
     assert view.locator("#lead").inner_text().replace("\N{NO-BREAK SPACE}", " ") == lead(RUNS)
+    assert view.locator("#set code").all_text_contents() == list(settings(RUNS[-1], TOLD).lines)
+    assert view.locator("#steps li").count() == 2
+    assert view.locator("#steps code").first.inner_text() == 'asking.budget.bytes = "3.6MB/hour"'
     assert view.locator("#chart circle").count() == len(RUNS)
     assert view.locator("#chart .name").all_text_contents() == ["ours", "always", "random", "never"]
     assert view.locator("#runs tr").count() == 1 + len(RUNS)

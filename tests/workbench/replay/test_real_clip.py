@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 from typer.testing import CliRunner
 
+from agent.ask.budget import BudgetSettings, allowance_of
 from agent.ask.gain import FORM, NAMES
 from bench.labelled import LABELLED, labels_file
 from tests.system.engines import need_clip, need_models
@@ -71,6 +72,14 @@ def test_policies_on_a_real_clip(clip, tmp_path):
         assert run["accuracy"]["frames"] == 40
         assert run["accuracy"]["f1"] > 0.7
         assert run["alerting"]["person"]["kept"]["events"] >= 1
+    told = BudgetSettings.model_validate(runs["ours"]["settings"]["asking"]["budget"])
+    streamed_an_hour = runs["ours"]["bytes_if_streamed"] / runs["ours"]["seconds"] * 3600
+    assert allowance_of(told.bytes).amount == pytest.approx(0.1 * streamed_an_hour, rel=0.001)
+    assert runs["never"]["settings"] == {"ask": None, "looks": {"per_frame": 2.3}}
+    assert runs["key-frames"]["settings"] is None
+    (use,) = found["use"]
+    assert use["budget"] == "10%"
+    assert use["settings"] == next(run["settings"] for run in runs.values() if use["run"].startswith(run["policy"]))
     assert plot.read_text("utf-8").startswith("<!doctype html>")
     for setting in ("never", "key-frames 10%", "ours 10%"):
         assert f"| {setting} |" in table.read_text("utf-8")
