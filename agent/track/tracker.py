@@ -8,7 +8,7 @@ from typing import Final
 
 from agent.appearance import difference
 from agent.boxes import area, covered_by_any, distance, overlap
-from agent.domain import Appearance, Box, Expected, Found, Report, Rider, Shift, Track
+from agent.domain import Appearance, Box, Expected, Found, Report, Rider, Shift, Track, Word
 from agent.track import carrying
 from agent.track.followed import Followed, Sighting
 from agent.track.matching import first_come, likeliest_first, pair, touching
@@ -194,6 +194,16 @@ class Tracker:
             return True
         return self._looks_closely and area(one.motion.box) >= carrying.LARGE
 
+    def _heeded(self, one: Followed, now: float) -> Word | None:
+        """The word on an object, as far as belief in it goes by that.
+
+        Where the device saw it at a close look as well, and looks closely now and does not see it, it is likely to be
+        gone or hidden since.
+        """
+        word = one.word
+        outdated = word is not None and word.after_look and not one.seen and self._sees_well(one, now)
+        return None if outdated else word
+
     def _begin(self, said: Found, report: Report) -> None:
         """Follow what the cloud found, unless something is followed there by now."""
         places = [one.motion.box for ones in self._objects.values() for one in ones]
@@ -353,14 +363,14 @@ class Tracker:
                 last_at=one.last_at,
                 hits=one.hits,
                 seen_now=one.seen,
-                belief=(belief := carrying.believed(one.belief, one.word, now)),
+                belief=(belief := carrying.believed(one.belief, self._heeded(one, now), now)),
                 stands=(one.hits > 1 or one.word is not None) and belief >= self._settings.stand_belief,
                 word=one.word,
                 appearance=one.appearance,
                 seen_well=one.seen and self._sees_well(one, now),
             )
             for one in known
-            if now - one.last_at <= carrying.coast_s(self._settings.coast_s, one.word, now)
+            if now - one.last_at <= carrying.coast_s(self._settings.coast_s, self._heeded(one, now), now)
         ]
 
 

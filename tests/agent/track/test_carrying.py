@@ -217,6 +217,18 @@ def test_a_large_object_stays_as_it_is_seen_by_a_device_that_looks_closely_at_sm
     assert (track.box == pytest.approx(box, abs=1e-3)) == kept
 
 
+@pytest.mark.parametrize("closely", [True, False])
+def test_what_was_seen_at_a_close_look_and_is_not_any_more_is_not_believed_in_by_an_older_word(closely):
+    tracker, _ = watching(score=0.36, frames=2)
+    looked = (EVERYWHERE,) if closely else ()
+    tracker.update(found(person(0.1, 0.36)), 0.2, looked=looked)
+    told(tracker, 0.2, gone=WHERE)
+    (track,) = tracker.update(found(person(0.1, 0.36)), 0.3, looked=looked)
+    assert (track.stands, track.word.after_look) == (True, closely)
+    (track,) = tracker.update(found(), 0.4, looked=looked)
+    assert track.stands == (not closely)
+
+
 def shifted(box, dx):
     return (box[0] + dx, box[1], box[2] + dx, box[3])
 
