@@ -40,8 +40,8 @@ class Decisions:
 class Questions(Protocol):
     """What is asked beside the rules, about objects; see `agent.ask.objects`."""
 
-    def may_ask(self, camera: str, now: float, *, urgent: bool) -> bool:
-        """Whether the budget allows one more; an urgent one may borrow."""
+    def may_ask(self, camera: str, now: float, *, urgent: bool, context: bool) -> bool:
+        """Whether the budget allows one more; an urgent one may borrow, one with context shows the whole frame."""
 
 
 class _Look:
@@ -343,6 +343,7 @@ class RuleBook:
                 reason=AskReason.UNCERTAIN,
                 asked_at=look.now,
                 deadline_s=deadline_s,
+                context=look.rule.context,
             )
         )
         return True
@@ -350,8 +351,10 @@ class RuleBook:
     def _may_ask(self, look: _Look) -> bool:
         if look.rule.picture is PicturePolicy.NEVER:
             return False
-        questions = self._questions
-        if questions is not None and not questions.may_ask(look.camera, look.now, urgent=look.rule.urgent):
+        questions, rule = self._questions, look.rule
+        if questions is not None and not questions.may_ask(
+            look.camera, look.now, urgent=rule.urgent, context=rule.context
+        ):
             self.counts["asks_over_budget"] += 1
             return False
         return self._under_limit(look.now)

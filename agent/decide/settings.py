@@ -121,6 +121,8 @@ class RuleSettings(Settings):
             goes on.
         deadline_s: For how long an answer to its questions is awaited; left out: `asking.deadline_s`.
         urgent: Its questions may borrow from what the budget gives later; see `asking.budget`.
+        context: Its questions show the whole frame instead of the object with what is close to it, at some twenty
+            times the bytes; see `ask.context_px`.
         update_every_s: How often an open alert's place and score are told again; 0: only when state, zone or label
             change.
         end_after_s: The alert ends when its object was not seen (in the zones) for so long. Until then an object
@@ -140,6 +142,7 @@ class RuleSettings(Settings):
     deadline_s: Deadline | None = None
     picture: PicturePolicy = PicturePolicy.ASKED
     urgent: bool = False
+    context: bool = False
     update_every_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 0.0
     end_after_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 5.0
 

@@ -93,7 +93,7 @@ class Asking:
         ask, lane = aside.ask, self._lanes[aside.ask.camera]
         if self._asker is None or lane.masks.hides(ask.box):
             return False
-        if self._objects is not None and not self._objects.may_ask(ask.camera, now, urgent=False):
+        if self._objects is not None and not self._objects.may_ask(ask.camera, now, urgent=False, context=False):
             return False
         if not self._rules.take_aside(ask.camera, ask.label, ask.box, now, self._clock.wall()):
             return False

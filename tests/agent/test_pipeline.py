@@ -173,6 +173,7 @@ class Scene:
         looks: float | Literal["auto"] = 0.0,
         pay: float = 0.0,
         objects: bool = False,
+        amount: str = BudgetSettings().bytes,
     ) -> None:
         self.clock = ManualClock()
         self.frames = ScriptedFrames(self.clock)
@@ -204,7 +205,7 @@ class Scene:
         self.objects = ObjectQuestions(
             ObjectSettings(),
             Shown(Margins(0.6, 0.6), 16),
-            AskBudget(BudgetSettings(), None, 100.0),
+            AskBudget(BudgetSettings(bytes=amount), None, 100.0),
             deadline_s=2.0,
             new_id=lambda: f"{next(numbers):032x}",
         )
@@ -304,6 +305,18 @@ def test_an_uncertain_object_is_asked_about_with_its_frame() -> None:
     assert ask.alert_id == scene.outbox.changes[0].id
     assert scene.outbox.changes[0].state is AlertState.PROVISIONAL
     assert scene.pipeline.tally.asks == 1
+
+
+@pytest.mark.parametrize(("context", "amount", "asked"), [
+    (False, "54kB/hour", [False]), (True, "54kB/hour", []), (True, "500kB/hour", [True])
+])  # fmt: skip
+def test_a_rule_with_context_asks_for_the_whole_frame_where_the_budget_holds_it(context, amount, asked) -> None:
+    scene = Scene(rule=people(context=context), objects=True, amount=amount)
+    scene.detector.score = UNSURE
+    scene.run(*scene.several(2))
+    assert [ask.context for ask, _ in scene.asker.asks if ask.alert_id is not None] == asked
+    assert scene.rules.counts["asks_over_budget"] == (not asked)
+    assert scene.outbox.changes[0].state is AlertState.PROVISIONAL
 
 
 def test_the_door_knows_whom_to_hide_before_anything_of_the_frame_is_asked_or_audited() -> None:
