@@ -260,8 +260,10 @@ class ObjectQuestions:
 
         What is granted is asked after the whole frame was looked at: until then it is held, or one frame with many
         alerts would spend the same bytes for each of them. A whole frame of a camera that none is known of is taken
-        for as large as any may be.
+        for as large as any may be; one of which all but the object is painted over is not worth its bytes.
         """
+        if context and camera in self._shown.alone:
+            return False
         if now != self._promised_at:
             self._promised, self._promised_at = 0.0, now
         most = self._shown.context_px

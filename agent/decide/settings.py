@@ -148,7 +148,7 @@ class RuleSettings(Settings):
 
 
 class AskPolicySettings(Settings):
-    """When the cloud is asked. Each alert is asked about once.
+    """When the cloud is asked. Each alert is asked about once, and once more where its answer leaves a doubt.
 
     Attributes:
         uncertain: Scores from the first up to the second are worth a question; the model's manifest says it where
@@ -156,6 +156,8 @@ class AskPolicySettings(Settings):
         deadline_s: For how long an answer is awaited before the rule's fallback applies; a rule may say its own.
         max_per_minute: Questions of the whole device; to what is over, the fallback applies at once.
         min_hits: In how many frames an uncertain object must be detected before the question.
+        again_with_context: Where the cloud retracts an object, and yet saw something like it there, the alert is
+            asked about once more with the whole frame, as far as deadline and budget allow.
         keep_for_s: For how long an answer may still amend an alert that has ended.
     """
 
@@ -163,6 +165,7 @@ class AskPolicySettings(Settings):
     deadline_s: Deadline = 2.0
     max_per_minute: Annotated[int, Field(ge=0, le=6000)] = 60
     min_hits: Annotated[int, Field(ge=1, le=1000)] = 5
+    again_with_context: bool = False
     keep_for_s: Annotated[float, Field(ge=0.0, le=30 * 86_400.0)] = 86_400.0
 
     @model_validator(mode="after")

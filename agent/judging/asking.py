@@ -85,7 +85,8 @@ class Asking:
             return
         for ask in asks:
             ids = {"alert_id": ask.alert_id, "question_id": ask.id}
-            log.info("asking about a %s %.2f on %s", ask.label, ask.score, ask.camera, extra=ids)
+            shown = " with the whole frame" if ask.context else ""
+            log.info("asking about a %s %.2f on %s%s", ask.label, ask.score, ask.camera, shown, extra=ids)
             self._asker.submit(ask, frame)
 
     def ask_aside(self, aside: Aside, now: float) -> bool:

@@ -359,6 +359,13 @@ def test_whether_a_whole_frame_may_be_shown_is_held_against_its_own_price():
     assert not desk.questions.may_ask("yard", desk.now, urgent=False, context=True), "its frames may be larger"
 
 
+def test_a_whole_frame_of_which_all_but_the_object_is_hidden_is_never_worth_its_bytes():
+    desk = Desk(alone=("gate",))
+    desk.frames(1)
+    assert not desk.questions.may_ask("gate", desk.now, urgent=True, context=True)
+    assert desk.questions.may_ask("gate", desk.now, urgent=True, context=False)
+
+
 def test_an_answer_about_a_whole_frame_serves_what_is_close_to_its_object_alone():
     desk = Desk(refresh_after_s=1000.0)
     desk.now += 0.1
