@@ -249,6 +249,13 @@ def _blinded(key: str, camera: CameraConfig, config: Config) -> Iterator[str]:
                     f"{key}.redaction.hide: rule {rule.name!r} asks the cloud about people, whom it would not see;"
                     ' hide "heads", or set the rule\'s picture to "never"'
                 )
+    if redaction.hide is Hide.ALL_BUT_ASKED:
+        for rule in rules:
+            if rule.context:
+                yield (
+                    f"{key}.redaction.hide: rule {rule.name!r} asks with context, of which {redaction.hide.value!r}"
+                    " leaves nothing to be seen; hide less, or set the rule's context to false"
+                )
     # With heads hidden, the cloud's model misses more than twice as many people (docs/privacy.md).
     if audited and (redaction.hide is Hide.ALL_BUT_ASKED or (redaction.hide is not Hide.NOTHING and about_people)):
         yield (

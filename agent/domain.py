@@ -211,6 +211,7 @@ class Ask:
         track: None where the tracker does not follow the object.
         deadline_s: Counted from `asked_at`; then the fallback applies, and a later answer amends.
         model_digest: Of the model that found it; None for the one that judges frames.
+        context: The whole frame is to be shown.
     """
 
     id: str
@@ -224,6 +225,7 @@ class Ask:
     asked_at: float
     deadline_s: float
     model_digest: str | None = None
+    context: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,4 +27,5 @@ HISTORY: Final[tuple[Change, ...]] = (
     Change(1, "2026-11-26", "Pictures say what was painted over in them; telemetry says where the egress log ends."),
     Change(1, "2026-11-26", "Questions about objects; verdicts say what else is in the picture."),
     Change(1, "2026-11-26", "Telemetry says what is left of the budget of questions; late outcomes of audits."),
+    Change(1, "2026-11-26", "Questions that show the whole frame for its context."),
 )

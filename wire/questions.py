@@ -56,6 +56,8 @@ class Question(UpMessage):
         region: Which part of the full frame the picture shows.
         deadline_ms: How long the device waits for the answer in the response; later it goes to `down/verdicts`.
         redaction: What was painted over in the picture; None where nothing was.
+        context: The picture shows the whole frame, and all of it is to be judged: what is around the object helps to
+            tell what it is. None is no, and takes no bytes.
     """
 
     MAX_BYTES: ClassVar[int] = 4 * KIB
@@ -72,6 +74,7 @@ class Question(UpMessage):
     deadline_ms: Annotated[int, Field(ge=1, le=600_000)]
     model_digest: Digest
     redaction: Redaction | None = None
+    context: bool | None = None
 
     @model_validator(mode="after")
     def _decides_what_its_reason_says(self) -> Self:

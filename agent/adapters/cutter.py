@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from agent.adapters.crops import Cutting, encode_jpeg
 from agent.ask.audit import AuditSettings, FrameAudit, audit_message
-from agent.ask.crop import Crop, crop_around
+from agent.ask.crop import Crop, crop_around, crop_of_question
 from agent.ask.questions import question_message
 from agent.ask.settings import AskSettings
 from agent.ask.uploads import Key, Kind, Upload
@@ -45,13 +45,15 @@ class Cutter:
         self._clock = clock
 
     def of_question(self, ask: Ask, frame: Frame) -> Cutting:
-        """The object that is asked about.
+        """The object that is asked about, or the whole frame where its context is asked for.
 
         Raises:
             MessageInvalid: The question breaks the contract.
             PictureWithheld: The picture may not leave.
         """
-        crop = _crop(ask.box, frame, self._settings.margins.of(ask.reason), self._settings.question_min_px)
+        height, width = frame.image.shape[:2]
+        margins, min_px = self._settings.margins, self._settings.question_min_px
+        crop = crop_of_question(ask, width=width, height=height, margins=margins, min_px=min_px)
         picture = self._door.cut(frame, crop, ask.box)
         try:
             question = self._question(ask, crop, frame, picture)
@@ -96,6 +98,7 @@ class Cutter:
         quality, max_px = self._settings.jpeg_quality, self._settings.max_crop_px
         if isinstance(cutting.message, Question):
             quality = self._settings.question_quality
+            max_px = self._settings.context_px if cutting.message.context else max_px
         elif cutting.key.kind is Kind.AUDIT:
             quality, max_px = self._audit.jpeg_quality, round(max(cutting.picture.image.shape) * self._audit.scale)
         jpeg = encode_jpeg(cutting.picture, quality=quality, max_px=max_px)

@@ -145,7 +145,7 @@ def _objects(config: Config, manifest: Manifest, balances: BudgetFile, now: floa
     alone = frozenset(camera.name for camera in config.cameras if camera.redaction.hide is Hide.ALL_BUT_ASKED)
     return ObjectQuestions(
         config.asking.objects,
-        Shown(config.ask.margins, config.ask.question_min_px, alone),
+        Shown(config.ask.margins, config.ask.question_min_px, alone, config.ask.context_px),
         AskBudget(config.asking.budget, balances.load(), now),
         deadline_s=config.asking.deadline_s,
         new_id=new_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from agent.boxes import inside
-from agent.domain import Box
+from agent.domain import Ask, Box
 from wire.messages import AskReason
 
 
@@ -35,6 +35,13 @@ class Crop(NamedTuple):
     def region(self, width: int, height: int) -> Box:
         """The same in shares of a frame of `width` × `height` pixels."""
         return (self.left / width, self.top / height, self.right / width, self.bottom / height)
+
+
+def crop_of_question(ask: Ask, *, width: int, height: int, margins: Margins, min_px: int) -> Crop:
+    """The part of a frame of `width` × `height` pixels that a question shows: all of it, or its object."""
+    if ask.context:
+        return Crop(0, 0, width, height)
+    return crop_around(ask.box, width=width, height=height, margin=margins.of(ask.reason), min_px=min_px)
 
 
 def crop_around(box: Box, *, width: int, height: int, margin: float, min_px: int) -> Crop:

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from agent.ask.crop import Margins
+from agent.ask.settings import CONTEXT_PX
 from agent.settings import Settings
 
 
@@ -43,8 +44,10 @@ class Shown:
         margins: Around the object.
         min_px: At least so wide and high.
         alone: Cameras whose pictures show nothing but the object in question: all else is painted over.
+        context_px: The longer side of a whole frame, at most, where a question shows that.
     """
 
     margins: Margins
     min_px: int
     alone: frozenset[str] = frozenset()
+    context_px: int = CONTEXT_PX

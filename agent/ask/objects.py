@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.ask.budget import AskBudget
-from agent.ask.crop import crop_around
+from agent.ask.crop import crop_around, scaled
 from agent.ask.gain import OTHERS, SURE, Case, Gains, by_hand, changed
 from agent.ask.object_settings import ObjectSettings, Shown
 from agent.ask.suspects import Places, Sign, Suspect
@@ -165,6 +165,7 @@ class ObjectQuestions:
             )
         )
         self._bytes_per_px = BYTES_PER_PX
+        self._sizes: dict[str, tuple[int, int]] = {}
         self._promised = 0.0
         self._promised_at = -math.inf
 
@@ -186,6 +187,7 @@ class ObjectQuestions:
             scene: What the frame came to.
             interest: The label to ask for at a place, None where no rule is concerned; see `RuleBook.interest`.
         """
+        self._sizes[scene.camera] = scene.size
         if not self._settings.enabled:
             return []
         self._take_note(scene)
@@ -226,7 +228,9 @@ class ObjectQuestions:
 
     def asked(self, ask: Ask, scene: Scene) -> None:
         """Take note of a question about this frame, the policy's own or a rule's: one answer serves both."""
-        self._asked(ask, scene, *self._picture(ask.camera, ask.box, ask.reason, scene.size))
+        shown, pixels = self._picture(ask.camera, ask.box, ask.reason, scene.size)
+        # Of a whole frame, too, the cloud speaks of the object and what is close to it alone.
+        self._asked(ask, scene, shown, self._whole(scene.size) if ask.context else pixels)
 
     def _asked(self, ask: Ask, scene: Scene, region: Box, pixels: float) -> None:
         price = self._price(pixels)
@@ -251,15 +255,21 @@ class ObjectQuestions:
             if places is not None:
                 places.asked(region, scene.now)
 
-    def may_ask(self, camera: str, now: float, *, urgent: bool) -> bool:
+    def may_ask(self, camera: str, now: float, *, urgent: bool, context: bool) -> bool:
         """See `agent.decide.rulebook.Questions`.
 
         What is granted is asked after the whole frame was looked at: until then it is held, or one frame with many
-        alerts would spend the same bytes for each of them.
+        alerts would spend the same bytes for each of them. A whole frame of a camera that none is known of is taken
+        for as large as any may be; one of which all but the object is painted over is not worth its bytes.
         """
+        if context and camera in self._shown.alone:
+            return False
         if now != self._promised_at:
             self._promised, self._promised_at = 0.0, now
-        price = self._price(float(self._shown.min_px**2))
+        most = self._shown.context_px
+        price = self._price(
+            self._whole(self._sizes.get(camera, (most, most))) if context else float(self._shown.min_px**2)
+        )
         if not self.budget.allows(camera, self._promised + price, now, urgent=urgent, alert=True):
             return False
         self._promised += price
@@ -332,6 +342,11 @@ class ObjectQuestions:
         crop = crop_around(box, width=width, height=height, margin=margin, min_px=self._shown.min_px)
         shown = _grown(box) if camera in self._shown.alone else crop.region(width, height)
         return shown, float((crop.right - crop.left) * (crop.bottom - crop.top))
+
+    def _whole(self, size: tuple[int, int]) -> float:
+        """Of how many pixels the picture is that shows a whole frame of this size."""
+        width, height = scaled(*size, self._shown.context_px)
+        return float(width * height)
 
     # --- candidates -----------------------------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ def question_message(
         deadline_ms=max(LEAST_DEADLINE_MS, round(ask.deadline_s * 1000)),
         model_digest=model_digest,
         redaction=redaction,
+        context=ask.context or None,
     )
 
 

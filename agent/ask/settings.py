@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from agent.ask.crop import Margins
 from agent.settings import Settings
+
+CONTEXT_PX: Final = 960
+"""Longer side of a whole frame that a question shows. At quality 40 one of the demo clip (768 × 576) takes 45 kB."""
 
 
 class AskSettings(Settings):
@@ -34,6 +37,7 @@ class AskSettings(Settings):
         margin: What either shows around the object, on each side, as a share of its box's width or height.
         unseen_margin: What a question shows instead where the device does not see the object itself.
         max_crop_px: A picture with a longer side is scaled down to it.
+        context_px: A whole frame with a longer side, which rules with `context` show, is scaled down to it.
         max_waiting: Pictures that wait to be encoded; beyond it new ones are dropped, and counted.
         max_stored: Questions and pictures kept on disk until they are sent; beyond it the oldest are dropped.
         max_stored_mib: The same, in size.
@@ -56,6 +60,7 @@ class AskSettings(Settings):
     unseen_margin: Annotated[float, Field(ge=0, le=10)] = 2.0
     min_crop_px: Annotated[int, Field(ge=16, le=4096)] = 160
     max_crop_px: Annotated[int, Field(ge=16, le=4096)] = 640
+    context_px: Annotated[int, Field(ge=16, le=4096)] = CONTEXT_PX
     max_waiting: Annotated[int, Field(ge=1, le=64)] = 8
     max_stored: Annotated[int, Field(ge=1, le=100_000)] = 500
     max_stored_mib: Annotated[int, Field(ge=1, le=100_000)] = 64

@@ -8,7 +8,7 @@ from typing import Final
 from agent.boxes import area, cut_off, distance, overlap
 from agent.decide.lifecycle import Phase, move
 from agent.decide.settings import RuleSettings
-from agent.domain import AlertChange, Box, Track
+from agent.domain import AlertChange, Answer, Box, Track
 from wire.messages import AlertEvent, AlertState, DecidedBy
 
 
@@ -20,7 +20,10 @@ class Alert:
         told: The latest change that was told; before the first, what it will be made of, with revision -1.
         track: The latest sighting.
         seen_at: When that was.
-        question: The id of the only question asked about it; None where none was, or it is not known any more.
+        question: The id of the latest question asked about it; None where none was, or it is not known any more.
+        asked: Where its object was in the first one.
+        doubt: The answer to that, which stands unless the answer about the whole frame says otherwise.
+        asked_again: It was asked about with the whole frame, or is not to be.
         word: The id of the latest question about its object whose answer was taken for it.
         waits_until: The deadline of the question about it while it is open.
         answered_by: Whose verdict was taken in last.
@@ -32,7 +35,10 @@ class Alert:
     __slots__ = (
         "_scored_elsewhere",
         "answered_by",
+        "asked",
+        "asked_again",
         "certain",
+        "doubt",
         "held_back",
         "left",
         "phase",
@@ -54,6 +60,9 @@ class Alert:
         self.seen_at = seen_at
         self.track: Track | None = None
         self.question: str | None = None
+        self.asked: Box | None = None
+        self.doubt: Answer | None = None
+        self.asked_again = False
         self.word: str | None = None
         self.waits_until: float | None = None
         self.answered_by: DecidedBy | None = None

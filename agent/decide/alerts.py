@@ -2,8 +2,9 @@
 
 Who decides: while the question about an alert is open its verdict decides, whatever the device sees meanwhile. At the
 deadline, and as long as no verdict came, the device may confirm what it has seen with certainty since; otherwise the
-rule's fallback applies. A verdict that comes late amends, and is never overruled by the device; a reviewer's is never
-overruled by the cloud.
+rule's fallback applies. A verdict that leaves a doubt is held until then where the alert may be asked about once
+more, with the whole frame; it stands where no other comes in time. A verdict that comes late amends, and is never
+overruled by the device; a reviewer's is never overruled by the cloud.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 
 from agent.decide.alert import Alert, Sightings, likeness
 from agent.decide.cooldown import Cooldowns, Place
+from agent.decide.doubt import leaves_in_doubt
 from agent.decide.lifecycle import Phase
 from agent.decide.settings import Fallback, RuleSettings
 from agent.domain import AlertChange, Answer, Track
@@ -23,6 +25,9 @@ MAX_LIVE: Final = 500
 """Alerts followed at once; beyond, none is raised until one leaves, and `counts["alerts_refused"]` goes up."""
 MAX_REMEMBERED: Final = 5000
 """Alerts that a late answer can still amend, at about 1 kB each; beyond, the oldest is forgotten."""
+
+AGAIN_WITHIN_S: Final = 1.0
+"""An object that was not seen for so long is not asked about again: it would not be in the picture."""
 
 _NEW, _UPDATE, _END = AlertEvent.NEW, AlertEvent.UPDATE, AlertEvent.END
 _PROVISIONAL, _CONFIRMED, _RETRACTED = AlertState.PROVISIONAL, AlertState.CONFIRMED, AlertState.RETRACTED
@@ -82,8 +87,11 @@ class Alerts:
 
     # --- what changes them ----------------------------------------------------------------------------------------
 
-    def answer(self, answer: Answer, now: float) -> tuple[AlertChange, ...]:
-        """Take in a verdict, in time or late; one that changes nothing or is about nothing known is only counted."""
+    def answer(self, answer: Answer, now: float, *, asks_again: bool = False) -> tuple[AlertChange, ...]:
+        """Take in a verdict, in time or late; one that changes nothing or is about nothing known is only counted.
+
+        With `asks_again`, one that leaves a doubt is held in `Alert.doubt`, where it is in time and the first.
+        """
         alert = None if answer.alert_id is None else self._known(answer.alert_id)
         if alert is None:
             self.counts["answers_unknown"] += 1
@@ -93,6 +101,10 @@ class Alerts:
         if (foreign or alert.answered_by is DecidedBy.REVIEWER) and not reviewed:
             self.counts["answers_ignored"] += 1
             return ()
+        if asks_again and _in_doubt(alert, answer, now):
+            alert.doubt = answer
+            return ()
+        alert.doubt = None
         late = alert.waits_until is None and not reviewed
         alert.waits_until = None
         alert.answered_by = answer.decided_by
@@ -113,6 +125,8 @@ class Alerts:
         for alert in tuple(self._live.values()):
             if alert.waits_until is not None and now >= alert.waits_until:
                 changes += self.fall_back(alert, now)
+            elif alert.doubt is not None and not alert.asked_again and now - alert.seen_at >= AGAIN_WITHIN_S:
+                changes += self.let_stand(alert, now)
             if alert.waits_until is None:
                 after_s = 0.0 if alert.rule is None else alert.rule.end_after_s
                 if now - alert.seen_at >= after_s:
@@ -166,6 +180,8 @@ class Alerts:
 
     def fall_back(self, alert: Alert, now: float) -> tuple[AlertChange, ...]:
         """No verdict: the device's own later certainty, else the rule's fallback, decides."""
+        if alert.doubt is not None:
+            return self.let_stand(alert, now)
         asked = alert.waits_until is not None
         alert.waits_until = None
         fallback = Fallback.KEEP if alert.rule is None else alert.rule.fallback
@@ -181,6 +197,16 @@ class Alerts:
             change = self.tell(alert, _UPDATE, now, _CONFIRMED, reason)
         elif fallback is Fallback.RETRACT:
             change = self.tell(alert, _END, now, _RETRACTED, reason)
+        return () if change is None else (change,)
+
+    def let_stand(self, alert: Alert, now: float) -> tuple[AlertChange, ...]:
+        """Nothing came of asking again: the answer that left a doubt decides."""
+        answer, alert.doubt = alert.doubt, None
+        if answer is None:
+            return ()
+        alert.waits_until = None
+        alert.answered_by = answer.decided_by
+        change = self.apply(alert, answer, now)
         return () if change is None else (change,)
 
     def apply(self, alert: Alert, answer: Answer, now: float) -> AlertChange | None:
@@ -275,6 +301,13 @@ class Alerts:
             self._remembered.popitem(last=False)
             self.counts["alerts_forgotten"] += 1
         return changes
+
+
+def _in_doubt(alert: Alert, answer: Answer, now: float) -> bool:
+    """Whether to ask about the alert again, with the whole frame, before this answer is taken for the last word."""
+    if alert.asked_again or alert.asked is None or alert.waits_until is None or now >= alert.waits_until:
+        return False
+    return leaves_in_doubt(answer, alert.asked, alert.told.label)
 
 
 def _place(told: AlertChange) -> Place:

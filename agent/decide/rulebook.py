@@ -1,6 +1,7 @@
 """Rules held against tracks: which alerts to tell, and what to ask.
 
-An object of certain score is confirmed by the device. An uncertain one is asked about, once. What a verdict changes,
+An object of certain score is confirmed by the device. An uncertain one is asked about, once, and once more with the
+whole frame where the answer leaves a doubt. What a verdict changes,
 and its absence, is in `alerts`; what the rules say of a place and a score, in `rules`.
 """
 
@@ -40,8 +41,8 @@ class Decisions:
 class Questions(Protocol):
     """What is asked beside the rules, about objects; see `agent.ask.objects`."""
 
-    def may_ask(self, camera: str, now: float, *, urgent: bool) -> bool:
-        """Whether the budget allows one more; an urgent one may borrow."""
+    def may_ask(self, camera: str, now: float, *, urgent: bool, context: bool) -> bool:
+        """Whether the budget allows one more; an urgent one may borrow, one with context shows the whole frame."""
 
 
 class _Look:
@@ -152,7 +153,8 @@ class RuleBook:
 
     def answer(self, answer: Answer, now: float) -> tuple[AlertChange, ...]:
         """Take in a verdict, in time or late; one that changes nothing or is about nothing known is only counted."""
-        return self._alerts.answer(answer, now)
+        asking = self._rules.asking
+        return self._alerts.answer(answer, now, asks_again=asking is not None and asking.again_with_context)
 
     def tick(self, now: float) -> tuple[AlertChange, ...]:
         """Apply the fallback to questions whose deadline is over, and end alerts whose object is gone."""
@@ -235,6 +237,8 @@ class RuleBook:
             return
         alert.see(track, look.now)
         alert.certain = alert.certain or certain
+        if alert.doubt is not None and not alert.asked_again:
+            changes += self._ask_again(alert, look, asks)
         change = self._take_word(alert, look) or self._follow(alert, look)
         if change is not None:
             changes.append(change)
@@ -325,33 +329,49 @@ class RuleBook:
         Also where its object is asked about just then: that question is given up at its deadline, this one is kept
         until it is answered, over an outage and a restart.
         """
-        asking, track = self._rules.asking, look.track
-        if asking is None or not self._may_ask(look):
+        asking = self._rules.asking
+        if asking is None or not self._may_ask(look, context=look.rule.context):
             return False
         deadline_s = asking.deadline_s if look.rule.deadline_s is None else look.rule.deadline_s
-        alert.question = self._new_id()
         alert.waits_until = look.now + deadline_s
-        asks.append(
-            Ask(
-                id=alert.question,
-                alert_id=alert.id,
-                camera=look.camera,
-                track=track.id,
-                label=track.label,
-                score=track.score,
-                box=track.box,
-                reason=AskReason.UNCERTAIN,
-                asked_at=look.now,
-                deadline_s=deadline_s,
-            )
-        )
+        alert.asked, alert.asked_again = look.track.box, look.rule.context
+        asks.append(self._question(alert, look, deadline_s, context=look.rule.context))
         return True
 
-    def _may_ask(self, look: _Look) -> bool:
+    def _ask_again(self, alert: Alert, look: _Look, asks: list[Ask]) -> tuple[AlertChange, ...]:
+        """Ask about an alert that was left in doubt with the whole frame, once; or let the doubtful answer stand."""
+        alert.asked_again = True
+        left_s = 0.0 if alert.waits_until is None else alert.waits_until - look.now
+        if left_s <= 0.0 or not self._may_ask(look, context=True):
+            return self._alerts.let_stand(alert, look.now)
+        self.counts["asks_again"] += 1
+        asks.append(self._question(alert, look, left_s, context=True))
+        return ()
+
+    def _question(self, alert: Alert, look: _Look, deadline_s: float, *, context: bool) -> Ask:
+        track = look.track
+        alert.question = self._new_id()
+        return Ask(
+            id=alert.question,
+            alert_id=alert.id,
+            camera=look.camera,
+            track=track.id,
+            label=track.label,
+            score=track.score,
+            box=track.box,
+            reason=AskReason.UNCERTAIN,
+            asked_at=look.now,
+            deadline_s=deadline_s,
+            context=context,
+        )
+
+    def _may_ask(self, look: _Look, *, context: bool) -> bool:
         if look.rule.picture is PicturePolicy.NEVER:
             return False
-        questions = self._questions
-        if questions is not None and not questions.may_ask(look.camera, look.now, urgent=look.rule.urgent):
+        questions, rule = self._questions, look.rule
+        if questions is not None and not questions.may_ask(
+            look.camera, look.now, urgent=rule.urgent, context=context
+        ):
             self.counts["asks_over_budget"] += 1
             return False
         return self._under_limit(look.now)

@@ -121,6 +121,8 @@ class RuleSettings(Settings):
             goes on.
         deadline_s: For how long an answer to its questions is awaited; left out: `asking.deadline_s`.
         urgent: Its questions may borrow from what the budget gives later; see `asking.budget`.
+        context: Its questions show the whole frame instead of the object with what is close to it, at some twenty
+            times the bytes; see `ask.context_px`.
         update_every_s: How often an open alert's place and score are told again; 0: only when state, zone or label
             change.
         end_after_s: The alert ends when its object was not seen (in the zones) for so long. Until then an object
@@ -140,12 +142,13 @@ class RuleSettings(Settings):
     deadline_s: Deadline | None = None
     picture: PicturePolicy = PicturePolicy.ASKED
     urgent: bool = False
+    context: bool = False
     update_every_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 0.0
     end_after_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 5.0
 
 
 class AskPolicySettings(Settings):
-    """When the cloud is asked. Each alert is asked about once.
+    """When the cloud is asked. Each alert is asked about once, and once more where its answer leaves a doubt.
 
     Attributes:
         uncertain: Scores from the first up to the second are worth a question; the model's manifest says it where
@@ -153,6 +156,8 @@ class AskPolicySettings(Settings):
         deadline_s: For how long an answer is awaited before the rule's fallback applies; a rule may say its own.
         max_per_minute: Questions of the whole device; to what is over, the fallback applies at once.
         min_hits: In how many frames an uncertain object must be detected before the question.
+        again_with_context: Where the cloud retracts an object, and yet saw something like it there, the alert is
+            asked about once more with the whole frame, as far as deadline and budget allow.
         keep_for_s: For how long an answer may still amend an alert that has ended.
     """
 
@@ -160,6 +165,7 @@ class AskPolicySettings(Settings):
     deadline_s: Deadline = 2.0
     max_per_minute: Annotated[int, Field(ge=0, le=6000)] = 60
     min_hits: Annotated[int, Field(ge=1, le=1000)] = 5
+    again_with_context: bool = False
     keep_for_s: Annotated[float, Field(ge=0.0, le=30 * 86_400.0)] = 86_400.0
 
     @model_validator(mode="after")

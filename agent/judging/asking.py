@@ -85,7 +85,8 @@ class Asking:
             return
         for ask in asks:
             ids = {"alert_id": ask.alert_id, "question_id": ask.id}
-            log.info("asking about a %s %.2f on %s", ask.label, ask.score, ask.camera, extra=ids)
+            shown = " with the whole frame" if ask.context else ""
+            log.info("asking about a %s %.2f on %s%s", ask.label, ask.score, ask.camera, shown, extra=ids)
             self._asker.submit(ask, frame)
 
     def ask_aside(self, aside: Aside, now: float) -> bool:
@@ -93,7 +94,7 @@ class Asking:
         ask, lane = aside.ask, self._lanes[aside.ask.camera]
         if self._asker is None or lane.masks.hides(ask.box):
             return False
-        if self._objects is not None and not self._objects.may_ask(ask.camera, now, urgent=False):
+        if self._objects is not None and not self._objects.may_ask(ask.camera, now, urgent=False, context=False):
             return False
         if not self._rules.take_aside(ask.camera, ask.label, ask.box, now, self._clock.wall()):
             return False

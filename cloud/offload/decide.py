@@ -102,10 +102,10 @@ def look_at(question: Question, width: int, height: int, settings: DecideSetting
     """Where to look in the question's picture of `width` × `height` pixels.
 
     At the object, with some of what is around: a model sees an object best when it fills a good part of the picture,
-    however much the device sent. At all of the picture where the device does not see the object itself: what is
-    mostly hidden shows only among what is around it.
+    however much the device sent. At all of the picture where the device does not see the object itself, as what is
+    mostly hidden shows only among what is around it; and where the device asks for that.
     """
-    if question.reason.unseen:
+    if question.context or question.reason.unseen:
         return View(0, 0, width, height, question.region)
     left, right = _span(question.box[0::2], question.region[0::2], width, settings)
     top, bottom = _span(question.box[1::2], question.region[1::2], height, settings)
@@ -140,15 +140,27 @@ def decide(question: Question, seen: Detections, region: Box, settings: DecideSe
     taken for, then under its own name; retracted otherwise.
     """
     judgement = _about_the_object(question, seen, region, settings)
-    return replace(judgement, looked=_to_be_seen(question, region), found=survey(seen, region, settings))
+    looked = _told_of(question, region, settings)
+    found = survey(seen, region, settings)
+    if question.context:
+        found = tuple(one for one in found if overlap(one.box, looked) > 0.0)
+    return replace(judgement, looked=looked, found=found[:MAX_FOUND])
 
 
-def _to_be_seen(question: Question, region: Box) -> Box:
-    """What of a picture's part was not painted over: that nothing is seen elsewhere must not speak against it."""
-    if question.redaction is None or question.redaction.hide is not Hide.ALL_BUT_ASKED:
+def _told_of(question: Question, region: Box, settings: DecideSettings) -> Box:
+    """The part of a picture's part where something would have been seen: only there may its absence count.
+
+    What is painted over is no such part. Nor is, of a whole frame, what is not close to the object: scaled down,
+    other objects may be too small to be seen, and there may be more of them than a verdict can name.
+    """
+    if question.redaction is not None and question.redaction.hide is Hide.ALL_BUT_ASKED:
+        around = SHOWN_AROUND
+    elif question.context:
+        around = settings.margin
+    else:
         return region
     x1, y1, x2, y2 = question.box
-    across, down = SHOWN_AROUND * (x2 - x1), SHOWN_AROUND * (y2 - y1)
+    across, down = around * (x2 - x1), around * (y2 - y1)
     left, right = (min(max(x, region[0]), region[2]) for x in (x1 - across, x2 + across))
     top, bottom = (min(max(y, region[1]), region[3]) for y in (y1 - down, y2 + down))
     return (left, top, right, bottom)
@@ -163,7 +175,7 @@ def survey(seen: Detections, region: Box, settings: DecideSettings) -> tuple[Sig
         likely = likelihood(float(seen.scores[row]), settings)
         if likely >= LEAST_LIKELY:
             found.append(Sighting(seen.label(row), round(likely, DIGITS), (left, top, right, bottom)))
-    return tuple(sorted(found, key=lambda one: -one.score)[:MAX_FOUND])
+    return tuple(sorted(found, key=lambda one: -one.score))
 
 
 def likelihood(score: float, settings: DecideSettings) -> float:

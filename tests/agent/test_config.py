@@ -461,6 +461,10 @@ def hiding(hide: str, *, camera: str = "", rule: str = "", ask: str = '[ask]\nur
         ),
         (hiding("all-but-asked"), ["all-but-asked hidden would judge the device by what is left"]),
         (hiding("all-but-asked", camera="audit = { probability = 0.1 }\n"), ["cameras[0].audit"]),
+        (
+            hiding("all-but-asked", camera="audit = { per_hour = 0 }\n", rule="context = true\n"),
+            ["rule 'people' asks with context, of which 'all-but-asked' leaves nothing to be seen; hide less"],
+        ),
         (hiding("faces"), ["cameras[0].redaction.hide: Input should be 'nothing', 'people', 'heads'"]),
     ],
 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -173,6 +174,8 @@ class Scene:
         looks: float | Literal["auto"] = 0.0,
         pay: float = 0.0,
         objects: bool = False,
+        amount: str = BudgetSettings().bytes,
+        asking: AskPolicySettings = AskPolicySettings(min_hits=2),  # noqa: B008 - it is frozen
     ) -> None:
         self.clock = ManualClock()
         self.frames = ScriptedFrames(self.clock)
@@ -204,14 +207,14 @@ class Scene:
         self.objects = ObjectQuestions(
             ObjectSettings(),
             Shown(Margins(0.6, 0.6), 16),
-            AskBudget(BudgetSettings(), None, 100.0),
+            AskBudget(BudgetSettings(bytes=amount), None, 100.0),
             deadline_s=2.0,
             new_id=lambda: f"{next(numbers):032x}",
         )
         self.rules = RuleBook(
             (rule or people(),),
             (),
-            AskPolicySettings(min_hits=2) if asks else None,
+            asking if asks else None,
             BAND,
             lambda: f"{next(numbers):032x}",
             self.objects if objects else None,
@@ -304,6 +307,36 @@ def test_an_uncertain_object_is_asked_about_with_its_frame() -> None:
     assert ask.alert_id == scene.outbox.changes[0].id
     assert scene.outbox.changes[0].state is AlertState.PROVISIONAL
     assert scene.pipeline.tally.asks == 1
+
+
+@pytest.mark.parametrize(("context", "amount", "asked"), [
+    (False, "54kB/hour", [False]), (True, "54kB/hour", []), (True, "500kB/hour", [True])
+])  # fmt: skip
+def test_a_rule_with_context_asks_for_the_whole_frame_where_the_budget_holds_it(context, amount, asked) -> None:
+    scene = Scene(rule=people(context=context), objects=True, amount=amount)
+    scene.detector.score = UNSURE
+    scene.run(*scene.several(2))
+    assert [ask.context for ask, _ in scene.asker.asks if ask.alert_id is not None] == asked
+    assert scene.rules.counts["asks_over_budget"] == (not asked)
+    assert scene.outbox.changes[0].state is AlertState.PROVISIONAL
+
+
+def test_an_answer_that_leaves_a_doubt_has_the_whole_frame_asked_about_once() -> None:
+    scene = Scene(objects=True, asking=AskPolicySettings(min_hits=2, again_with_context=True))
+    scene.detector.score = UNSURE
+
+    def in_doubt() -> None:
+        found = (Found("person", 0.4, PERSON),)
+        scene.inbox.put(
+            replace(scene.answer(Decision.RETRACTED), score=None, looked=(0.0, 0.0, 1.0, 1.0), found=found)
+        )
+
+    frames = scene.several(6)
+    scene.run(*frames[:2], in_doubt, *frames[2:4], in_doubt, *frames[4:])
+    about_alerts = [(ask.context, frame) for ask, frame in scene.asker.asks if ask.alert_id is not None]
+    assert about_alerts == [(False, frames[1]), (True, frames[2])]
+    assert scene.told() == [(AlertEvent.NEW, AlertState.PROVISIONAL), (AlertEvent.END, AlertState.RETRACTED)]
+    assert scene.outbox.changes[-1].decided_by is DecidedBy.CLOUD
 
 
 def test_the_door_knows_whom_to_hide_before_anything_of_the_frame_is_asked_or_audited() -> None:

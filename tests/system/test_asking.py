@@ -68,6 +68,26 @@ def test_an_objects_verdict_corrects_what_the_device_stands_behind(system: Syste
     assert 0 < left(system) < 20e6 / 20
 
 
+def test_a_rule_that_asks_for_context_shows_the_whole_frame(system: System) -> None:
+    told = TOLD.format(clip=need_clip(), amount="200MB/hour").replace(
+        'labels = ["person"]\n', 'labels = ["person"]\ncontext = true\n\n[asking.objects]\nenabled = false\n'
+    )
+    agent = system.start_agent(told)
+    eventually(lambda: bool(system.verdicts()), "a question of the rule is answered", 2 * BOUND_S)
+    assert system.ends(agent) == 0
+    for verdict, question in system.verdicts():
+        assert (question.reason, question.context, question.region) == (
+            AskReason.UNCERTAIN,
+            True,
+            (0.0, 0.0, 1.0, 1.0),
+        )
+        assert verdict.looked is not None
+        x1, y1, x2, y2 = verdict.looked
+        assert (x2 - x1) * (y2 - y1) < 0.5, "it speaks of what is close to the object"
+    frames = system.store.rows("SELECT picture_bytes FROM questions")
+    assert min(size for (size,) in frames) > 20_000, "the clip's frames, whole"
+
+
 def test_an_outage_costs_the_budget_nothing(system: System) -> None:
     system.uplink.cut()
     agent = system.start_agent(TOLD.format(clip=need_clip(), amount="500kB/hour"))

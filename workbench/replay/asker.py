@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from agent.adapters.crops import encode_jpeg
-from agent.ask.crop import Crop, crop_around
+from agent.ask.crop import Crop, crop_around, crop_of_question
 from agent.ask.questions import question_message
 from agent.ask.settings import AskSettings
 from agent.deliver.messages import answer_of
@@ -70,12 +70,15 @@ class ReplayAsker:
     def submit(self, ask: Ask, frame: Frame) -> bool:
         """Send a question; its answer is due after the latency. False where its picture may not leave."""
         settings = self._uplink.settings
+        height, width = frame.image.shape[:2]
+        margins, min_px = settings.margins, settings.question_min_px
+        crop = crop_of_question(ask, width=width, height=height, margins=margins, min_px=min_px)
         try:
-            crop, picture = self._cut(ask.box, frame, settings.margins.of(ask.reason), settings.question_min_px)
+            picture = self._door.cut(frame, crop, ask.box)
         except PictureWithheld:
             return False
-        jpeg = self._encoded(picture, settings.question_quality)
-        height, width = frame.image.shape[:2]
+        max_px = settings.context_px if ask.context else settings.max_crop_px
+        jpeg = encode_jpeg(picture, quality=settings.question_quality, max_px=max_px)
         now = self._walk.wall()
         question = question_message(
             ask,
@@ -105,7 +108,7 @@ class ReplayAsker:
             crop, picture = self._cut(change.box, frame, settings.margin, settings.min_crop_px)
         except PictureWithheld:
             return False
-        jpeg = self._encoded(picture, settings.jpeg_quality)
+        jpeg = encode_jpeg(picture, quality=settings.jpeg_quality, max_px=settings.max_crop_px)
         height, width = frame.image.shape[:2]
         note = PictureNote(
             message_id=change.id,
@@ -122,6 +125,3 @@ class ReplayAsker:
         height, width = frame.image.shape[:2]
         crop = crop_around(box, width=width, height=height, margin=margin, min_px=min_px)
         return crop, self._door.cut(frame, crop, box)
-
-    def _encoded(self, picture: Redacted, quality: int) -> bytes:
-        return encode_jpeg(picture, quality=quality, max_px=self._uplink.settings.max_crop_px)

@@ -275,7 +275,7 @@ class Workbench:
             alone = {setup.camera} if setup.redaction.hide is Hide.ALL_BUT_ASKED else set()
             objects = ObjectQuestions(
                 setup.asking.objects,
-                Shown(setup.ask.margins, setup.ask.question_min_px, frozenset(alone)),
+                Shown(setup.ask.margins, setup.ask.question_min_px, frozenset(alone), setup.ask.context_px),
                 # Beginning with nothing, it spends no more in a short clip than in a long one.
                 AskBudget(self._budget(budget), Balance({"": 0.0}), self.clip.times_s[0]),
                 deadline_s=setup.asking.deadline_s,

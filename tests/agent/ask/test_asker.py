@@ -793,3 +793,26 @@ async def test_questions_are_smaller_than_pictures_for_people(cloud, rig):
     await rig.until(lambda: len(cloud.requests) == 2)
     question, picture = cloud.requests
     assert len(question.body) < len(picture.body)
+
+
+async def test_a_question_with_context_shows_the_whole_frame_scaled_down(cloud, tmp_path):
+    rig = Rig(cloud, tmp_path / "uploads.db", settings={"max_crop_px": 200, "context_px": 320})
+    rig.start()
+    rig.ask(context=True)
+    await rig.done()
+    [request] = cloud.requests
+    question = request.question
+    assert (question.context, question.region, question.box) == (True, (0.0, 0.0, 1.0, 1.0), (0.4, 0.4, 0.6, 0.6))
+    assert shown(request).shape == (240, 320, 3)
+    await rig.end()
+
+
+async def test_a_whole_frame_is_painted_over_as_ever(cloud, masked):
+    masked.ask(box=(0.3, 0.4, 0.5, 0.6), context=True)
+    await masked.done()
+    [request] = cloud.requests
+    assert request.question.redaction.masked == pytest.approx(0.45, abs=0.01)
+    picture = shown(request)
+    assert picture.shape == (480, 640, 3)
+    assert picture[:, 380:].max() < 12, "white, if it were not masked"
+    assert picture.max() > 240

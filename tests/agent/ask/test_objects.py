@@ -11,11 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.ask.budget import AskBudget, Balance, BudgetSettings
-from agent.ask.crop import Margins
+from agent.ask.crop import Margins, scaled
 from agent.ask.object_settings import ObjectSettings, Shown
-from agent.ask.objects import MOST_AT_ONCE, ObjectQuestions, Scene
+from agent.ask.objects import (
+    BYTES_PER_PX,
+    MOST_AT_ONCE,
+    PICTURE_BYTES,
+    REQUEST_BYTES,
+    ObjectQuestions,
+    Scene,
+)
+from agent.ask.settings import CONTEXT_PX
 from agent.ask.suspects import Sign
-from agent.domain import Answer, Found, Track, Word
+from agent.domain import Answer, Ask, Found, Track, Word
 from wire.messages import AskReason, DecidedBy, Decision
 
 SIZE = (1000, 500)
@@ -32,13 +40,13 @@ def track(number=1, box=NEAR, score=0.5, seen=True, hits=5, stands=True, **value
 class Desk:
     """One camera's frames, and what was asked about them."""
 
-    def __init__(self, budget="unlimited", per_minute=6000, alone=(), **settings):
+    def __init__(self, budget="unlimited", per_minute=6000, alone=(), context_px=CONTEXT_PX, **settings):
         ids = itertools.count(1)
         amount = BudgetSettings(bytes=budget, questions_per_minute=per_minute)
         self.budget = AskBudget(amount, Balance(others=0.0), 0.0)
         self.questions = ObjectQuestions(
             ObjectSettings(**settings),
-            Shown(Margins(0.6, 2.0), 96, frozenset(alone)),
+            Shown(Margins(0.6, 2.0), 96, frozenset(alone), context_px),
             self.budget,
             deadline_s=2.0,
             new_id=lambda: f"{next(ids):032x}",
@@ -308,10 +316,61 @@ def test_many_alerts_of_one_frame_don_t_spend_the_same_bytes():
     desk.frames(1)
     desk.now += 60
     left = desk.budget.balance().left[""] + 60 * 950_000 / 3600
-    granted = sum(desk.questions.may_ask("gate", desk.now, urgent=False) for _ in range(50))
+    granted = sum(desk.questions.may_ask("gate", desk.now, urgent=False, context=False) for _ in range(50))
     assert 2000 * granted <= left < 4000 * granted
     desk.now += 0.1
-    assert desk.questions.may_ask("gate", desk.now, urgent=False), "nothing was asked, so nothing is spent"
+    assert desk.questions.may_ask("gate", desk.now, urgent=False, context=False), (
+        "nothing was asked, so nothing is spent"
+    )
+
+
+def alerts_ask(context, box=NEAR):
+    return Ask("f" * 32, "e" * 32, "gate", 1, "person", 0.5, box, AskReason.UNCERTAIN, 0.0, 2.0, context=context)
+
+
+def spent_on(context, size=SIZE, context_px=CONTEXT_PX):
+    desk = Desk("100MB/hour", context_px=context_px)
+    desk.frames(1)
+    desk.now += 600
+    desk.budget.told(desk.now)
+    before = desk.budget.balance().left[""]
+    desk.questions.asked(alerts_ask(context), replace(desk.scene(track()), size=size))
+    return before - desk.budget.balance().left[""]
+
+
+def test_a_question_with_context_costs_what_a_whole_frame_does():
+    around = REQUEST_BYTES + PICTURE_BYTES
+    assert spent_on(False) == pytest.approx(around + BYTES_PER_PX * 96 * 220, rel=0.01)
+    assert spent_on(True, size=(800, 400)) == pytest.approx(around + BYTES_PER_PX * 800 * 400)
+    assert spent_on(True, size=(1920, 1080)) == pytest.approx(around + BYTES_PER_PX * 960 * 540), "it is scaled down"
+    assert spent_on(True, size=(1920, 1080), context_px=480) == pytest.approx(around + BYTES_PER_PX * 480 * 270)
+
+
+def test_whether_a_whole_frame_may_be_shown_is_held_against_its_own_price():
+    whole = REQUEST_BYTES + PICTURE_BYTES + BYTES_PER_PX * math.prod(scaled(*SIZE, CONTEXT_PX))
+    desk = Desk("2MB/hour")
+    desk.now = 60.0
+    desk.frames(1)
+    assert desk.budget.balance().left[""] < whole
+    assert desk.questions.may_ask("gate", desk.now, urgent=False, context=False)
+    assert not desk.questions.may_ask("gate", desk.now, urgent=False, context=True)
+    desk.now += 60
+    assert desk.questions.may_ask("gate", desk.now, urgent=False, context=True)
+    assert not desk.questions.may_ask("yard", desk.now, urgent=False, context=True), "its frames may be larger"
+
+
+def test_a_whole_frame_of_which_all_but_the_object_is_hidden_is_never_worth_its_bytes():
+    desk = Desk(alone=("gate",))
+    desk.frames(1)
+    assert not desk.questions.may_ask("gate", desk.now, urgent=True, context=True)
+    assert desk.questions.may_ask("gate", desk.now, urgent=True, context=False)
+
+
+def test_an_answer_about_a_whole_frame_serves_what_is_close_to_its_object_alone():
+    desk = Desk(refresh_after_s=1000.0)
+    desk.now += 0.1
+    desk.questions.asked(alerts_ask(context=True), desk.scene(track(1, NEAR), track(2, BESIDE), track(3, FAR)))
+    assert [ask.track for ask in desk.frames(1, track(1, NEAR), track(2, BESIDE), track(3, FAR))] == [3]
 
 
 def test_an_answer_of_an_older_cloud_tells_of_the_object_alone():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from agent.decide.lifecycle import MOVES, Phase
 from agent.decide.settings import AskPolicySettings
+from agent.domain import Found
 from tests.agent.decide import scene as scenes
 from wire.messages import AlertEvent, AlertState, DecidedBy, Decision
 
@@ -36,7 +39,13 @@ class AnyStory(RuleBasedStateMachine):
         when_unsure=st.sampled_from(("alert", "wait")),
         fallback=st.sampled_from(("keep", "confirm", "retract")),
         cooldown_s=st.sampled_from((0, 3)),
-        asking=st.sampled_from((None, AskPolicySettings(min_hits=2, max_per_minute=4))),
+        asking=st.sampled_from(
+            (
+                None,
+                AskPolicySettings(min_hits=2, max_per_minute=4),
+                AskPolicySettings(min_hits=2, max_per_minute=8, again_with_context=True),
+            )
+        ),
         update_every_s=st.sampled_from((0, 1)),
     )
     def begin(self, when_unsure, fallback, cooldown_s, asking, update_every_s):
@@ -89,12 +98,15 @@ class AnyStory(RuleBasedStateMachine):
         decided_by=st.sampled_from((DecidedBy.CLOUD, DecidedBy.CLOUD, DecidedBy.REVIEWER)),
         twice=st.booleans(),
         stray=st.booleans(),
+        doubtful=st.booleans(),
     )
-    def answer(self, pick, decision, label, decided_by, twice, stray):
+    def answer(self, pick, decision, label, decided_by, twice, stray, doubtful):
         if not self.scene.asks:
             return
         ask = self.scene.asks[pick % len(self.scene.asks)]
         given = scenes.verdict(ask, decision, label, decided_by, "f" * 32 if stray else None)
+        if doubtful:
+            given = replace(given, label=None, found=(Found(ask.label, 0.4, ask.box),))
         self.scene.answer(given)
         if twice:
             assert self.scene.answer(given) == []
@@ -162,9 +174,11 @@ class AnyStory(RuleBasedStateMachine):
                 ended[place] = change.last_at  # it was told no earlier than that
 
     @invariant()
-    def each_alert_is_asked_about_once(self):
-        asked = [ask.alert_id for ask in self.scene.asks]
+    def each_alert_is_asked_about_once_and_once_more_with_the_whole_frame(self):
+        asked = [(ask.alert_id, ask.context) for ask in self.scene.asks]
         assert len(asked) == len(set(asked))
+        for number, (alert_id, context) in enumerate(asked):
+            assert not context or (alert_id, False) in asked[:number]
 
 
 AnyStory.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -24,9 +24,11 @@ class ScriptedQuestions:
     def __init__(self):
         self.allowed = True
         self.urgent = []
+        self.context = []
 
-    def may_ask(self, camera, now, *, urgent):
+    def may_ask(self, camera, now, *, urgent, context):
         self.urgent.append(urgent)
+        self.context.append(context)
         return self.allowed
 
 
@@ -120,6 +122,14 @@ def test_a_spent_budget_sends_rules_to_their_fallback_and_urgent_ones_may_borrow
     assert scene.asks == []
     assert scene.book.counts["asks_over_budget"] == 1
     assert scene.questions.urgent == [True]
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_a_rule_with_context_shows_the_whole_frame_and_the_budget_knows(context):
+    scene = Asked(rule(context=context))
+    assert scene.frames(3, person(score=UNSURE)) == [NEW_PROVISIONAL]
+    assert [ask.context for ask in scene.asks] == [context]
+    assert scene.questions.context == [context]
 
 
 def test_places_are_asked_about_only_where_a_rule_looks_and_may_show_pictures():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cloud.offload.decide import FAMILIES, DecideSettings, View, decide, in_frame, look_at, overlap, with_article
 from vision.detections import Detections, no_detections
 from wire.codec import decode, encode
-from wire.messages import AskReason, Decision, Hide, Question, Redaction, Verdict
+from wire.messages import MAX_FOUND, AskReason, Decision, Hide, Question, Redaction, Verdict
 
 LABELS = ("person", "car", "truck", "dog", "chair")
 SETTINGS = DecideSettings(min_score=0.4, min_iou=0.4)
@@ -214,6 +214,38 @@ def test_what_the_device_does_not_see_itself_is_judged_among_what_is_around_it(r
         assert view == View(0, 0, 500, 400, asked.region)
     else:
         assert (view.left, view.top, view.right, view.bottom) == (150, 100, 350, 300)
+
+
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+
+def with_context(**fields):
+    return question(region=WHOLE).model_copy(update={"context": True} | fields)
+
+
+def test_of_a_question_with_context_all_of_the_picture_is_judged():
+    assert look_at(with_context(), 500, 400, DecideSettings()) == View(0, 0, 500, 400, WHOLE)
+
+
+def test_of_a_whole_frame_only_what_is_close_to_the_object_is_told():
+    settings = DecideSettings(margin=0.5)
+    beside, far = (0.5, 0.3, 0.65, 0.5), (0.8, 0.8, 0.9, 0.9)
+    got = verdict_on(
+        with_context(), ("person", 0.87, BOX), ("dog", 0.9, beside), ("car", 0.99, far), settings=settings
+    )
+    assert (got.decision, got.box) == (Decision.CONFIRMED, pytest.approx(BOX))
+    assert got.looked == pytest.approx((0.2, 0.2, 0.6, 0.6))
+    assert [one.label for one in got.found] == ["dog", "person"]
+
+
+def test_a_crowd_elsewhere_in_the_frame_does_not_keep_what_is_close_from_being_told():
+    crowd = [("person", 0.9, (0.8, 0.01 * n, 0.81, 0.01 * n + 0.05)) for n in range(2 * MAX_FOUND)]
+    assert [one.label for one in verdict_on(with_context(), *crowd, ("dog", 0.5, BOX)).found] == ["dog"]
+
+
+def test_what_is_painted_over_around_the_object_is_not_told_of_with_context_either():
+    alone = with_context(redaction=Redaction(hide=Hide.ALL_BUT_ASKED, hidden=0.9))
+    assert verdict_on(alone).looked == pytest.approx((0.28, 0.28, 0.52, 0.52))
 
 
 @given(box=any_boxes, region=any_boxes, width=st.integers(1, 5000), height=st.integers(1, 5000))

@@ -1,5 +1,6 @@
 """A question's way: cut out and encoded as on a device, judged by the service's own code, answered when it is due."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -88,6 +89,16 @@ def holds(picture, piece):
         for top in range(picture.shape[0] - height + 1)
         for left in range(picture.shape[1] - width + 1)
     )
+
+
+def test_a_question_with_context_sends_the_whole_frame_and_counts_it(memory, frame):
+    walk, asker, _, model = asked(memory, frame, [detections((*BOX, 0.8))])
+    assert asker.submit(replace(ask(), context=True), frame)
+    (sent,) = walk.seen[-1].sent
+    assert sent.picture_bytes == len(encode_jpeg(DOOR.cut(frame), quality=70, max_px=960))
+    assert answered(walk) is not None
+    (judged,) = model.images
+    assert judged.shape == (240, 240, 3), "the frame's 160 × 120 in a square of half as much again"
 
 
 def test_a_question_is_encoded_counted_and_answered_when_it_is_due(memory, frame):
