@@ -63,10 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _do(arguments: Sequence[str] | None) -> int:
     # Flushed here, where output that is refused is still an error that can be caught.
     try:
-        chosen = argument_parser(COMMANDS).parse_args(arguments)
+        # Where its help can't be written, argparse raises or passes over it, from one Python to the next.
+        with _refused_by_name():
+            chosen = argument_parser(COMMANDS).parse_args(arguments)
     except SystemExit as ended:
         if not ended.code:
-            # argparse passes over it where its help can't be written.
             _print("")
             _flush()
         raise
