@@ -1,4 +1,4 @@
-"""A frame's walk, read from top to bottom: still? → detect → look closer → track → decide → deliver → ask.
+"""A frame's walk, read from top to bottom: still? → detect → ride → look closer → track → decide → deliver → ask.
 
 One thread judges the frames of all cameras, one after the other: the detector is not safe for two threads, and on a
 small device a second judge would only take cores from the first. Whatever else concerns alerts (answers from the

@@ -18,7 +18,7 @@ from agent.ask.budget import AskBudget
 from agent.ask.crop import crop_around, scaled
 from agent.ask.gain import OTHERS, SURE, Case, Gains, by_hand, changed
 from agent.ask.object_settings import ObjectSettings, Shown
-from agent.ask.suspects import Places, Sign, Suspect
+from agent.ask.suspects import Movers, Places, Sign, Suspect
 from agent.boxes import cut_off, inside
 from agent.domain import Answer, Appearance, Ask, Box, Found, Report, Track
 from wire.messages import AskReason, Decision
@@ -48,6 +48,7 @@ MOVING_SIGNS: Final = 3
 MOVING_S: Final = 0.5
 SUSPECTED_AGAIN_S: Final = 20.0
 MOVING_AGAIN_S: Final = 5.0
+"""What goes on is elsewhere by then, and may be easier to see."""
 
 REQUEST_BYTES: Final = 1000.0
 """Of a question beside its picture: the message in its header, and HTTP's own. Learnt from there on."""
@@ -159,10 +160,8 @@ class ObjectQuestions:
         self._weak: defaultdict[str, Places] = defaultdict(
             lambda: Places(AskReason.WEAK, least_signs=WEAK_SIGNS, least_s=WEAK_S, again_s=SUSPECTED_AGAIN_S)
         )
-        self._moving: defaultdict[str, Places] = defaultdict(
-            lambda: Places(
-                AskReason.MOTION, least_signs=MOVING_SIGNS, least_s=MOVING_S, again_s=MOVING_AGAIN_S, moves=True
-            )
+        self._moving: defaultdict[str, Movers] = defaultdict(
+            lambda: Movers(AskReason.MOTION, least_signs=MOVING_SIGNS, least_s=MOVING_S, again_s=MOVING_AGAIN_S)
         )
         self._bytes_per_px = BYTES_PER_PX
         self._sizes: dict[str, tuple[int, int]] = {}

@@ -60,7 +60,7 @@ class Stages:
         ride: Making pictures small and following in them what the cloud placed.
         choose: Choosing what to ask.
         ask: Handing questions over.
-        hear: Taking in what answers say of objects, between frames.
+        hear: Taking in what answers say of objects.
     """
 
     gate: float = 0.0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.ask.suspects import GONE_S, MOST, Places, Sign, weak_signs
+from agent.ask.suspects import GONE_S, MOST, Movers, Places, Sign, weak_signs
 from agent.domain import Track
 from vision.detections import Detections
 from wire.messages import AskReason
@@ -69,7 +69,7 @@ def moving(seen, step_px, count=6, start=0.0, every=0.3):
 
 
 def paths():
-    return Places(AskReason.MOTION, least_signs=3, least_s=0.5, again_s=5.0, moves=True)
+    return Movers(AskReason.MOTION, least_signs=3, least_s=0.5, again_s=5.0)
 
 
 @pytest.mark.parametrize("step_px", [12, 30, 40])

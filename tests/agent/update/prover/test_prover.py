@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import select
-import shutil
 import sys
 from pathlib import Path
 
@@ -199,10 +198,16 @@ def test_nor_where_it_ends_before_it_looks_at_the_candidate(
         scripted(tmp_path, body).prove(candidate(tiny), Gates(), None)
 
 
-@pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not installed")
+IN_24_MIB = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (24 << 20, 24 << 20))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 def test_a_real_proof_without_memory_to_start_in_is_postponed(tiny: Path) -> None:
     """As under a container's limit: the program is executed, and its libraries don't fit."""
-    prover = ProcessProver(DetectSettings(), command=("prlimit", f"--as={24 << 20}", *COMMAND))
+    prover = ProcessProver(DetectSettings(), command=(sys.executable, "-c", IN_24_MIB, *COMMAND))
     with pytest.raises(ProofPostponed, match="while starting"):
         prover.prove(candidate(tiny), Gates(), None)
 
