@@ -331,6 +331,18 @@ def test_what_a_device_that_looks_closely_does_not_see_is_hidden_and_does_not_ri
     assert riding(tracker, 0.7) == {}
 
 
+def test_what_leaves_the_picture_does_not_ride_on_what_was_behind_it():
+    tracker, _ = watching()
+    told(tracker, 0.4, gone=WHERE)
+    at_the_edge = (0.945, 0.3, 0.995, 0.5)
+    tracker.ride({1: at_the_edge}, 0.5)
+    tracker.update(found(person(0.945)), 0.5)
+    assert riding(tracker, 0.6).keys() == {1}, "it is seen"
+    tracker.ride({1: at_the_edge}, 0.6)
+    tracker.update(found(), 0.6)
+    assert riding(tracker, 0.7) == {}
+
+
 def test_what_only_the_cloud_sees_begins_where_it_has_gone_and_goes_on():
     tracker, _ = watching()
     there = (0.6, 0.3, 0.65, 0.5)

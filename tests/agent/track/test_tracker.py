@@ -54,6 +54,18 @@ def test_what_a_track_says_of_itself():
     assert track.box == pytest.approx((0.1, 0.3, 0.15, 0.5), abs=1e-3)
 
 
+@pytest.mark.parametrize(("x", "same"), [(0.4, True), (0.945, False), (0.005, False)])
+@pytest.mark.parametrize(("unseen_s", "both"), [(0.5, True), (1.5, False)])
+def test_whoever_comes_where_somebody_left_the_picture_is_another(x, same, unseen_s, both):
+    tracker = Tracker(TrackSettings())
+    for k in range(5):
+        (before,) = tracker.update(found(person(x)), k / 10)
+    for k in range(5, round(4 + 10 * unseen_s)):
+        tracker.update(found(), k / 10)
+    (after,) = tracker.update(found(person(x)), 0.4 + unseen_s)
+    assert (after.id == before.id) is (same or both)
+
+
 def test_a_weak_detection_keeps_an_object_alive_but_begins_none():
     tracker = Tracker(TrackSettings())
     assert tracker.update(found(person(0.1, 0.25)), 0.0) == ()
