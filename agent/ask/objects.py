@@ -16,7 +16,7 @@ from typing import Final
 
 from agent.ask.budget import AskBudget
 from agent.ask.crop import crop_around, scaled
-from agent.ask.gain import OTHERS, SURE, Case, Gains, by_hand, changed
+from agent.ask.gain import OTHERS, Case, Gains, by_hand, changed
 from agent.ask.object_settings import ObjectSettings, Shown
 from agent.ask.suspects import Movers, Places, Sign, Suspect
 from agent.boxes import cut_off, inside
@@ -400,7 +400,7 @@ class ObjectQuestions:
         is_lost = not track.seen_now and about.at < track.last_at and now - track.last_at >= LOST_S
         if not is_other and not is_lost and age_s + CHOOSE_EVERY_S < settings.refresh_after_s:
             return None
-        if track.seen_well and track.belief >= SURE and not is_other:
+        if track.seen_well and not is_other:
             return None
         if track.seen_now:
             return _case(AskReason.REFRESH, track, boxes, age_s, changed=is_other) if settings.refresh else None

@@ -87,15 +87,15 @@ def _gone(said: Found, there: Box | None) -> Found:
 
 
 def believed(own: float, word: Word | None, now: float) -> float:
-    """How sure it is that an object is there, from the device's own belief and the cloud's word."""
-    if word is None:
+    """How sure it is that an object is there, from the device's own belief and the cloud's word.
+
+    After a close look of its own the device believes its own eyes.
+    """
+    if word is None or word.after_look:
         return own
     age_s = now - word.at
     if word.vouches:
-        heard = own + TRUST * math.exp(-age_s / VOUCHED_S) * (word.score - own)
-        return max(own, heard) if word.after_look else heard
-    if word.after_look:
-        return own
+        return own + TRUST * math.exp(-age_s / VOUCHED_S) * (word.score - own)
     odds: float = DENIED_ODDS ** math.exp(-age_s / DENIED_S)
     return own * odds / (own * odds + 1.0 - own)
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from agent.appearance import difference
 from agent.boxes import area, covered_by_any, cut_off, distance, overlap
-from agent.domain import Appearance, Box, Expected, Found, Report, Rider, Shift, Track, Word
+from agent.domain import Appearance, Box, Expected, Found, Report, Rider, Shift, Track
 from agent.track import carrying
 from agent.track.followed import Followed, Sighting
 from agent.track.matching import first_come, likeliest_first, pair, touching
@@ -53,6 +53,7 @@ class Tracker:
         self._now: float | None = None
         self._since_update_s = 0.0
         self._looks_closely = False
+        self._looked: list[tuple[float, Box]] = []
 
     @property
     def new_score(self) -> float:
@@ -119,6 +120,9 @@ class Tracker:
             for one in ones:
                 one.seen = False
         self._looks_closely |= bool(looked)
+        if self._looks_closely:
+            since = now - carrying.NEWS_S - carrying.LOOKED_S
+            self._looked = [one for one in self._looked if one[0] >= since] + [(now, place) for place in looked]
         by_label = self._sort_by_label(detections, appearances)
         tracks: list[Track] = []
         for label in sorted(self._objects.keys() | by_label.keys()):
@@ -196,18 +200,16 @@ class Tracker:
             return True
         return self._looks_closely and area(one.motion.box) >= carrying.LARGE
 
-    def _heeded(self, one: Followed, now: float) -> Word | None:
-        """The word on an object, as far as belief in it goes by that.
-
-        Where the device saw it at a close look as well, and looks closely now and does not see it, it is likely to be
-        gone or hidden since.
-        """
-        word = one.word
-        outdated = word is not None and word.after_look and not one.seen and self._sees_well(one, now)
-        return None if outdated else word
+    def _looked_there(self, box: Box, at: float) -> bool:
+        """The same of a place where nothing was followed."""
+        if self._looks_closely and area(box) >= carrying.LARGE:
+            return True
+        return any(0.0 <= at - when <= carrying.LOOKED_S and _within(box, place) for when, place in self._looked)
 
     def _begin(self, said: Found, report: Report) -> None:
-        """Follow what the cloud found, unless something is followed there by now."""
+        """Follow what the cloud found, unless the device saw nothing at a close look, or follows something there."""
+        if self._looked_there(said.box, report.at):
+            return
         places = [one.motion.box for ones in self._objects.values() for one in ones]
         if self._crowded(said.box if said.gone is None else said.gone, places):
             return
@@ -369,14 +371,14 @@ class Tracker:
                 last_at=one.last_at,
                 hits=one.hits,
                 seen_now=one.seen,
-                belief=(belief := carrying.believed(one.belief, self._heeded(one, now), now)),
+                belief=(belief := carrying.believed(one.belief, one.word, now)),
                 stands=(one.hits > 1 or one.word is not None) and belief >= self._settings.stand_belief,
                 word=one.word,
                 appearance=one.appearance,
                 seen_well=one.seen and self._sees_well(one, now),
             )
             for one in known
-            if now - one.last_at <= carrying.coast_s(self._settings.coast_s, self._heeded(one, now), now)
+            if now - one.last_at <= carrying.coast_s(self._settings.coast_s, one.word, now)
         ]
 
 
