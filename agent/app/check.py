@@ -13,6 +13,7 @@ from agent.adapters.token import token_source
 from agent.app.ground import unknown_labels
 from agent.ask.audit import AuditRate
 from agent.config import CameraConfig, Config
+from agent.decide.settings import PicturePolicy
 from agent.detect.detector import model_status, open_configured
 from agent.redact.door import BY_PEOPLE
 from agent.tune.settings import Objective
@@ -74,6 +75,7 @@ def _findings(config: Config, *, settings_only: bool) -> Iterator[Finding]:
         "configuration", f"device {config.device}, {len(config.cameras)} cameras, {len(config.rules)} rules"
     )
     yield from _objectives(config)
+    yield from _whole_frames(config)
     if settings_only:
         return
     yield from _model(config)
@@ -96,6 +98,30 @@ def _objectives(config: Config) -> Iterator[Finding]:
             said.append(f"no rule looks for {', '.join(idle)} there")
         if said:
             yield Finding(f"objective of {camera.name}", "; ".join(said))
+
+
+def _whole_frames(config: Config) -> Iterator[Finding]:
+    """Of which cameras more than cut-outs may leave without anybody's command, and why."""
+    if config.ask is None:
+        return
+    context, doubt, audited = [], [], []
+    for camera in config.cameras:
+        rules = [rule for rule in config.rules if not rule.cameras or camera.name in rule.cameras]
+        asking = [rule for rule in rules if rule.picture is not PicturePolicy.NEVER]
+        rate = camera.audit or config.audit
+        if any(rule.context for rule in asking):
+            context.append(camera.name)
+        if (
+            config.asking.again_with_context
+            and camera.redaction.hide is not Hide.ALL_BUT_ASKED
+            and not all(rule.context for rule in asking)
+        ):
+            doubt.append(camera.name)
+        if rate.per_hour if rate.probability is None else rate.probability:
+            audited.append(camera.name)
+    reasons = {"rules with context": context, "an answer in doubt": doubt, "the audit": audited}
+    said = "; ".join(f"{why}: {', '.join(names)}" for why, names in reasons.items() if names)
+    yield Finding("whole frames", f"leave for {said}" if said else "none leaves, but by command")
 
 
 def _wanted(objective: Objective, rate: AuditRate) -> str:

@@ -157,7 +157,8 @@ class AskPolicySettings(Settings):
         max_per_minute: Questions of the whole device; to what is over, the fallback applies at once.
         min_hits: In how many frames an uncertain object must be detected before the question.
         again_with_context: Where the cloud retracts an object, and yet saw something like it there, the alert is
-            asked about once more with the whole frame, as far as deadline and budget allow.
+            asked about once more with the whole frame, as far as deadline and budget allow. Off: only rules with
+            `context` show whole frames.
         keep_for_s: For how long an answer may still amend an alert that has ended.
     """
 
@@ -165,7 +166,7 @@ class AskPolicySettings(Settings):
     deadline_s: Deadline = 2.0
     max_per_minute: Annotated[int, Field(ge=0, le=6000)] = 60
     min_hits: Annotated[int, Field(ge=1, le=1000)] = 5
-    again_with_context: bool = False
+    again_with_context: bool = True
     keep_for_s: Annotated[float, Field(ge=0.0, le=30 * 86_400.0)] = 86_400.0
 
     @model_validator(mode="after")

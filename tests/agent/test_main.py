@@ -197,6 +197,60 @@ def test_check_says_what_cameras_are_held_to(tmp_path: Path, capsys: Capture) ->
     assert "car pinned at 0.3 to 0.8" in said
 
 
+FRONT_AND_YARD = """
+device = "gate-1"
+data_dir = "data"
+asking = {{ again_with_context = {again} }}
+[[cameras]]
+name = "front"
+source = "a.mp4"
+audit = {{ per_hour = 0 }}
+[[cameras]]
+name = "yard"
+source = "b.mp4"
+{yard}
+[[rules]]
+name = "people"
+labels = ["person"]
+[[rules]]
+name = "dogs"
+labels = ["dog"]
+cameras = ["front"]
+{dogs}
+[ask]
+url = "http://127.0.0.1:9"
+"""
+
+
+@pytest.mark.parametrize(
+    ("again", "yard", "dogs", "said"),
+    [
+        ("true", "", "", "leave for an answer in doubt: front, yard; the audit: yard"),
+        ("false", "", "", "leave for the audit: yard"),
+        (
+            "false",
+            "audit = { probability = 0 }",
+            "context = true",
+            "leave for rules with context: front",
+        ),
+        (
+            "true",
+            'audit = { per_hour = 0 }\nredaction = { hide = "all-but-asked" }',
+            "",
+            "leave for an answer in doubt: front",
+        ),
+        ("false", "audit = { per_hour = 0 }", 'context = true\npicture = "never"', "none leaves, but by command"),
+    ],
+)
+def test_check_says_of_which_cameras_whole_frames_leave(
+    tmp_path: Path, capsys: Capture, again: str, yard: str, dogs: str, said: str
+) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(FRONT_AND_YARD.format(again=again, yard=yard, dogs=dogs))
+    assert main(["check", "--config", str(path), "--settings-only"]) == 0
+    assert f"ok   whole frames: {said}" in capsys.readouterr().out.splitlines()
+
+
 def test_check_of_a_model_that_is_not_there(tmp_path: Path, capsys: Capture) -> None:
     gone = str(tmp_path / "gone.tflite")
     path = configuration(tmp_path / "a.toml", model=gone, source=clip(tmp_path / "c.avi"), data_dir=tmp_path)

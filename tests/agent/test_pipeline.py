@@ -322,7 +322,7 @@ def test_a_rule_with_context_asks_for_the_whole_frame_where_the_budget_holds_it(
 
 
 def test_an_answer_that_leaves_a_doubt_has_the_whole_frame_asked_about_once() -> None:
-    scene = Scene(objects=True, asking=AskPolicySettings(min_hits=2, again_with_context=True))
+    scene = Scene(objects=True, asking=AskPolicySettings(min_hits=2))
     scene.detector.score = UNSURE
 
     def in_doubt() -> None:
