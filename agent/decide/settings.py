@@ -146,6 +146,14 @@ class RuleSettings(Settings):
     update_every_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 0.0
     end_after_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 5.0
 
+    def asks_about(self, camera: str) -> bool:
+        """Whether its questions are about this camera, among others."""
+        return self.picture is not PicturePolicy.NEVER and (not self.cameras or camera in self.cameras)
+
+    def shows_context(self, camera: str) -> bool:
+        """Whether its questions show whole frames of this camera."""
+        return self.context and self.asks_about(camera)
+
 
 class AskPolicySettings(Settings):
     """When the cloud is asked. Each alert is asked about once, and once more where its answer leaves a doubt.

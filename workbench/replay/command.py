@@ -13,7 +13,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from agent.ask.budget import Limits
-from agent.config import load_config, question_bytes
+from agent.ask.prices import question_bytes
+from agent.config import load_config
 from agent.decide.settings import RuleSettings
 from agent.detect.settings import GOOD_LOOKS, DetectSettings, LookSettings
 from cloud.cli.telling import errors, exit_code
@@ -208,7 +209,7 @@ def _facts(bench: Workbench, cloud: ReplayCloud, measure: Measure, latency_ms: f
         names=measure.labels.names,
         latency_ms=latency_ms,
         looks=bench.looks_per_frame,
-        question_bytes=question_bytes(bench.setup.asking, bench.setup.ask),
+        question_bytes=question_bytes(bench.setup.ask, about_objects=bench.setup.asking.objects.enabled),
         camera_limits=_limits(bench.setup.camera_limits),
         repeats=repeats,
     )
