@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
+import httpx
 import pytest
 
 from agent.adapters.receipt_log import FOLDER
 from agent.app.egress import UNKNOWN, UploadLine, egress
 from agent.decide.doubt import DOUBT
+from tests.ports import free_port
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import BOUND_S, System, eventually, whole_system
 from wire.messages import Alert, AlertState, AskReason, DecidedBy, Decision, Verdict
@@ -96,10 +100,17 @@ def test_an_answer_that_leaves_a_doubt_is_followed_by_the_whole_frame(system: Sy
         'labels = ["person"]\n',
         'labels = ["person"]\n\n[asking]\ndeadline_s = 60\n[asking.objects]\nenabled = false\n',
     )
+    port = free_port()
+    told += f'\n[telemetry]\nevery_s = 1\nfirst_after_s = 1\n\n[status]\nlisten = "127.0.0.1:{port}"\n'
     agent = system.start_agent(told)
     eventually(
         lambda: bool(doubted(system)), "an alert is asked about again, and both answers are there", 2 * BOUND_S
     )
+    figures = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=BOUND_S).text
+    again_total = re.search(r"(?m)^vedette_agent_questions_again_total (\S+)$", figures)
+    assert again_total is not None
+    assert float(again_total[1]) >= len(doubted(system))
+    eventually(lambda: telemetry(system).get("asks_again", 0) > 0, "telemetry says so")
     assert system.ends(agent) == 0
     for first, again in doubted(system):
         assert first.decision is Decision.RETRACTED
@@ -117,6 +128,11 @@ def test_an_outage_costs_the_budget_nothing(system: System) -> None:
     assert system.ends(agent) == 0
     assert {(one.outcome, one.sent) for one in tries(system)} == {("not reached", 0)}
     assert left(system) == pytest.approx(500e3 / 20 * 0.75, abs=1), "as much as it can hold"
+
+
+def telemetry(system: System) -> dict[str, Any]:
+    """What the device said last of itself."""
+    return json.loads(system.typed("device", "show", System.DEVICE, "--json"))["telemetry"] or {}
 
 
 def doubted(system: System) -> list[tuple[Verdict, Verdict]]:
