@@ -25,9 +25,9 @@ from pydantic_settings import (
 
 from agent.adapters.enrolled import FROM_ENROLMENT, enrolled_values
 from agent.ask.audit import AuditRate, AuditSettings
-from agent.ask.budget import BudgetSettings, least_amount
+from agent.ask.budget import BudgetSettings
 from agent.ask.object_settings import ObjectSettings
-from agent.ask.objects import BYTES_PER_PX, PICTURE_BYTES, REQUEST_BYTES
+from agent.ask.prices import SMALLEST_FRAME, question_bytes, too_little, too_little_for, whole_frame_bytes
 from agent.ask.settings import AskSettings
 from agent.capture.settings import CameraSettings
 from agent.decide.settings import AskPolicySettings, MaskSettings, PicturePolicy, RuleSettings, ZoneSettings
@@ -52,8 +52,6 @@ MAX_CONFIG_BYTES: Final = 1 << 20
 """A megabyte of TOML is no configuration; refusing it keeps a wrong path from filling the memory."""
 ENV_PREFIX: Final = "VEDETTE_"
 ENV_DELIMITER: Final = "__"
-SMALL_PX: Final = 96
-"""Side of a question's picture that is small in any frame; `ask.question_min_px` may be larger than frames are."""
 LONGEST_SHOWN: Final = 60
 """A value that is shown beside its error still leaves the error on one line."""
 
@@ -231,7 +229,9 @@ def _across(config: Config) -> Iterator[str]:
         yield from _unknown(f"rules[{i}].cameras", rule.cameras, cameras, "camera")
         yield from _unknown(f"rules[{i}].zones", rule.zones, zones, "zone")
     if config.ask is not None:
-        yield from _too_little(config.asking, config.ask)
+        question = question_bytes(config.ask, about_objects=config.asking.objects.enabled)
+        yield from too_little(config.asking.budget, question)
+        yield from _never_whole(config, config.ask)
         for i, camera in enumerate(config.cameras):
             yield from _blinded(f"cameras[{i}]", camera, config)
 
@@ -297,24 +297,22 @@ def _share(rate: AuditRate) -> float:
     return rate.per_hour if rate.probability is None else rate.probability
 
 
-def question_bytes(asking: AskingConfig, ask: AskSettings) -> float:
-    """What one question is likely to take; an amount that never holds so much is refused."""
-    pixels = min(ask.question_min_px, SMALL_PX) ** 2 if asking.objects.enabled else 0
-    return REQUEST_BYTES + PICTURE_BYTES + BYTES_PER_PX * pixels
-
-
-def _too_little(asking: AskingConfig, ask: AskSettings) -> Iterator[str]:
-    """Amounts that never hold what one question takes: nothing would be asked, and nobody would be told."""
-    question = question_bytes(asking, ask)
-    limits = {"bytes": asking.budget.bytes, "each_camera.bytes": asking.budget.each_camera.bytes}
-    limits |= {f"cameras.{name}.bytes": one.bytes for name, one in asking.budget.cameras.items()}
-    for key, text in limits.items():
-        needed = None if text is None else least_amount(text, question)
-        if needed is not None:
-            yield (
-                f"asking.budget.{key}: {text!r} never holds the {question:.0f} bytes that a question takes; write"
-                f' "{needed}" or more, or "0{needed.lstrip("0123456789")}" where nothing is to be asked'
-            )
+def _never_whole(config: Config, ask: AskSettings) -> Iterator[str]:
+    """Rules that show whole frames, where an amount never holds even one as small as any."""
+    told: set[tuple[int, str]] = set()
+    for camera in config.cameras:
+        size = SMALLEST_FRAME if camera.width is None or camera.height is None else (camera.width, camera.height)
+        whole = whole_frame_bytes(size, ask.context_px)
+        for i, rule in enumerate(config.rules):
+            if not rule.shows_context(camera.name):
+                continue
+            for key, text, needed in too_little_for(config.asking.budget, camera.name, whole, urgent=rule.urgent):
+                if (i, key) not in told:
+                    told.add((i, key))
+                    yield (
+                        f"rules[{i}].context: {key} = {text!r} never holds the {whole:.0f} bytes that a frame of"
+                        f' {camera.name} takes at the least; write "{needed}" or more, or set context to false'
+                    )
 
 
 def _unknown(key: str, names: tuple[str, ...] | list[str], known: list[str], what: str) -> Iterator[str]:

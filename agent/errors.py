@@ -193,6 +193,10 @@ class ProofPostponed(UpdateError):
     """The proof could not begin, for want of memory say: nothing is known of the candidate; it is tried again."""
 
 
+class ProofOutOfMemory(UpdateError):
+    """The kernel killed the proof for want of memory, the device's or because of the candidate: tried a few times."""
+
+
 class JudgeStuck(UpdateError):
     """The judging thread does not come back from the model that it runs; only a restart gets rid of that one."""
 

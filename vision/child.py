@@ -23,7 +23,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import vision
-from vision.errors import ProofFailed, ProofNotStarted
+from vision.errors import ProofFailed, ProofKilled, ProofNotStarted
 
 KEPT: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "HOME")
 """Of the environment: where libraries and delegates are found. Tokens and passwords are not among it."""
@@ -76,6 +76,7 @@ def run_child(command: Sequence[str], limits: Limits) -> Ended:
 
     Raises:
         ProofNotStarted: It could not be started, crashed before it told a stage, or took too long until then.
+        ProofKilled: Somebody else killed it.
         ProofFailed: It crashed, took too long, or talked without end.
     """
     try:
@@ -103,7 +104,11 @@ def run_child(command: Sequence[str], limits: Limits) -> Ended:
     finally:
         code = _end(process)
     if code < 0:
-        raise _failed(_crash(-code, _stage(answer), limits), answer)
+        crash = _crash(-code, _stage(answer), limits)
+        # What is killed from here, for its time or its talk, has raised above.
+        if -code == signal.SIGKILL and _stage(answer) != STARTING:
+            raise ProofKilled(crash, MEND)
+        raise _failed(crash, answer)
     return Ended(code, bytes(answer).splitlines()[-1] if answer.strip() else b"", _stage(answer))
 
 

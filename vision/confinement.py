@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
 import signal
+from pathlib import Path
 from typing import Final
 
 CLONE_NEWUSER: Final = 0x10000000
 CLONE_NEWNET: Final = 0x40000000
 PR_SET_PDEATHSIG: Final = 1
+OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
+FIRST_TO_GO: Final = "1000"
+"""See proc_pid_oom_score_adj(5); raising it takes no privilege."""
 NICENESS: Final = 10
 """Cameras and service come first."""
 MAX_FILES: Final = 64
@@ -28,7 +33,10 @@ def limit(*, memory_mib: float, cpu_s: float) -> None:
 
     Memory is bounded as data (private writable pages), not as address space: the runtimes map far more than they ever
     touch. Reaching that bound makes allocations fail, which ends most native code by SIGABRT.
+    Where memory is short all the same, of the machine or the control group, the kernel kills this process first.
     """
+    with contextlib.suppress(OSError):
+        OOM_SCORE.write_text(FIRST_TO_GO)
     memory = int(memory_mib * 2**20)
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     seconds = max(1, int(cpu_s) + 1)

@@ -58,5 +58,9 @@ class ProofNotStarted(ProofFailed):
     """The process could not be started, or ended before it turned to the model: that says nothing of the model."""
 
 
+class ProofKilled(ProofFailed):
+    """SIGKILL ended the process, and not from here: the model alone does not explain that."""
+
+
 class PictureUnreadable(VisionError):
     """The bytes are not a picture that can be decoded safely."""

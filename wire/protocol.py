@@ -28,4 +28,5 @@ HISTORY: Final[tuple[Change, ...]] = (
     Change(1, "2026-11-26", "Questions about objects; verdicts say what else is in the picture."),
     Change(1, "2026-11-26", "Telemetry says what is left of the budget of questions; late outcomes of audits."),
     Change(1, "2026-11-26", "Questions that show the whole frame for its context."),
+    Change(1, "2026-11-27", "Telemetry says how often was asked again with the whole frame."),
 )

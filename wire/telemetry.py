@@ -116,6 +116,7 @@ class Telemetry(UpMessage):
 
     Attributes:
         bytes_by_reason: Every byte that left the device since it started, by why it left.
+        asks_again: Of `asks`, those with the whole frame about an alert that an answer had left in doubt.
         audits, audits_failed: Frames drawn for audit, and those of them that were dropped, refused or given up.
         errors: Named errors since the agent started, and how often each.
         egress: Kept by the cloud, it shows whether a device's log was written anew.
@@ -131,6 +132,7 @@ class Telemetry(UpMessage):
     outbox_depth: Count = 0
     alerts_dropped: Count = 0
     asks: Count = 0
+    asks_again: Count = 0
     answers: Count = 0
     answers_late: Count = 0
     asks_failed: Count = 0

@@ -8,17 +8,18 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agent.adapters.memory_left import oom_kills
 from agent.detect.settings import DetectSettings
-from agent.errors import CandidateRejected, ProofPostponed
+from agent.errors import CandidateRejected, ProofOutOfMemory, ProofPostponed
 from agent.update.ports import Candidate, Proof
 from vision.child import FREE_MEMORY, STARTING, Limits, run_child
-from vision.errors import ProofFailed, ProofNotStarted
+from vision.errors import ProofFailed, ProofKilled, ProofNotStarted
 from vision.runtime import NO_DELEGATE, XNNPACK
 from wire.fields import Digest
 from wire.model import ModelName, Version
@@ -38,6 +39,7 @@ DATA_ROOM_MIB: Final = 128.0
 and not by a crash; the libraries alone come to 74 MiB of data."""
 MAX_ANSWER_BYTES: Final = 16 << 10
 MEND: Final = "Publish a release that runs on this device."
+FREE_MEMORY_FIRST: Final = "Free memory, or publish a release that takes less."
 
 
 class ProofRequest(BaseModel):
@@ -84,6 +86,7 @@ class ProcessProver:
             library's delegate, whose device may be the current model's alone. None: anything will do.
         command: What to start.
         start_s: How long it may take to start.
+        killed: How many processes the kernel has killed for want of memory so far; None where it does not tell.
     """
 
     def __init__(
@@ -93,10 +96,12 @@ class ProcessProver:
         delegate: str | None = None,
         command: Sequence[str] = COMMAND,
         start_s: float = START_S,
+        killed: Callable[[], int | None] = oom_kills,
     ) -> None:
         self._model = model
         self._command = tuple(command)
         self._start_s = start_s
+        self._killed = killed
         self._delegate = delegate if delegate in BUILT_IN else None
 
     def prove(self, candidate: Candidate, gates: Gates, current_latency_ms: float | None) -> Proof:
@@ -121,10 +126,17 @@ class ProcessProver:
 
     def _figures(self, request: ProofRequest, allowed_s: float) -> Figures:
         limits = Limits(allowed_s, request.cpu_s, request.memory_mib, MAX_ANSWER_BYTES)
+        before = self._killed()
         try:
             ended = run_child([*self._command, request.model_dump_json()], limits)
         except ProofNotStarted as short:
             raise ProofPostponed(short.what, short.mend) from None
+        except ProofKilled as gone:
+            # A SIGKILL by itself proves nothing: what runs a candidate may send itself one.
+            after = self._killed()
+            if before is not None and after is not None and after > before:
+                raise ProofOutOfMemory(f"{gone.what}: the kernel wanted its memory", FREE_MEMORY_FIRST) from None
+            raise CandidateRejected(gone.what, MEND) from None
         except ProofFailed as failed:
             raise CandidateRejected(failed.what, MEND) from None
         try:

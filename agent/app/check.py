@@ -5,18 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
+
+import cv2
 
 from agent.adapters.data_dir import made
 from agent.adapters.opencv_source import open_source
 from agent.adapters.token import token_source
 from agent.app.ground import unknown_labels
 from agent.ask.audit import AuditRate
+from agent.ask.budget import KB
+from agent.ask.crop import scaled
+from agent.ask.objects import REQUEST_BYTES
+from agent.ask.prices import too_little_for, whole_frame_bytes
+from agent.ask.settings import AskSettings
 from agent.config import CameraConfig, Config
 from agent.detect.detector import model_status, open_configured
 from agent.redact.door import BY_PEOPLE
 from agent.tune.settings import Objective
+from vision.detections import Image
 from vision.detector import ModelDetector
+from vision.pictures import encode_jpeg
 from wire.errors import VedetteError
 from wire.messages import Hide
 
@@ -74,11 +83,12 @@ def _findings(config: Config, *, settings_only: bool) -> Iterator[Finding]:
         "configuration", f"device {config.device}, {len(config.cameras)} cameras, {len(config.rules)} rules"
     )
     yield from _objectives(config)
+    yield from _whole_frames(config)
     if settings_only:
         return
     yield from _model(config)
     for camera in config.cameras:
-        yield _camera(camera)
+        yield from _camera(config, camera)
     yield _data_dir(config)
     yield _token(config)
     yield from _certificates(config)
@@ -96,6 +106,52 @@ def _objectives(config: Config) -> Iterator[Finding]:
             said.append(f"no rule looks for {', '.join(idle)} there")
         if said:
             yield Finding(f"objective of {camera.name}", "; ".join(said))
+
+
+def _whole_frames(config: Config) -> Iterator[Finding]:
+    """Of which cameras more than cut-outs may leave without anybody's command, and why."""
+    if config.ask is None:
+        return
+    context, doubt, audited = [], [], []
+    for camera in config.cameras:
+        name, rate = camera.name, camera.audit or config.audit
+        if any(rule.shows_context(name) for rule in config.rules):
+            context.append(name)
+        if _asks_again(config, camera):
+            doubt.append(name)
+        if rate.per_hour if rate.probability is None else rate.probability:
+            audited.append(name)
+    reasons = {"rules with context": context, "an answer in doubt": doubt, "the audit": audited}
+    said = "; ".join(f"{why}: {', '.join(names)}" for why, names in reasons.items() if names)
+    yield Finding("whole frames", f"leave for {said}" if said else "none leaves, but by command")
+
+
+def _asks_again(config: Config, camera: CameraConfig) -> bool:
+    asking = [rule for rule in config.rules if rule.asks_about(camera.name)]
+    hides_all = camera.redaction.hide is Hide.ALL_BUT_ASKED
+    return config.asking.again_with_context and not hides_all and not all(rule.context for rule in asking)
+
+
+def _never_held(config: Config, ask: AskSettings, camera: CameraConfig, image: Image) -> Iterator[Finding]:
+    """Whether a whole frame of this camera, as it is now, is more than the budget ever holds.
+
+    The device reckons before it has learnt, and then by what its pictures came to: where either is held, it is asked.
+    """
+    size = scaled(image.shape[1], image.shape[0], ask.context_px)
+    shown = cast("Image", cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    jpeg = encode_jpeg(shown, ask.question_quality)
+    whole = min(whole_frame_bytes(size, ask.context_px), REQUEST_BYTES + len(jpeg))
+    asked = [(f"rule {rule.name!r}", rule.urgent) for rule in config.rules if rule.shows_context(camera.name)]
+    if not asked and _asks_again(config, camera):
+        asked = [("an answer in doubt", False)]
+    for who, urgent in asked:
+        for key, text, needed in too_little_for(config.asking.budget, camera.name, whole, urgent=urgent):
+            yield Finding(
+                f"whole frames of {camera.name}",
+                f'{key} = "{text}" never holds the {whole / KB:.0f} kB that one takes, so {who} never shows it;'
+                f' "{needed}" would',
+                "ConfigInvalid" if who.startswith("rule ") else None,
+            )
 
 
 def _wanted(objective: Objective, rate: AuditRate) -> str:
@@ -145,19 +201,23 @@ def _labels(config: Config, detector: ModelDetector) -> Finding:
     return Finding("model", f"{said} ({status.detail})" if status.detail else said)
 
 
-def _camera(camera: CameraConfig) -> Finding:
+def _camera(config: Config, camera: CameraConfig) -> Iterator[Finding]:
     what = f"camera {camera.name}"
     source = open_source(camera)
     try:
         source.open()
         shot = source.read()
     except VedetteError as failed:
-        return _bad(what, failed)
+        yield _bad(what, failed)
+        return
     finally:
         source.close()
     if shot is None:
-        return Finding(what, f"{camera.redacted_source} gave no picture", "SourceEmpty")
-    return Finding(what, f"{shot.image.shape[1]}×{shot.image.shape[0]} from {camera.redacted_source}")
+        yield Finding(what, f"{camera.redacted_source} gave no picture", "SourceEmpty")
+        return
+    yield Finding(what, f"{shot.image.shape[1]}×{shot.image.shape[0]} from {camera.redacted_source}")
+    if config.ask is not None:
+        yield from _never_held(config, config.ask, camera, shot.image)
 
 
 def _data_dir(config: Config) -> Finding:

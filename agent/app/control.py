@@ -112,7 +112,10 @@ class AgentControl:
             for camera in figures.cameras
         ]
         lines.append(f"alerts: {alerts}, {figures.outbox_depth} waiting, {figures.alerts_dropped} dropped")
-        lines.append(f"questions: {figures.asks}, {figures.answers} answered, {figures.asks_failed} failed")
+        lines.append(
+            f"questions: {figures.asks}, {figures.answers} answered, {figures.asks_failed} failed,"
+            f" {figures.asks_again} again with the whole frame"
+        )
         lines.append(f"audits: {figures.audits}, {figures.audits_failed} lost")
         lines.append(f"bytes sent: {_counted(figures.bytes_by_reason)}")
         lines.append(f"errors: {_counted(figures.errors)}")

@@ -83,6 +83,7 @@ class AgentFigures:
             outbox_depth=self._outbox.depth(),
             alerts_dropped=self._outbox.dropped(),
             asks=self._pipeline.tally.asks,
+            asks_again=self._pipeline.tally.asks_again,
             answers=asking.answers + asking.answers_late + by_mqtt,
             answers_late=asking.answers_late + by_mqtt,
             asks_failed=asking.asks_failed,

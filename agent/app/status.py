@@ -264,6 +264,11 @@ def _delivery(sources: Sources) -> Iterable[Family]:
         snapshot.alerts_dropped,
     )
     yield _count("vedette_agent_questions_total", "Questions about uncertain objects.", snapshot.asks)
+    yield _count(
+        "vedette_agent_questions_again_total",
+        "Questions with the whole frame about alerts that an answer had left in doubt.",
+        snapshot.asks_again,
+    )
     in_time = snapshot.answers - snapshot.answers_late
     yield Family(
         "vedette_agent_answers_total",

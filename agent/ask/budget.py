@@ -80,13 +80,17 @@ def allowance_of(text: str) -> Allowance | None:
     return Allowance(float(number) * _UNITS[unit.lower()], _PERIODS_S[period.lower()])
 
 
-def least_amount(text: str, question: float) -> str | None:
-    """The least that is enough for a question of so many bytes in the same period; None where this is, or is 0."""
+def least_amount(text: str, question: float, *, urgent: bool = False) -> str | None:
+    """The least that is enough for a question of so many bytes in the same period; None where this is, or is 0.
+
+    An urgent question may take what is borrowed as well.
+    """
     allowance = allowance_of(text)
-    if allowance is None or not 0.0 < allowance.amount * SPAN * (1 - BORROWED) < question:
+    held = SPAN if urgent else SPAN * (1 - BORROWED)
+    if allowance is None or not 0.0 < allowance.amount * held < question:
         return None
     period = next(name for name, seconds in _PERIODS_S.items() if seconds == allowance.period_s)
-    return f"{math.ceil(question / (SPAN * (1 - BORROWED)) / KB)}kB/{period}"
+    return f"{math.ceil(question / held / KB)}kB/{period}"
 
 
 def _readable(text: str) -> str:

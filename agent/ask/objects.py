@@ -255,7 +255,7 @@ class ObjectQuestions:
                 places.asked(region, scene.now)
 
     def may_ask(self, camera: str, now: float, *, urgent: bool, context: bool) -> bool:
-        """See `agent.decide.rulebook.Questions`.
+        """See `agent.decide.inquiry.Questions`.
 
         What is granted is asked after the whole frame was looked at: until then it is held, or one frame with many
         alerts would spend the same bytes for each of them. A whole frame of a camera that none is known of is taken

@@ -37,7 +37,8 @@ class AskSettings(Settings):
         margin: What either shows around the object, on each side, as a share of its box's width or height.
         unseen_margin: What a question shows instead where the device does not see the object itself.
         max_crop_px: A picture with a longer side is scaled down to it.
-        context_px: A whole frame with a longer side, which rules with `context` show, is scaled down to it.
+        context_px: A whole frame with a longer side, which rules with `context` and second questions show, is scaled
+            down to it.
         max_waiting: Pictures that wait to be encoded; beyond it new ones are dropped, and counted.
         max_stored: Questions and pictures kept on disk until they are sent; beyond it the oldest are dropped.
         max_stored_mib: The same, in size.

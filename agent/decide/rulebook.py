@@ -1,30 +1,27 @@
 """Rules held against tracks: which alerts to tell, and what to ask.
 
-An object of certain score is confirmed by the device. An uncertain one is asked about, once, and once more with the
-whole frame where the answer leaves a doubt. What a verdict changes,
-and its absence, is in `alerts`; what the rules say of a place and a score, in `rules`.
+An object of certain score is confirmed by the device. An uncertain one is asked about, see `inquiry`. What a verdict
+changes, and its absence, is in `alerts`; what the rules say of a place and a score, in `rules`.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
 
 from agent.decide import words
 from agent.decide.alert import Alert, Sightings
 from agent.decide.alerts import Alerts
 from agent.decide.cooldown import Mutes
+from agent.decide.inquiry import Inquiry, Look, Questions
 from agent.decide.lifecycle import Phase
 from agent.decide.rules import Band, Rules, told_score
 from agent.decide.schedule import applies
 from agent.decide.settings import AskPolicySettings, PicturePolicy, RuleSettings, WhenUnsure, ZoneSettings
 from agent.domain import AlertChange, Answer, Ask, Box, Track
-from wire.messages import AlertEvent, AlertState, AskReason, DecidedBy
-
-MINUTE_S: Final = 60.0
+from wire.messages import AlertEvent, AlertState, DecidedBy
 
 _NEW, _UPDATE = AlertEvent.NEW, AlertEvent.UPDATE
 _PROVISIONAL, _CONFIRMED = AlertState.PROVISIONAL, AlertState.CONFIRMED
@@ -36,37 +33,6 @@ class Decisions:
 
     changes: tuple[AlertChange, ...] = ()
     asks: tuple[Ask, ...] = ()
-
-
-class Questions(Protocol):
-    """What is asked beside the rules, about objects; see `agent.ask.objects`."""
-
-    def may_ask(self, camera: str, now: float, *, urgent: bool, context: bool) -> bool:
-        """Whether the budget allows one more; an urgent one may borrow, one with context shows the whole frame."""
-
-
-class _Look:
-    """One track in one frame, as one rule sees it."""
-
-    __slots__ = ("camera", "local", "now", "rule", "sightings", "track", "zone")
-
-    def __init__(
-        self,
-        camera: str,
-        rule: RuleSettings,
-        sightings: Sightings,
-        track: Track,
-        zone: str | None,
-        now: float,
-        local: datetime,
-    ) -> None:
-        self.camera = camera
-        self.rule = rule
-        self.sightings = sightings
-        self.track = track
-        self.zone = zone
-        self.now = now
-        self.local = local
 
 
 class RuleBook:
@@ -92,11 +58,10 @@ class RuleBook:
     ) -> None:
         self._rules = Rules(rules, zones, asking, uncertain)
         self._new_id = new_id
-        self._questions = questions
         self._alerts = Alerts()
+        self._inquiry = Inquiry(self._rules, questions, new_id, self._alerts.counts)
         self._seen: dict[tuple[str, str], dict[int, Sightings]] = {}
         self._frame_at: dict[str, float] = {}
-        self._asked_at: deque[float] = deque()
         self._mutes = Mutes()
 
     @property
@@ -140,7 +105,7 @@ class RuleBook:
                 sightings = seen.get(track.id)
                 if sightings is None or (sightings.alert is not None and sightings.alert.left):
                     sightings = seen[track.id] = Sightings(track, now)
-                self._look(_Look(camera, rule, sightings, track, zone, now, local), changes, asks)
+                self._look(Look(camera, rule, sightings, track, zone, now, local), changes, asks)
             _forget_gone(seen, present)
         self._frame_at[camera] = now
         changes += self.tick(now)
@@ -213,11 +178,11 @@ class RuleBook:
         It is held to what the rules' own questions are held to: the number a minute, and nothing that no rule looks
         for just there and then, or of which a rule's pictures must not leave.
         """
-        return self.concerns(camera, label, box, local) and self._under_limit(now)
+        return self.concerns(camera, label, box, local) and self._inquiry.under_limit(now)
 
     # --- one track before one rule --------------------------------------------------------------------------------
 
-    def _look(self, look: _Look, changes: list[AlertChange], asks: list[Ask]) -> None:
+    def _look(self, look: Look, changes: list[AlertChange], asks: list[Ask]) -> None:
         rule, sightings, track, asking = look.rule, look.sightings, look.track, self._rules.asking
         lower, upper = self._rules.band(rule, look.camera, track.label)
         if track.seen_now and track.score >= lower:
@@ -243,7 +208,7 @@ class RuleBook:
         if change is not None:
             changes.append(change)
 
-    def _raise(self, look: _Look, changes: list[AlertChange], asks: list[Ask], *, certain: bool) -> None:
+    def _raise(self, look: Look, changes: list[AlertChange], asks: list[Ask], *, certain: bool) -> None:
         rule, now = look.rule, look.now
         place = (rule.name, look.camera, look.zone, look.track.label)
         if not applies(rule.schedule, look.local) or self._alerts.cooldowns.holds(place, now):
@@ -262,13 +227,22 @@ class RuleBook:
             changes.append(told)
         elif alert.answered_by is not None:
             self.counts["alerts_denied"] += 1
-        elif self._have_asked(alert, look, asks):
+        elif (asked := self._inquiry.ask(alert, look)) is not None:
+            asks.append(asked)
             if rule.when_unsure is WhenUnsure.ALERT:
                 changes.append(self._alerts.tell(alert, _NEW, now, _PROVISIONAL, "uncertain; the cloud is asked"))
         else:
             changes += self._alerts.fall_back(alert, now)
 
-    def _drafted(self, look: _Look) -> Alert:
+    def _ask_again(self, alert: Alert, look: Look, asks: list[Ask]) -> tuple[AlertChange, ...]:
+        """Ask about an alert that was left in doubt once more, or let the doubtful answer stand."""
+        again = self._inquiry.ask_again(alert, look)
+        if again is None:
+            return self._alerts.let_stand(alert, look.now)
+        asks.append(again)
+        return ()
+
+    def _drafted(self, look: Look) -> Alert:
         track, rule = look.track, look.rule
         told = AlertChange(
             id=self._new_id(),
@@ -293,7 +267,7 @@ class RuleBook:
         alert.see(track, look.now)
         return alert
 
-    def _take_word(self, alert: Alert, look: _Look) -> AlertChange | None:
+    def _take_word(self, alert: Alert, look: Look) -> AlertChange | None:
         """Let what the cloud said of the object decide the alert, where it does."""
         said = words.verdict(alert, look.track, look.now)
         if said is None:
@@ -302,7 +276,7 @@ class RuleBook:
         alert.answered_by = said.decided_by
         return self._alerts.apply(alert, said, look.now)
 
-    def _follow(self, alert: Alert, look: _Look) -> AlertChange | None:
+    def _follow(self, alert: Alert, look: Look) -> AlertChange | None:
         """What one more sighting changes."""
         rule, now, alerts = look.rule, look.now, self._alerts
         if alert.phase is Phase.UNRAISED and alert.held_back is not None:
@@ -320,73 +294,6 @@ class RuleBook:
             zone = look.zone if moved else None
             return alerts.tell(alert, _UPDATE, now, told.state, told.reason, told.decided_by, zone=zone)
         return None
-
-    # --- the rules' own questions ---------------------------------------------------------------------------------
-
-    def _have_asked(self, alert: Alert, look: _Look, asks: list[Ask]) -> bool:
-        """Ask about the alert, if that may be.
-
-        Also where its object is asked about just then: that question is given up at its deadline, this one is kept
-        until it is answered, over an outage and a restart.
-        """
-        asking = self._rules.asking
-        if asking is None or not self._may_ask(look, context=look.rule.context):
-            return False
-        deadline_s = asking.deadline_s if look.rule.deadline_s is None else look.rule.deadline_s
-        alert.waits_until = look.now + deadline_s
-        alert.asked, alert.asked_again = look.track.box, look.rule.context
-        asks.append(self._question(alert, look, deadline_s, context=look.rule.context))
-        return True
-
-    def _ask_again(self, alert: Alert, look: _Look, asks: list[Ask]) -> tuple[AlertChange, ...]:
-        """Ask about an alert that was left in doubt with the whole frame, once; or let the doubtful answer stand."""
-        alert.asked_again = True
-        left_s = 0.0 if alert.waits_until is None else alert.waits_until - look.now
-        if left_s <= 0.0 or not self._may_ask(look, context=True):
-            return self._alerts.let_stand(alert, look.now)
-        self.counts["asks_again"] += 1
-        asks.append(self._question(alert, look, left_s, context=True))
-        return ()
-
-    def _question(self, alert: Alert, look: _Look, deadline_s: float, *, context: bool) -> Ask:
-        track = look.track
-        alert.question = self._new_id()
-        return Ask(
-            id=alert.question,
-            alert_id=alert.id,
-            camera=look.camera,
-            track=track.id,
-            label=track.label,
-            score=track.score,
-            box=track.box,
-            reason=AskReason.UNCERTAIN,
-            asked_at=look.now,
-            deadline_s=deadline_s,
-            context=context,
-        )
-
-    def _may_ask(self, look: _Look, *, context: bool) -> bool:
-        if look.rule.picture is PicturePolicy.NEVER:
-            return False
-        questions, rule = self._questions, look.rule
-        if questions is not None and not questions.may_ask(
-            look.camera, look.now, urgent=rule.urgent, context=context
-        ):
-            self.counts["asks_over_budget"] += 1
-            return False
-        return self._under_limit(look.now)
-
-    def _under_limit(self, now: float) -> bool:
-        asking = self._rules.asking
-        if asking is None:
-            return False
-        while self._asked_at and now - self._asked_at[0] >= MINUTE_S:
-            self._asked_at.popleft()
-        if len(self._asked_at) >= asking.max_per_minute:
-            self.counts["asks_over_limit"] += 1
-            return False
-        self._asked_at.append(now)
-        return True
 
 
 def _device_may_confirm(alert: Alert) -> bool:

@@ -146,6 +146,14 @@ class RuleSettings(Settings):
     update_every_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 0.0
     end_after_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 5.0
 
+    def asks_about(self, camera: str) -> bool:
+        """Whether its questions are about this camera, among others."""
+        return self.picture is not PicturePolicy.NEVER and (not self.cameras or camera in self.cameras)
+
+    def shows_context(self, camera: str) -> bool:
+        """Whether its questions show whole frames of this camera."""
+        return self.context and self.asks_about(camera)
+
 
 class AskPolicySettings(Settings):
     """When the cloud is asked. Each alert is asked about once, and once more where its answer leaves a doubt.
@@ -157,7 +165,8 @@ class AskPolicySettings(Settings):
         max_per_minute: Questions of the whole device; to what is over, the fallback applies at once.
         min_hits: In how many frames an uncertain object must be detected before the question.
         again_with_context: Where the cloud retracts an object, and yet saw something like it there, the alert is
-            asked about once more with the whole frame, as far as deadline and budget allow.
+            asked about once more with the whole frame, as far as deadline and budget allow. Off: only rules with
+            `context` show whole frames.
         keep_for_s: For how long an answer may still amend an alert that has ended.
     """
 
@@ -165,7 +174,7 @@ class AskPolicySettings(Settings):
     deadline_s: Deadline = 2.0
     max_per_minute: Annotated[int, Field(ge=0, le=6000)] = 60
     min_hits: Annotated[int, Field(ge=1, le=1000)] = 5
-    again_with_context: bool = False
+    again_with_context: bool = True
     keep_for_s: Annotated[float, Field(ge=0.0, le=30 * 86_400.0)] = 86_400.0
 
     @model_validator(mode="after")

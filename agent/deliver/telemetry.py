@@ -47,6 +47,7 @@ class Snapshot:
     outbox_depth: int = 0
     alerts_dropped: int = 0
     asks: int = 0
+    asks_again: int = 0
     answers: int = 0
     answers_late: int = 0
     asks_failed: int = 0
@@ -99,6 +100,7 @@ def _message(snapshot: Snapshot, *, boot: Boot, made_at: datetime, message_id: s
         outbox_depth=snapshot.outbox_depth,
         alerts_dropped=snapshot.alerts_dropped,
         asks=snapshot.asks,
+        asks_again=snapshot.asks_again,
         answers=snapshot.answers,
         answers_late=snapshot.answers_late,
         asks_failed=snapshot.asks_failed,

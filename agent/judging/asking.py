@@ -81,6 +81,7 @@ class Asking:
     def ask(self, frame: Frame, asks: Sequence[Ask]) -> None:
         """Ask what was chosen."""
         self._tally.asks += len(asks)
+        self._tally.asks_again = self._rules.counts["asks_again"]
         if self._asker is None:
             return
         for ask in asks:

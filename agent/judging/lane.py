@@ -81,7 +81,12 @@ class Stages:
 
 
 class Tally:
-    """What became of the alerts since the start; written by the judging thread, read by any."""
+    """What became of the alerts since the start; written by the judging thread, read by any.
+
+    Attributes:
+        asks: Questions of every reason.
+        asks_again: Of them, those about an alert that an answer had left in doubt.
+    """
 
     REMEMBERED: Final = 10_000
     """An alert that changes after so many newer ones stays counted where it was."""
@@ -90,6 +95,7 @@ class Tally:
         self._now: OrderedDict[str, AlertState] = OrderedDict()
         self._counts: Counter[AlertState] = Counter()
         self.asks = 0
+        self.asks_again = 0
 
     def note(self, change: AlertChange) -> None:
         """Count an alert where it stands by now."""

@@ -61,6 +61,7 @@ class Prover(Protocol):
         Raises:
             CandidateRejected: Says what failed; a crash of the process is one of the reasons.
             ProofPostponed: The process could not be started, or ended before it turned to the candidate.
+            ProofOutOfMemory: The kernel killed it for want of memory.
         """
 
 

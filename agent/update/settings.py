@@ -17,7 +17,8 @@ class UpdateSettings(Settings):
         swap: How a model takes over: "beside" opens it while the current one goes on judging; "in-place" closes the
             current one first, so that there are never two in memory, and leaves out the trial on live frames; "auto"
             does so where the memory that is available is less than what the proof measured, with a margin.
-        max_attempts: Crashes and failed downloads of one update; after them it is `failed`.
+        max_attempts: Crashes, failed downloads and proofs killed for want of memory of one update; after them it is
+            `failed`.
         max_crashes: Ends of the agent in probation that are forgiven, since they may be power cuts; one more brings
             the model before back.
         max_restore_attempts: Times that a rollback is tried before it waits for the next start.

@@ -134,6 +134,7 @@ labels = ["person"]     # any labels of the model; the default model knows COCO'
 per_frame = "auto"      # double alerts for up to three times the work; 0: never
 """
 _ASK: Final = """\
+# Cut-outs of objects are shown, and the whole frame where an answer leaves a doubt (asking.again_with_context).
 [ask]                   # without this table nothing is asked, and nothing but messages leaves
 """
 _AUDIT: Final = """

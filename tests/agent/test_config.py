@@ -540,3 +540,44 @@ def test_a_budget_that_never_holds_a_question_is_refused_with_one_that_does(
     for fine in (enough, "0kB/day"):
         load_config(written(tmp_path, asked + table.replace(amount[1], fine)))
     load_config(written(tmp_path, SMALL + table))
+
+
+@pytest.mark.parametrize(
+    ("rule", "camera", "table", "key", "enough"),
+    [
+        ("", "", 'bytes = "80kB/day"', "asking.budget.bytes", "94kB/day"),
+        ("urgent = true", "", 'bytes = "69kB/month"', "asking.budget.bytes", "71kB/month"),
+        ("", "", 'each_camera = { bytes = "80kB/hour" }', "asking.budget.each_camera.bytes", "94kB/hour"),
+        (
+            "",
+            "",
+            'each_camera = { bytes = "1MB/hour" }\ncameras = { front = { bytes = "80kB/hour" } }',
+            "asking.budget.cameras.front.bytes",
+            "94kB/hour",
+        ),
+        ("", "width = 1920\nheight = 1080", 'bytes = "1MB/day"', "asking.budget.bytes", "1426kB/day"),
+    ],
+)
+def test_a_budget_that_never_holds_a_whole_frame_beside_a_rule_that_shows_it_is_refused(
+    tmp_path: Path, rule: str, camera: str, table: str, key: str, enough: str
+) -> None:
+    cameras = "".join(
+        f'[[cameras]]\nname = "{name}"\nsource = "/dev/video{number}"\n{camera}\n'
+        for number, name in enumerate(("front", "back"))
+    )
+    text = (
+        f'device = "gate-1"\ndata_dir = "data"\n{cameras}'
+        f'[[rules]]\nname = "anyone"\nlabels = ["person"]\ncontext = true\n{rule}\n'
+        f'[ask]\nurl = "https://cloud.example"\n[asking.budget]\n{table}\n'
+    )
+    [line] = invalid(text)
+    assert line.startswith(f"rules[0].context: {key} = ")
+    assert f'write "{enough}" or more, or set context to false' in line
+    amount = re.findall('bytes = "(.+?)"', table)[-1]
+    for fine in (
+        text.replace(amount, enough),
+        text.replace(amount, "0kB/day"),
+        text.replace("context = true", ""),
+        text.replace("context = true", 'context = true\npicture = "never"'),
+    ):
+        load_config(written(tmp_path, fine))

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from agent.__main__ import main
@@ -195,6 +196,100 @@ def test_check_says_what_cameras_are_held_to(tmp_path: Path, capsys: Capture) ->
     said = capsys.readouterr().out
     assert "objective of front: misses at most 10.0% (6 frames an hour are audited), at most 2 false alerts" in said
     assert "car pinned at 0.3 to 0.8" in said
+
+
+FRONT_AND_YARD = """
+device = "gate-1"
+data_dir = "data"
+asking = {{ again_with_context = {again} }}
+[[cameras]]
+name = "front"
+source = "a.mp4"
+audit = {{ per_hour = 0 }}
+[[cameras]]
+name = "yard"
+source = "b.mp4"
+{yard}
+[[rules]]
+name = "people"
+labels = ["person"]
+[[rules]]
+name = "dogs"
+labels = ["dog"]
+cameras = ["front"]
+{dogs}
+[ask]
+url = "http://127.0.0.1:9"
+"""
+
+
+@pytest.mark.parametrize(
+    ("again", "yard", "dogs", "said"),
+    [
+        ("true", "", "", "leave for an answer in doubt: front, yard; the audit: yard"),
+        ("false", "", "", "leave for the audit: yard"),
+        (
+            "false",
+            "audit = { probability = 0 }",
+            "context = true",
+            "leave for rules with context: front",
+        ),
+        (
+            "true",
+            'audit = { per_hour = 0 }\nredaction = { hide = "all-but-asked" }',
+            "",
+            "leave for an answer in doubt: front",
+        ),
+        ("false", "audit = { per_hour = 0 }", 'context = true\npicture = "never"', "none leaves, but by command"),
+    ],
+)
+def test_check_says_of_which_cameras_whole_frames_leave(
+    tmp_path: Path, capsys: Capture, again: str, yard: str, dogs: str, said: str
+) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(FRONT_AND_YARD.format(again=again, yard=yard, dogs=dogs))
+    assert main(["check", "--config", str(path), "--settings-only"]) == 0
+    assert f"ok   whole frames: {said}" in capsys.readouterr().out.splitlines()
+
+
+NEVER_HELD = "whole frames of front: {key} never holds the 9 kB that one takes, so "
+
+
+@pytest.mark.parametrize(
+    ("rule", "amount", "shown", "said"),
+    [
+        ("", "200kB/day", "much", f"ok   {NEVER_HELD}an answer in doubt"),
+        ("context = true", "200kB/day", "much", f"BAD  {NEVER_HELD}rule 'people'"),
+        ("context = true", "200kB/day", "nothing", None),
+        ("context = true\nurgent = true", "200kB/day", "much", None),
+        ("context = true", "250kB/day", "much", None),
+        ('picture = "never"', "200kB/day", "much", None),
+    ],
+)
+def test_check_says_where_the_budget_never_holds_a_whole_frame_of_a_camera(
+    tmp_path: Path, model: str, capsys: Capture, rule: str, amount: str, shown: str, said: str | None
+) -> None:
+    (tmp_path / "front").mkdir()
+    most = 256 if shown == "much" else 1
+    image = np.random.default_rng(1).integers(0, most, (240, 320, 3), np.uint8)
+    assert cv2.imwrite(str(tmp_path / "front" / "1.png"), image)
+    path = Path(
+        configuration(tmp_path / "a.toml", model=model, source=tmp_path / "front", data_dir=tmp_path / "data")
+    )
+    asking = f'[ask]\nurl = "http://127.0.0.1:9"\n[asking.budget]\nbytes = "{amount}"\n'
+    path.write_text(f"{path.read_text()}{rule}\n{asking}")
+    ended = main(["check", "--config", str(path)])
+    told = [line for line in capsys.readouterr().out.splitlines() if "whole frames of" in line]
+    assert ended == (1 if told and told[0].startswith("BAD") else 0)
+    if said is None:
+        assert told == []
+        return
+    (line,) = told
+    assert line.startswith(said.format(key=f'asking.budget.bytes = "{amount}"'))
+    assert line.endswith(' never shows it; "248kB/day" would')
+    path.write_text(path.read_text().replace(amount, "248kB/day"))
+    assert main(["check", "--config", str(path)]) == 0
+    assert "whole frames of" not in capsys.readouterr().out
 
 
 def test_check_of_a_model_that_is_not_there(tmp_path: Path, capsys: Capture) -> None:

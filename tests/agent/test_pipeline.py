@@ -322,7 +322,7 @@ def test_a_rule_with_context_asks_for_the_whole_frame_where_the_budget_holds_it(
 
 
 def test_an_answer_that_leaves_a_doubt_has_the_whole_frame_asked_about_once() -> None:
-    scene = Scene(objects=True, asking=AskPolicySettings(min_hits=2, again_with_context=True))
+    scene = Scene(objects=True, asking=AskPolicySettings(min_hits=2))
     scene.detector.score = UNSURE
 
     def in_doubt() -> None:
@@ -335,6 +335,7 @@ def test_an_answer_that_leaves_a_doubt_has_the_whole_frame_asked_about_once() ->
     scene.run(*frames[:2], in_doubt, *frames[2:4], in_doubt, *frames[4:])
     about_alerts = [(ask.context, frame) for ask, frame in scene.asker.asks if ask.alert_id is not None]
     assert about_alerts == [(False, frames[1]), (True, frames[2])]
+    assert scene.pipeline.tally.asks_again == 1
     assert scene.told() == [(AlertEvent.NEW, AlertState.PROVISIONAL), (AlertEvent.END, AlertState.RETRACTED)]
     assert scene.outbox.changes[-1].decided_by is DecidedBy.CLOUD
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import cv2
+import httpx
 import pytest
 
 from agent.adapters.receipt_log import FOLDER
 from agent.app.egress import UNKNOWN, UploadLine, egress
+from agent.decide.doubt import DOUBT
+from tests.ports import free_port
 from tests.system.engines import need_clip, need_models
 from tests.system.parts import BOUND_S, System, eventually, whole_system
-from wire.messages import Alert, AlertState, AskReason, DecidedBy
+from wire.messages import Alert, AlertState, AskReason, DecidedBy, Decision, Verdict
 from workbench.demo.parts import agent_folder
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(5 * BOUND_S)]
@@ -88,6 +94,33 @@ def test_a_rule_that_asks_for_context_shows_the_whole_frame(system: System) -> N
     assert min(size for (size,) in frames) > 20_000, "the clip's frames, whole"
 
 
+def test_an_answer_that_leaves_a_doubt_is_followed_by_the_whole_frame(system: System, tmp_path: Path) -> None:
+    # Of a person far off the cloud's models say .39 in a cut-out of this frame, and .68 in the whole of it.
+    told = TOLD.format(clip=frame_of(need_clip(), 120, tmp_path / "still"), amount="200MB/hour").replace(
+        'labels = ["person"]\n',
+        'labels = ["person"]\n\n[asking]\ndeadline_s = 60\n[asking.objects]\nenabled = false\n',
+    )
+    port = free_port()
+    told += f'\n[telemetry]\nevery_s = 1\nfirst_after_s = 1\n\n[status]\nlisten = "127.0.0.1:{port}"\n'
+    agent = system.start_agent(told)
+    eventually(
+        lambda: bool(doubted(system)), "an alert is asked about again, and both answers are there", 2 * BOUND_S
+    )
+    figures = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=BOUND_S).text
+    again_total = re.search(r"(?m)^vedette_agent_questions_again_total (\S+)$", figures)
+    assert again_total is not None
+    assert float(again_total[1]) >= len(doubted(system))
+    eventually(lambda: telemetry(system).get("asks_again", 0) > 0, "telemetry says so")
+    assert system.ends(agent) == 0
+    for first, again in doubted(system):
+        assert first.decision is Decision.RETRACTED
+        assert max(one.score for one in first.found or ()) >= DOUBT
+        alert = system.standing()[str(again.alert_id)]
+        decided = {Decision.CONFIRMED: AlertState.CONFIRMED, Decision.RETRACTED: AlertState.RETRACTED}
+        assert (alert.state, alert.decided_by) == (decided[again.decision], DecidedBy.CLOUD)
+    assert Decision.CONFIRMED in {again.decision for _, again in doubted(system)}
+
+
 def test_an_outage_costs_the_budget_nothing(system: System) -> None:
     system.uplink.cut()
     agent = system.start_agent(TOLD.format(clip=need_clip(), amount="500kB/hour"))
@@ -95,6 +128,33 @@ def test_an_outage_costs_the_budget_nothing(system: System) -> None:
     assert system.ends(agent) == 0
     assert {(one.outcome, one.sent) for one in tries(system)} == {("not reached", 0)}
     assert left(system) == pytest.approx(500e3 / 20 * 0.75, abs=1), "as much as it can hold"
+
+
+def telemetry(system: System) -> dict[str, Any]:
+    """What the device said last of itself."""
+    return json.loads(system.typed("device", "show", System.DEVICE, "--json"))["telemetry"] or {}
+
+
+def doubted(system: System) -> list[tuple[Verdict, Verdict]]:
+    """What was said of the cut-out, and then of the whole frame, for each alert with both."""
+    first: dict[str, Verdict] = {}
+    again: dict[str, Verdict] = {}
+    for verdict, question in system.verdicts():
+        (again if question.context else first)[str(question.alert_id)] = verdict
+    return [(first[alert], verdict) for alert, verdict in again.items()]
+
+
+def frame_of(clip: Path, number: int, folder: Path) -> Path:
+    """A folder that shows one frame of a clip, for a camera before which nothing moves."""
+    reader = cv2.VideoCapture(str(clip))
+    for _ in range(number + 1):
+        there, frame = reader.read()
+        assert there
+    reader.release()
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        assert cv2.imwrite(str(folder / name), frame)
+    return folder
 
 
 def left(system: System) -> float:

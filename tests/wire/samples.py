@@ -89,6 +89,7 @@ SAMPLES: dict[str, Message] = {
         alerts={AlertState.CONFIRMED: 3},
         outbox_depth=1,
         asks=5,
+        asks_again=1,
         answers=4,
         bytes_by_reason={"alerts": 4096},
         errors={"CameraLost": 1},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.ask.budget import least_amount
-from workbench.replay.budget import MOST_QUESTIONS, Budget, an_hour, as_told
+from workbench.replay.budget import MOST_QUESTIONS, Amount, Budget, amount_of
 from workbench.replay.policies import Policy
 
 AS_GOOD: Final = 0.006
@@ -43,13 +43,13 @@ class OnDevice:
     looks: float
 
     @property
-    def lines(self) -> tuple[str, ...]:
-        """As they stand in the agent's TOML file."""
-        looks = f"looks.per_frame = {self.looks:.12g}"
+    def tables(self) -> tuple[str, ...]:
+        """As they stand in the agent's TOML file, each under its heading, in several lines."""
+        looks = f"[looks]\nper_frame = {self.looks:.12g}"
         if self.budget is None:
             return (looks,)
-        asking = (f'bytes = "{self.budget}"', f"questions_per_minute = {MOST_QUESTIONS}")
-        return (*(f"asking.budget.{line}" for line in asking), looks)
+        asking = f'[asking.budget]\nbytes = "{self.budget}"\nquestions_per_minute = {MOST_QUESTIONS}'
+        return (asking, looks)
 
     def for_programs(self) -> dict[str, object]:
         """The same as JSON, with null for the table `ask` where there shall be none."""
@@ -78,8 +78,9 @@ def on_device(
         case Policy.TRACKER_ONLY:
             return OnDevice(None, 0.0)
         case Policy.OURS if budget is not None:
-            amount = as_told(an_hour(budget, streamed_per_s))
-            return OnDevice(amount if least_amount(amount, question_bytes) is None else as_told(0.0), looks)
+            amount = amount_of(budget, streamed_per_s).told
+            holds_one = least_amount(amount, question_bytes) is None
+            return OnDevice(amount if holds_one else Amount(0.0, budget.period).told, looks)
         case _:
             return None
 

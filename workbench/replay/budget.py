@@ -19,12 +19,17 @@ PERIODS_S: Final = {
     "month": 30 * 86_400.0,
 }  # fmt: skip
 HOUR_S: Final = 3600.0
+HOUR: Final = "hour"
+_OF_AGENT: Final = {"h": HOUR, "hour": HOUR, "d": "day", "day": "day", "week": "week", "month": "month"}
+"""Periods of `asking.budget`, by how a person writes them here; for all others it is an hour."""
 MOST_QUESTIONS: Final = 6000
 """A minute: as many as the agent's settings allow, so that the budget's bytes alone decide."""
 MOST_AN_HOUR: Final = 999e9
 """Bytes: more than two gigabits a second, and no more digits than the agent reads."""
 TOLD_DIGITS: Final = 4
-_TOLD_UNITS: Final = (("GB", 9), ("MB", 6), ("kB", 3), ("B", 0))
+ROUNDING: Final = 1e-12
+"""What dividing by seconds and multiplying by them again may take: 200 MB stay 200 MB."""
+_TOLD_UNITS: Final = (("TB", 12), ("GB", 9), ("MB", 6), ("kB", 3), ("B", 0))
 _SHARE: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*%", re.ASCII)
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]+)\s*(?:/|per)\s*([a-z]+)", re.ASCII)
 _MEND: Final = "Write 5% of sending every frame, or so much in a time: 20kB/min, 4MB/h, 200MB/month."
@@ -36,6 +41,11 @@ class Share:
 
     of_stream: float
     text: str
+
+    @property
+    def period(self) -> str:
+        """Of the agent's budget that is as much."""
+        return HOUR
 
     def grant(self, elapsed_s: float, whole_bytes: int) -> float:
         """What a frame of `whole_bytes` adds to what may be sent, `elapsed_s` after the one before it."""
@@ -49,10 +59,11 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many bytes a second."""
+    """So many bytes a second; `period` is that of the agent's budget which is as much."""
 
     bytes_per_s: float
     text: str
+    period: str = HOUR
 
     def grant(self, elapsed_s: float, whole_bytes: int) -> float:
         """As `Share.grant`."""
@@ -93,20 +104,37 @@ def parse_budget(text: str) -> Budget:
     per_s = float(amount) * UNITS[unit] / PERIODS_S[period]
     if not math.isfinite(per_s):
         raise BudgetUnclear(f"{text!r} is more than there is", _MEND)
-    return Rate(per_s, text.strip())
+    return Rate(per_s, text.strip(), _OF_AGENT.get(period, HOUR))
 
 
-def an_hour(budget: Budget, streamed_per_s: float) -> float:
-    """Bytes an hour, which is what the replayed agent is told."""
-    return min(budget.per_s(streamed_per_s) * HOUR_S, MOST_AN_HOUR)
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """So many bytes in a period that the agent knows: an hour, a day, a week or a month."""
+
+    bytes: float
+    period: str
+
+    @property
+    def exact(self) -> str:
+        """For `asking.budget.bytes`, to the byte."""
+        return f"{self.bytes / 1000:.3f}kB/{self.period}"
+
+    @property
+    def told(self) -> str:
+        """The same to be read: never more, and less by no more than a thousandth or a byte."""
+        whole = int(self.bytes * (1 + ROUNDING))
+        whole -= whole % 10 ** max(0, len(str(whole)) - TOLD_DIGITS)
+        unit, digits = next((one for one in _TOLD_UNITS if whole >= 10 ** one[1]), ("kB", 0))
+        return f"{whole / 10**digits:g}{unit}/{self.period}"
 
 
-def as_told(bytes_an_hour: float) -> str:
-    """The same for `asking.budget.bytes`: never more, and less by no more than a thousandth or a byte."""
-    whole = int(bytes_an_hour)
-    whole -= whole % 10 ** max(0, len(str(whole)) - TOLD_DIGITS)
-    unit, digits = next((one for one in _TOLD_UNITS if whole >= 10 ** one[1]), ("kB", 0))
-    return f"{whole / 10**digits:g}{unit}/hour"
+def amount_of(budget: Budget, streamed_per_s: float) -> Amount:
+    """What the replayed agent is told, in the period that the person named, else in an hour.
+
+    An amount a month is saved up for longer than the same an hour: what is told must be what was replayed.
+    """
+    hours = PERIODS_S[budget.period] / HOUR_S
+    return Amount(min(budget.per_s(streamed_per_s) * HOUR_S, MOST_AN_HOUR) * hours, budget.period)
 
 
 class Purse:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final, Self
 
 from agent.app.live_model import judging_floor
-from agent.ask.budget import AskBudget, Balance, BudgetSettings
+from agent.ask.budget import AskBudget, Balance, BudgetSettings, Limits
 from agent.ask.gain import gains_of
 from agent.ask.object_settings import Shown
 from agent.ask.objects import ObjectQuestions
@@ -40,7 +40,7 @@ from wire.messages import AskReason, Hide
 from wire.model import Gain
 from workbench.errors import ReplayRefused
 from workbench.replay.asker import ReplayAsker, Uplink, said_of_frame
-from workbench.replay.budget import MOST_QUESTIONS, Budget, Purse, an_hour
+from workbench.replay.budget import MOST_QUESTIONS, Budget, Purse, amount_of
 from workbench.replay.clip import CAMERA, Clip
 from workbench.replay.cloud import ReplayCloud
 from workbench.replay.framewise import FrameAsking, LooksUnlessSent
@@ -86,6 +86,12 @@ class Setup:
     asking: AskingConfig = field(default_factory=AskingConfig)
     ask: AskSettings = field(default_factory=lambda: AskSettings(url=NOWHERE))
     gain: Gain | None = None
+
+    @property
+    def camera_limits(self) -> Limits:
+        """What questions about this camera may cost, within what is replayed for the whole device."""
+        budget = self.asking.budget
+        return budget.cameras.get(self.camera, budget.each_camera)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -259,10 +265,12 @@ class Workbench:
         return SecondLooks(budget, size) if sent is None else LooksUnlessSent(budget, size, sent)
 
     def _budget(self, budget: Budget) -> BudgetSettings:
-        """The agent's own budget, of as many bytes; other limits don't bind."""
-        amount = f"{an_hour(budget, self.clip.streamed_per_s):.0f}B/hour"
-        told = {"bytes": amount, "questions_per_minute": MOST_QUESTIONS}
-        return BudgetSettings.model_validate(told)
+        """The agent's own: as many bytes, the camera's own limits, and none on the device's questions."""
+        return BudgetSettings(
+            bytes=amount_of(budget, self.clip.streamed_per_s).exact,
+            questions_per_minute=MOST_QUESTIONS,
+            each_camera=self.setup.camera_limits,
+        )
 
     def _put_together(
         self, walk: Walk, detector: Detector, looks: SecondLooks | None, budget: Budget | None = None
@@ -277,7 +285,7 @@ class Workbench:
                 setup.asking.objects,
                 Shown(setup.ask.margins, setup.ask.question_min_px, frozenset(alone), setup.ask.context_px),
                 # Beginning with nothing, it spends no more in a short clip than in a long one.
-                AskBudget(self._budget(budget), Balance({"": 0.0}), self.clip.times_s[0]),
+                AskBudget(self._budget(budget), Balance(others=0.0), self.clip.times_s[0]),
                 deadline_s=setup.asking.deadline_s,
                 new_id=new_id,
                 gains=gains_of(setup.gain or self._model.manifest.gain),

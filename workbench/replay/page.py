@@ -14,6 +14,7 @@ from workbench.replay.telling import (
     ABOUT_ALERTS,
     ALERTS,
     COST_AND_CATCH,
+    WHERE_SETTINGS_GO,
     Told,
     advised,
     beside,
@@ -22,6 +23,7 @@ from workbench.replay.telling import (
     fine_print,
     lead,
     meanings,
+    note,
     own_cost,
     settings,
     steps,
@@ -55,10 +57,12 @@ def _data(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dict[st
         "title": f"vedette replay: {told.source}",
         "lead": lead(runs),
         "set": _set(advised(runs), told),
+        "note": note(runs, advised(runs)),
+        "where": WHERE_SETTINGS_GO,
         "facts": facts(told),
         "fine_print": f"{fine_print(told)} {own_cost(runs)}".strip(),
         "steps": [
-            {"heading": step.heading, "use": step.use, "set": _set(step.run, told)}
+            {"heading": step.heading, "use": step.use, "note": step.note, "set": _set(step.run, told)}
             for step in steps(runs, budgets, told.streamed_per_s)
         ],
         "meanings": meanings(policies),
@@ -74,11 +78,11 @@ def _data(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dict[st
 
 
 def _set(run: Run | None, told: Told) -> dict[str, Any]:
-    """The lines for the agent's file, and what is to be said beside them."""
+    """The tables for the agent's file, and what is to be said beside them."""
     if run is None:
-        return {"lines": (), "beside": ""}
+        return {"tables": (), "beside": ""}
     chosen = settings(run, told)
-    return {"lines": () if chosen is None else chosen.lines, "beside": beside(chosen)}
+    return {"tables": () if chosen is None else chosen.tables, "beside": beside(chosen)}
 
 
 def _run(run: Run) -> dict[str, Any]:

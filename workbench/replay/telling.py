@@ -10,6 +10,7 @@ from typing import Final
 from workbench.demo.screen import size
 from workbench.replay.advice import OnDevice, Point, best_within, on_device
 from workbench.replay.budget import Budget
+from workbench.replay.caution import caution
 from workbench.replay.policies import Policy
 from workbench.replay.results import Run
 
@@ -18,6 +19,10 @@ COST_AND_CATCH: Final = ("setting", "share", "sent", "a day", "asked", "F1", "pr
 ALERTS: Final = ("in time", "right", "twice", "delay", "verdicts")
 COLUMNS: Final = (*COST_AND_CATCH, *(f"alerts: {name}" for name in ALERTS[:-1]), "verdicts right/wrong")
 
+WHERE_SETTINGS_GO: Final = (
+    "In agent.toml, each line goes under the table of its name, in place of the same key there; a table that is not"
+    " there yet is added."
+)
 ABOUT_ALERTS: Final = (
     "A person who is labelled for a second or longer is one event. In time: the share of them found within 2 s."
     " Right: the share of alerts that are about somebody. Twice: alerts too many for each event. Delay: the median."
@@ -37,6 +42,7 @@ class Told:
         latency_ms: From a question to its answer.
         looks: Second looks a frame.
         question_bytes: What the agent takes a question to cost.
+        camera_limits: What the camera's own budget says, in words; nothing where it has none.
         repeats: How often each run was made.
     """
 
@@ -52,6 +58,7 @@ class Told:
     latency_ms: float
     looks: float
     question_bytes: float
+    camera_limits: str = ""
     repeats: int = 1
 
 
@@ -64,12 +71,14 @@ class Step:
         heading: The budget, and what it comes to.
         use: In a sentence.
         run: Which that is; None where every one takes more.
+        note: Where its alerts are worth less than those of the device alone; None where they are not.
     """
 
     budget: str
     heading: str
     use: str
     run: Run | None
+    note: str | None
 
 
 def cells(run: Run) -> tuple[str, ...]:
@@ -179,10 +188,18 @@ def beside(chosen: OnDevice | None) -> str:
     return "" if chosen.budget is not None else "And no table [ask]."
 
 
-def on_a_line(chosen: OnDevice | None) -> str:
+def in_lines(chosen: OnDevice | None) -> list[str]:
     """The settings for the terminal."""
-    lines = () if chosen is None else chosen.lines
-    return "   ".join(part for part in (*lines, beside(chosen)) if part)
+    tables = () if chosen is None else chosen.tables
+    return [line for part in (*tables, beside(chosen)) for line in part.splitlines()]
+
+
+def note(runs: Sequence[Run], chosen: Run | None) -> str | None:
+    """What to say of the alerts of the run that is advised; None where nothing is."""
+    alone = next((run for run in runs if run.policy is Policy.NEVER), None)
+    if chosen is None or alone is None or chosen is alone:
+        return None
+    return caution(chosen.alertings, alone.alertings)
 
 
 def steps(runs: Sequence[Run], budgets: Sequence[Budget], streamed_per_s: float) -> list[Step]:
@@ -198,7 +215,8 @@ def steps(runs: Sequence[Run], budgets: Sequence[Budget], streamed_per_s: float)
             use = "no setting that was tried stays within it"
         else:
             use = f"{best.name}: F1 {figure(best.f1)} for {_cost(best)}"
-        found.append(Step(budget.text, heading, use, _named(runs, best)))
+        run = _named(runs, best)
+        found.append(Step(budget.text, heading, use, run, note(runs, run)))
     return found
 
 
@@ -212,8 +230,13 @@ def facts(told: Told) -> str:
         " second."
         f" Sending every frame whole as a JPEG of quality 80 takes {size(round(told.streamed_per_s))} a second."
         f" Device: {told.device}, {told.looks:g} second looks a frame. Cloud: {told.cloud}."
+        f"{_limited(told.camera_limits)}"
         f" Measured against {against}: {', '.join(told.names) or 'nothing was found'}.{_repeated(told.repeats)}"
     )
+
+
+def _limited(limits: str) -> str:
+    return f" The camera's own budget holds as well: {limits}." if limits else ""
 
 
 def _repeated(repeats: int) -> str:

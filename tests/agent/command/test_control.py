@@ -57,7 +57,7 @@ DOGS = '[[rules]]\nname = "dogs"\nlabels = ["dog"]\n'
 
 class NoFigures:
     def snapshot(self) -> Snapshot:
-        return Snapshot(uptime_s=1, rss_mib=50, cpu_s=1, errors={"LinkLost": 2})
+        return Snapshot(1, 50, 1, asks=7, asks_again=2, answers=6, asks_failed=1, errors={"LinkLost": 2})
 
 
 class Frames:
@@ -284,4 +284,6 @@ async def test_what_it_says_of_itself_follows_the_model(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.model = "nanodet 2"
     assert rig.control.facts()["model"] == "nanodet 2"
-    assert "model: nanodet 2" in rig.control.report().splitlines()
+    report = rig.control.report().splitlines()
+    assert "model: nanodet 2" in report
+    assert "questions: 7, 6 answered, 1 failed, 2 again with the whole frame" in report

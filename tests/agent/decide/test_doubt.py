@@ -14,7 +14,7 @@ from tests.agent.decide.scene import CERTAIN, UNSURE, person, rule, verdict
 from tests.agent.decide.test_words import Asked
 from wire.messages import DecidedBy, Decision
 
-AGAIN = AskPolicySettings(min_hits=3, again_with_context=True)
+AGAIN = AskPolicySettings(min_hits=3)
 BOX = person().box
 PROVISIONAL, CONFIRMED, RETRACTED = ("new", "provisional"), ("update", "confirmed"), ("end", "retracted")
 
@@ -78,7 +78,7 @@ def test_what_the_budget_does_not_hold_lets_the_first_answer_stand_at_once():
 
 
 def test_what_the_limit_a_minute_does_not_allow_lets_it_stand_as_well():
-    scene = in_doubt(asking=AskPolicySettings(min_hits=3, again_with_context=True, max_per_minute=1))
+    scene = in_doubt(asking=AskPolicySettings(min_hits=3, max_per_minute=1))
     assert scene.frames(1, person(score=UNSURE)) == [RETRACTED]
 
 
@@ -127,8 +127,8 @@ def test_a_rule_that_showed_the_whole_frame_has_no_more_to_show():
     assert scene.answer(said(scene.asks[0])) == [RETRACTED]
 
 
-def test_where_nobody_asked_for_it_the_first_answer_decides():
-    scene = in_question(asking=AskPolicySettings(min_hits=3))
+def test_where_it_is_switched_off_the_first_answer_decides():
+    scene = in_question(asking=AskPolicySettings(min_hits=3, again_with_context=False))
     assert scene.answer(said(scene.asks[0])) == [RETRACTED]
 
 

@@ -42,8 +42,8 @@ class AnyStory(RuleBasedStateMachine):
         asking=st.sampled_from(
             (
                 None,
-                AskPolicySettings(min_hits=2, max_per_minute=4),
-                AskPolicySettings(min_hits=2, max_per_minute=8, again_with_context=True),
+                AskPolicySettings(min_hits=2, max_per_minute=4, again_with_context=False),
+                AskPolicySettings(min_hits=2, max_per_minute=8),
             )
         ),
         update_every_s=st.sampled_from((0, 1)),

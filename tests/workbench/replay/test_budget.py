@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from agent.ask.budget import allowance_of
 from workbench.errors import BudgetUnclear
-from workbench.replay.budget import MOST_AN_HOUR, PERIODS_S, UNITS, Purse, Rate, Share, an_hour, parse_budget
+from workbench.replay.budget import MOST_AN_HOUR, PERIODS_S, UNITS, Purse, Rate, Share, amount_of, parse_budget
 
 AMOUNTS = st.decimals(min_value=0, max_value=10**6, places=3, allow_nan=False, allow_infinity=False)
 
@@ -61,9 +61,36 @@ def test_every_unit_and_time_is_read(amount, unit, period, between):
 
 
 def test_the_agent_can_be_told_of_the_most_that_there_is():
-    most = an_hour(parse_budget("300MB/s"), 1.0)
-    assert most == MOST_AN_HOUR
-    assert allowance_of(f"{most:.0f}B/hour").amount == most
+    most = amount_of(parse_budget("300MB/s"), 1.0)
+    assert (most.bytes, most.period) == (MOST_AN_HOUR, "hour")
+    assert allowance_of(most.exact).amount == MOST_AN_HOUR
+    month = amount_of(parse_budget("999999GB/month"), 1.0)
+    assert allowance_of(month.exact).amount == pytest.approx(720 * MOST_AN_HOUR)
+    assert month.told == "719.2TB/month"
+
+
+@given(AMOUNTS, st.sampled_from(["kB", "MB", "GiB"]), st.sampled_from(["h", "hour", "d", "day", "week", "month"]))
+def test_the_agent_is_told_what_the_person_wrote_in_the_same_period(amount, unit, period):
+    told = amount_of(parse_budget(f"{amount}{unit}/{period}"), 1.0)
+    written = float(amount) * UNITS[unit.lower()]
+    assert told.period.startswith(period)
+    if written < MOST_AN_HOUR:
+        assert allowance_of(told.exact).amount == pytest.approx(written, abs=1)
+        assert allowance_of(told.told).period_s == PERIODS_S[period]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("200MB/month", "200MB/month"),
+        ("7 MB per d", "7MB/day"),
+        ("1.5GB/week", "1.5GB/week"),
+        ("20kB/min", "1.2MB/hour"),
+        ("5%", "180kB/hour"),
+    ],
+)
+def test_the_amount_is_told_in_the_unit_that_it_was_written_in(text, told):
+    assert amount_of(parse_budget(text), 1000.0).told == told
 
 
 @given(st.text(max_size=40))

@@ -65,3 +65,11 @@ def test_each_reason_is_switched_off_by_itself():
     assert "uncertain" in others
     assert all(other != setup for other in others.values())
     assert len({repr(other) for other in others.values()}) == len(others)
+
+
+def test_a_camera_s_own_budget_goes_with_it_or_else_that_of_each():
+    budget = {"each_camera": {"bytes": "100MB/month"}, "cameras": {"yard": {"bytes": "20MB/day"}}}
+    config = check_config({**CONFIG, "asking": {"budget": budget}}, "a file")
+    assert setup_of(config, "gate").camera_limits.bytes == "100MB/month"
+    assert setup_of(config, "yard").camera_limits.bytes == "20MB/day"
+    assert told().camera_limits.bytes is None

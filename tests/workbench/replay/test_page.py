@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
@@ -10,17 +11,21 @@ from agent.adapters.http_asker import HTTP_BYTES
 from agent.domain import Track
 from wire.messages import AlertState
 from workbench.replay.budget import Rate, Share
+from workbench.replay.events import AlertFigures
 from workbench.replay.page import page
 from workbench.replay.policies import Policy
 from workbench.replay.results import Run
-from workbench.replay.scoring import Catch
+from workbench.replay.scoring import Alerting, Catch, Verdicts
 from workbench.replay.telling import (
     MEANINGS,
+    WHERE_SETTINGS_GO,
     Told,
     advised,
+    facts,
     figure,
+    in_lines,
     lead,
-    on_a_line,
+    note,
     own_cost,
     settings,
     share,
@@ -92,24 +97,50 @@ def test_each_budget_has_its_setting():
         "10B/s (864.0 kB a day)": "never: F1 .800 for no bytes at all",
     }
 
-    assert [on_a_line(settings(step.run, TOLD)) for step in found] == [
-        'asking.budget.bytes = "3.6MB/hour"   asking.budget.questions_per_minute = 6000   looks.per_frame = 2.3',
-        'asking.budget.bytes = "18MB/hour"   asking.budget.questions_per_minute = 6000   looks.per_frame = 2.3',
-        "looks.per_frame = 2.3   And no table [ask].",
+    looks = ["[looks]", "per_frame = 2.3"]
+    assert [in_lines(settings(step.run, TOLD)) for step in found] == [
+        ["[asking.budget]", 'bytes = "3.6MB/hour"', "questions_per_minute = 6000", *looks],
+        ["[asking.budget]", 'bytes = "18MB/hour"', "questions_per_minute = 6000", *looks],
+        [*looks, "And no table [ask]."],
     ]
+    assert [step.note for step in found] == [None] * 3, "the labels don't say who is who"
 
 
 def test_what_is_best_but_no_setting_of_a_device_is_said_to_be_none():
     best = advised([RUNS[0], RUNS[3]])
     assert best.name == "random 5%"
-    assert on_a_line(settings(best, TOLD)).startswith("No device can be set to this")
+    assert in_lines(settings(best, TOLD)) == ["No device can be set to this: it is here to compare."]
 
 
 def test_no_setting_is_named_where_none_is_advised():
     unmeasured = [ran(Policy.OURS, FIVE, 1000, None)]
     assert advised(unmeasured) is None
     assert steps(unmeasured, [FIVE], STREAM / 10)[0].run is None
-    assert data_of(page(unmeasured, [FIVE], TOLD))["set"] == {"lines": [], "beside": ""}
+    assert data_of(page(unmeasured, [FIVE], TOLD))["set"] == {"tables": [], "beside": ""}
+
+
+def with_alerts(run, in_time, false):
+    figures = AlertFigures(10, 8 + false, in_time, 8 / (8 + false), 0.0, 0.2)
+    return replace(run, alertings=({"person": Alerting(figures, figures, Verdicts())},))
+
+
+def test_what_is_advised_for_its_f1_is_said_to_lose_alerts():
+    never, ours = with_alerts(RUNS[0], 0.9, 0), with_alerts(RUNS[-1], 0.8, 1)
+    said = (
+        "Than the device alone it finds fewer in time: .80 instead of .90, and it raises more false alerts: 1.0"
+        " instead of 0.0 a run. Of one run each this may be chance: --repeats tells."
+    )
+    assert note([never, ours], ours) == said
+    assert [step.note for step in steps([never, ours], [ONE, FIVE], STREAM / 10)] == [None, said]
+    made = data_of(page([never, ours], [FIVE], TOLD))
+    assert (made["note"], made["steps"][0]["note"]) == (said, said)
+    assert note([never, ours], never) is note([never, ours], None) is note([ours], ours) is None
+
+
+def test_the_camera_s_own_budget_is_named():
+    assert "budget" not in facts(TOLD)
+    limited = replace(TOLD, camera_limits="20MB/day")
+    assert "The camera's own budget holds as well: 20MB/day." in facts(limited)
 
 
 def test_every_policy_is_explained():
@@ -147,9 +178,14 @@ def test_the_page_in_a_browser(browser, tmp_path):
     view.goto(file.as_uri())
 
     assert view.locator("#lead").inner_text().replace("\N{NO-BREAK SPACE}", " ") == lead(RUNS)
-    assert view.locator("#set code").all_text_contents() == list(settings(RUNS[-1], TOLD).lines)
+    assert view.locator("#set code").all_text_contents() == list(settings(RUNS[-1], TOLD).tables)
+    assert view.locator("#where").inner_text() == WHERE_SETTINGS_GO
     assert view.locator("#steps li").count() == 2
-    assert view.locator("#steps code").first.inner_text() == 'asking.budget.bytes = "3.6MB/hour"'
+    assert view.locator("#steps code").first.inner_text().splitlines()[:2] == [
+        "[asking.budget]",
+        'bytes = "3.6MB/hour"',
+    ]
+    assert not view.locator("#note").is_visible()
     assert view.locator("#chart circle").count() == len(RUNS)
     assert view.locator("#chart .name").all_text_contents() == ["ours", "always", "random", "never"]
     assert view.locator("#runs tr").count() == 1 + len(RUNS)

@@ -79,6 +79,7 @@ def test_policies_on_a_real_clip(clip, tmp_path):
     assert runs["key-frames"]["settings"] is None
     (use,) = found["use"]
     assert use["budget"] == "10%"
+    assert "note" in use
     assert use["settings"] == next(run["settings"] for run in runs.values() if use["run"].startswith(run["policy"]))
     assert plot.read_text("utf-8").startswith("<!doctype html>")
     for setting in ("never", "key-frames 10%", "ours 10%"):
@@ -92,6 +93,29 @@ def test_policies_on_a_real_clip(clip, tmp_path):
         jsonschema.validate(rows[-1]["summary"], SUMMARY)
         asked = sum(ask["bytes"] for row in rows[:-1] for ask in row["asks"])
         assert asked == rows[-1]["summary"]["bytes"] == sum(rows[-1]["summary"]["bytes_by_reason"].values())
+
+
+@pytest.mark.parts
+@pytest.mark.timeout(180)
+def test_the_camera_s_own_budget_binds_as_on_the_device(clip, tmp_path):
+    def sent(**limits):
+        settings = tmp_path / "agent.toml"
+        settings.write_text(
+            'device = "gate-1"\ndata_dir = "data"\nlooks = { per_frame = 0 }\n'
+            f'[[cameras]]\nname = "gate"\nsource = "{clip}/pictures"\n'
+            '[[rules]]\nname = "anyone"\nlabels = ["person"]\n[asking.budget]\n'
+            + "".join(f"{key} = {{ {value} }}\n" for key, value in limits.items())
+        )
+        (run,) = replayed(clip, "--config", settings, "--budget", "20%")["runs"]
+        return run["bytes"], run["seconds"]
+
+    (free, seconds), (held, _), (none, _) = (
+        sent(),
+        sent(each_camera='bytes = "40MB/hour"'),
+        sent(each_camera='bytes = "40MB/hour"', cameras='gate = { bytes = "0kB/day" }'),
+    )
+    assert free > held > 0 == none
+    assert held <= 40e6 / 3600 * seconds
 
 
 @pytest.mark.parts

@@ -16,8 +16,8 @@ from workbench.errors import ReplayRefused
 from workbench.replay.ablation import Ablation, Ablations
 from workbench.replay.budget import Share
 from workbench.replay.clip import Clip
-from workbench.replay.command import Outputs
 from workbench.replay.events import AlertFigures
+from workbench.replay.outputs import Outputs
 from workbench.replay.scoring import Alerting, Catch, Verdicts
 from workbench.replay.telling import cells
 
@@ -67,7 +67,7 @@ def seen(values):
 
 def test_what_each_reason_is_worth_fits_a_terminal(capsys, monkeypatch):
     console = Console(width=80, highlight=False, soft_wrap=True, markup=False)
-    monkeypatch.setattr("workbench.replay.command.output", console)
+    monkeypatch.setattr("workbench.replay.outputs.output", console)
     small, large = (
         Ablation(Share(0.1, text), seen(WHOLE), {"uncertain": seen(WITHOUT), "refresh": seen(WHOLE)})
         for text in ("10%", "200MB/month")

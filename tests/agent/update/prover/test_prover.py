@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import select
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.adapters.memory_left import oom_kills
 from agent.adapters.prover import COMMAND, ProcessProver
 from agent.detect.settings import DetectSettings
-from agent.errors import CandidateRejected, ProofPostponed
+from agent.errors import CandidateRejected, ProofOutOfMemory, ProofPostponed
 from agent.update.ports import Candidate
 from tests.vision.tiny_models import CELLS, PICTURE, Spec, build, manifest_json, write_manifest, yolo_rows
 from vision.detector import open_detector
@@ -41,10 +45,10 @@ def tiny(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def scripted(tmp_path: Path, body: str) -> ProcessProver:
+def scripted(tmp_path: Path, body: str, **options: Any) -> ProcessProver:
     script = tmp_path / "child.py"
     script.write_text(f"import ctypes, json, os, sys, time\n{body}\n")
-    return ProcessProver(DetectSettings(), command=(sys.executable, str(script)), start_s=0.0)
+    return ProcessProver(DetectSettings(), command=(sys.executable, str(script)), start_s=0.0, **options)
 
 
 SAY_LOADING = "print(json.dumps({'stage': 'loading'}), flush=True)\n"
@@ -126,7 +130,8 @@ def test_a_process_that_hangs_is_ended_with_all_it_started(
     monkeypatch.setattr("agent.adapters.prover.RUNS_S", 4.5)
     pids = tmp_path / "pids"
     body = f"child = os.fork()\nif child: open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{child}}')\n"
-    prover = scripted(tmp_path, body + SAY_LOADING + "while True: time.sleep(60)")
+    # What is ended from here is not the kernel's doing, whatever that did meanwhile.
+    prover = scripted(tmp_path, body + SAY_LOADING + "while True: time.sleep(60)", killed=itertools.count().__next__)
     with pytest.raises(CandidateRejected, match="not done after 5 s, while loading"):
         prover.prove(candidate(tiny), Gates(max_load_s=0.5), None)
     for pid in pids.read_text().split():
@@ -195,6 +200,65 @@ def test_nor_where_it_ends_before_it_looks_at_the_candidate(
     tiny: Path, tmp_path: Path, body: str, reason: str
 ) -> None:
     with pytest.raises(ProofPostponed, match=reason):
+        scripted(tmp_path, body).prove(candidate(tiny), Gates(), None)
+
+
+@pytest.mark.parametrize(
+    ("body", "counted", "error"),
+    [
+        ("os.kill(os.getpid(), 9)", (3, 4), ProofOutOfMemory),
+        ("os.kill(os.getpid(), 9)", (3, 3), CandidateRejected),
+        ("os.kill(os.getpid(), 9)", (None, 1), CandidateRejected),
+        ("os.kill(os.getpid(), 9)", (3, None), CandidateRejected),
+        ("os.kill(os.getpid(), 11)", (3, 4), CandidateRejected),
+        ("while True: os.write(1, b'x' * 4096)", (3, 4), CandidateRejected),
+        ("sys.exit(1)", (3, 4), CandidateRejected),
+    ],
+)
+def test_a_kill_is_the_kernel_s_where_it_counted_one_meanwhile(
+    tiny: Path, tmp_path: Path, body: str, counted: tuple[int | None, int | None], error: type[Exception]
+) -> None:
+    told = iter(counted)
+    prover = scripted(tmp_path, SAY_LOADING + body, killed=lambda: next(told))
+    with pytest.raises(error):
+        prover.prove(candidate(tiny), Gates(), None)
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Iterator[Path]:
+    """A control group of 40 MiB, which takes root."""
+    for parent, limit in (("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")):
+        made = Path(parent) / f"vedette-test-{os.getpid()}"
+        with contextlib.suppress(OSError):
+            made.mkdir()
+            try:
+                # Where no groups are mounted, this is a folder like any other, without such a file.
+                with (made / limit).open("r+") as file:
+                    file.write(str(40 << 20))
+                yield made
+                return
+            finally:
+                made.rmdir()
+    pytest.skip("no control group can be made here, or memory is not bounded by them")
+
+
+def test_a_real_kill_in_a_control_group_is_told_from_a_crash(tiny: Path, tmp_path: Path, group: Path) -> None:
+    proc = tmp_path / "proc"
+    (proc / "self").mkdir(parents=True)
+    (proc / "self" / "cgroup").write_text(f"1:memory:/{group.name}\n0::/{group.name}\n")
+    body = f"open('{group}/cgroup.procs', 'w').write(str(os.getpid()))\n{SAY_LOADING}b'x' * (200 << 20)\n"
+    prover = scripted(tmp_path, body, killed=lambda: oom_kills(proc))
+    with pytest.raises(ProofOutOfMemory, match="crashed with SIGKILL while loading"):
+        prover.prove(candidate(tiny), Gates(), None)
+
+
+def test_what_is_proven_goes_before_the_agent_where_memory_is_short(tiny: Path, tmp_path: Path) -> None:
+    body = (
+        "from vision.confinement import limit\n"
+        "limit(memory_mib=200, cpu_s=5)\n"
+        "print(json.dumps({'refused': open('/proc/self/oom_score_adj').read().strip()})); sys.exit(1)\n"
+    )
+    with pytest.raises(CandidateRejected, match="1000"):
         scripted(tmp_path, body).prove(candidate(tiny), Gates(), None)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.memory_left import memory_left_mib
+from agent.adapters.memory_left import memory_left_mib, oom_kills
 from agent.update.swap import MARGIN_MIB, MIB, UNPROVEN_MIB, GroupMemory, Swap, available_mib, groups_of, manner
 
 MEMINFO = "MemTotal:         948280 kB\nMemFree:           61440 kB\nMemAvailable:     307200 kB\n"
@@ -166,3 +166,27 @@ def test_this_system_tells() -> None:
     left = memory_left_mib()
     assert left is not None
     assert left > 0
+
+
+# --- what the kernel killed ---
+
+
+def test_kills_are_counted_of_the_own_group_or_of_the_machine(tmp_path: Path) -> None:
+    system = System(tmp_path, "9:memory:/docker/0123\n0::/system.slice/agent.service\n")
+
+    def killed() -> int | None:
+        return oom_kills(system.proc, system.groups)
+
+    assert killed() is None
+    system.put(system.proc / "vmstat", "nr_free_pages 7\noom_kill 12\noom_kill_disable 1\n")
+    assert killed() == 12
+    system.put(system.groups / "memory" / "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n")
+    assert killed() == 5
+    system.put(system.groups / "system.slice" / "memory.events", "low 0\noom 2\noom_kill many\n")
+    assert killed() == 5, "what can't be read is passed over"
+    system.put(system.groups / "system.slice" / "agent.service" / "memory.events", "oom 9\noom_kill 1\n")
+    assert killed() == 1
+
+
+def test_this_system_counts_kills() -> None:
+    assert (oom_kills() or 0) >= 0

@@ -15,6 +15,7 @@ from agent.errors import (
     ModelStoreBroken,
     NoModelOpens,
     NoRoom,
+    ProofOutOfMemory,
     ProofPostponed,
     ReleaseNotAllowed,
     RepositoryUnreachable,
@@ -129,6 +130,7 @@ def test_each_state_is_on_disk_before_its_act(device):
         (DownloadFailed, S.FAILED),
         (NoRoom, S.FAILED),
         (ModelStoreBroken, S.FAILED),
+        (ProofOutOfMemory, S.FAILED),
         (RepositoryUnreachable, S.TIMED_OUT),
         (ProofPostponed, S.TIMED_OUT),
     ],
@@ -146,7 +148,16 @@ def test_a_failure_before_the_switch_changes_nothing(device, step, error, end):
 
 @pytest.mark.parametrize("step", ["group_release", "fetch", "prove", "trial"])
 @pytest.mark.parametrize(
-    "error", [MetadataExpired, DownloadFailed, NoRoom, ModelStoreBroken, RepositoryUnreachable, ProofPostponed]
+    "error",
+    [
+        MetadataExpired,
+        DownloadFailed,
+        NoRoom,
+        ModelStoreBroken,
+        RepositoryUnreachable,
+        ProofPostponed,
+        ProofOutOfMemory,
+    ],
 )
 def test_what_passes_is_tried_again(device, step, error):
     device.script.plan[step] = [named(error)] * 3
