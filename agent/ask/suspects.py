@@ -32,6 +32,8 @@ EXPLAINED: Final = 0.3
 """A sign of which this much (of the smaller box) lies in an object that is followed is that object's."""
 GONE_S: Final = 1.0
 """A place that gave no sign for so long is forgotten, unless it was asked about."""
+FOUND: Final = 0.5
+"""Overlap from which an object that the cloud vouches for is what gave the signs of a place that was asked about."""
 MOST: Final = 32
 """Places remembered of one kind; beyond, those that came last are passed over."""
 
@@ -89,7 +91,8 @@ class Places:
         reason: Why they are asked about.
         least_signs: In how many frames one must give a sign.
         least_s: Over how long.
-        again_s: After a question, how long it is left alone.
+        again_s: After a question, how long it is left alone; a place where the cloud saw something begins anew, and
+            is asked about again when it gives signs and no object is followed there any more.
     """
 
     def __init__(self, reason: AskReason, *, least_signs: int, least_s: float, again_s: float) -> None:
@@ -101,7 +104,11 @@ class Places:
 
     def note(self, signs: Iterable[Sign], tracks: Sequence[Track], now: float) -> None:
         """Take in the signs of one frame; those of objects that are followed are passed over."""
-        places = self._places = [place for place in self._places if now - self._kept_from(place) <= GONE_S]
+        places = self._places = [
+            place
+            for place in self._places
+            if now - self._kept_from(place) <= GONE_S and not self._was_right(place, tracks)
+        ]
         explained = [track.box for track in tracks]
         for sign in signs:
             if covered_by_any(sign.box, explained, EXPLAINED):
@@ -155,6 +162,17 @@ class Places:
         del now
         return place.asked_at is None
 
+    def _was_right(self, place: _Place, tracks: Sequence[Track]) -> bool:
+        """Whether the cloud saw something where a place was asked about: it rests only where there is nothing."""
+        asked_at = place.asked_at
+        return asked_at is not None and any(
+            track.word is not None
+            and track.word.vouches
+            and track.word.at >= asked_at
+            and overlap(track.box, place.box) >= FOUND
+            for track in tracks
+        )
+
     def _kept_from(self, place: _Place) -> float:
         """From when on a place may be forgotten; one that was asked about begins anew."""
         return place.last if place.asked_at is None else place.asked_at + self._again_s - GONE_S
@@ -175,6 +193,11 @@ class Movers(Places):
     def _is_worth_it(self, place: _Place, now: float) -> bool:
         rested = place.asked_at is None or now - place.asked_at >= self._again_s
         return rested and distance(place.began, place.box) >= MOVED
+
+    def _was_right(self, place: _Place, tracks: Sequence[Track]) -> bool:
+        # It goes on, and has a rest of its own that is short.
+        del place, tracks
+        return False
 
     def _kept_from(self, place: _Place) -> float:
         return place.last

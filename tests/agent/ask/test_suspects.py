@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from agent.ask.suspects import GONE_S, MOST, Movers, Places, Sign, weak_signs
-from agent.domain import Track
+from agent.domain import Track, Word
 from vision.detections import Detections
 from wire.messages import AskReason
 
@@ -49,6 +51,39 @@ def test_a_place_that_falls_silent_is_forgotten_and_one_that_was_asked_about_res
     for step in range(3):
         seen.note([Sign(BOX)], (), 40.0 + step / 10)
     assert len(seen.suspects((), 40.2)) == 1
+
+
+def suspected_again_after(word, box=BOX):
+    """How often a place is suspected that was asked about at .3 s, if something is followed there until 2 s."""
+    seen = places()
+    times = 0
+    for step in range(100):
+        now = step / 10
+        there = (replace(track(box), word=word),) if 0.6 <= now < 2.0 else ()
+        seen.note([Sign(BOX)], there, now)
+        if step == 3:
+            seen.asked((0.3, 0.3, 0.6, 0.7), now)
+        elif step > 3 and seen.suspects(there, now):
+            times += 1
+            seen.asked((0.3, 0.3, 0.6, 0.7), now)
+    return times
+
+
+def test_where_the_cloud_saw_something_is_asked_about_again_once_it_is_not_followed_any_more():
+    assert suspected_again_after(Word("0" * 32, 0.3, "person", 0.8)) == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "box"),
+    [
+        (None, BOX),
+        (Word("0" * 32, 0.3, None, 0.1), BOX),
+        (Word("0" * 32, 0.2, "person", 0.8), BOX),
+        (Word("0" * 32, 0.3, "person", 0.8), (0.415, 0.4, 0.445, 0.7)),
+    ],
+)
+def test_where_it_saw_nothing_or_something_else_the_place_rests(word, box):
+    assert suspected_again_after(word, box) == 0
 
 
 def test_a_sky_full_of_signs_is_bounded():
