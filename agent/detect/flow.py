@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from agent.domain import Box, Rider
+from agent.domain import Box, Rider, Shift
 from vision.detections import Image
 
 LONGEST_PX: Final = 512
@@ -30,7 +30,6 @@ LONGEST_GAP_S: Final = 0.5
 STEP_S: Final = 0.45
 """From one picture to the next by which what an answer found is carried, at most: from where its object should have
 gone, one step finds as much as two (ADR 53)."""
-SHORTEST_S: Final = 1e-6
 WINDOW_PX: Final = 8
 """One of 7 takes one and a half times as long: OpenCV does eight pixels of a row at once, or each by itself."""
 _WINDOW: Final = (WINDOW_PX, WINDOW_PX)
@@ -117,7 +116,12 @@ class Flow:
         """Where objects went from the picture before to the newest, by number, as far as that shows."""
         match self._kept:
             case [*_, before, newest]:
-                there = _flow(before.plane, newest.plane, list(riding.values()))
+                there = _flow(
+                    before.plane,
+                    newest.plane,
+                    [one.box for one in riding.values()],
+                    [one.ahead for one in riding.values()],
+                )
             case _:
                 return {}
         return {number: box for number, box in zip(riding, there, strict=True) if box is not None}
@@ -129,15 +133,15 @@ class Flow:
             return [None] * len(gone)
         there: list[Box | None] = [one.box for one in gone]
         for before, after in pairwise(_stepping(self._kept[first:])):
-            # Two pictures may be of one instant.
-            share = (after.at - before.at) / max(self._kept[-1].at - at, SHORTEST_S)
-            found = [
-                (row, Rider(box, (share * gone[row].ahead[0], share * gone[row].ahead[1])))
-                for row, box in enumerate(there)
-                if box is not None
-            ]
-            steps = _flow(before.plane, after.plane, [one for _, one in found])
-            for (row, _), step in zip(found, steps, strict=True):
+            share = (after.at - before.at) / (self._kept[-1].at - at)
+            rows = [row for row, box in enumerate(there) if box is not None]
+            steps = _flow(
+                before.plane,
+                after.plane,
+                [box for box in there if box is not None],
+                [(share * gone[row].ahead[0], share * gone[row].ahead[1]) for row in rows],
+            )
+            for row, step in zip(rows, steps, strict=True):
                 there[row] = step
         return there
 
@@ -159,33 +163,29 @@ def _small(image: Image) -> _Plane:
     return np.asarray(grey, np.uint8)
 
 
-def _flow(before: _Plane, after: _Plane, riding: Sequence[Rider]) -> list[Box | None]:
+def _flow(before: _Plane, after: _Plane, boxes: Sequence[Box], ahead: Sequence[Shift] = ()) -> list[Box | None]:
     """Each box moved by the median of its points: what covers less than half of it does not take it along.
 
     Args:
         before: uint8 (H, W).
         after: As `before`.
-        riding: Where each was in the one, and how far it should have gone until the other.
+        boxes: As shares of the picture.
+        ahead: How far each should have gone; none at all where that is not known.
     """
-    moved: list[Box | None] = [None] * len(riding)
-    followed = [one.box for one in riding[:MOST_BOXES]]
+    moved: list[Box | None] = [None] * len(boxes)
+    followed = boxes[:MOST_BOXES]
     if not followed:
         return moved
     height, width = before.shape
     one, other, places = _looked_at(before, after, followed)
     in_box = next((grid for grid in _IN_BOX if len(grid) * len(followed) <= MOST_POINTS), _IN_BOX[-1])
     points = (places[:, :1] + in_box * places[:, 1:]).reshape(-1, 1, 2)
-    ahead_px = np.array([(across * width, down * height) for _, (across, down) in riding[:MOST_BOXES]], np.float32)
-    guess = points + ahead_px.repeat(len(in_box), 0)[:, None]
+    flags, guess = 0, np.empty_like(points)
+    if ahead:
+        steps_px = np.array([(across * width, down * height) for across, down in ahead[:MOST_BOXES]], np.float32)
+        flags, guess = cv2.OPTFLOW_USE_INITIAL_FLOW, points + steps_px.repeat(len(in_box), 0)[:, None]
     there, found, unlike = cv2.calcOpticalFlowPyrLK(
-        one,
-        other,
-        points,
-        guess,
-        winSize=_WINDOW,
-        maxLevel=LEVELS,
-        criteria=PRECISE,
-        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        one, other, points, guess, winSize=_WINDOW, maxLevel=LEVELS, criteria=PRECISE, flags=flags
     )
     # Plain lists from here on: of so few numbers, numpy's sorting and picking takes longer by far.
     steps = (there - points).ravel().tolist()

@@ -150,14 +150,6 @@ def test_a_frame_that_nobody_asked_about_or_that_is_too_old_carries_nothing():
     assert flow.since(5.0, [Rider(BOX, STILL)]) == [None]
 
 
-def test_two_pictures_of_one_instant_are_survived():
-    flow = Flow()
-    flow.asked(scene(), 5.0)
-    flow.see(scene(2), 5.0)
-    (there,) = flow.since(5.0, [Rider(BOX, STILL)])
-    assert there == pytest.approx(moved(2), abs=0.002)
-
-
 def test_it_is_awaited_only_while_an_answer_is_of_use():
     flow = Flow()
     assert not flow.awaits(5.0)
