@@ -152,8 +152,8 @@ class Rider(NamedTuple):
     """An object that goes where the pictures show that it went.
 
     Attributes:
-        box: Where it was in an earlier picture.
-        ahead: How far it should have gone since, for all that is known.
+        box: Where it was in the latest picture.
+        ahead: How far it should have gone since, by its speed.
     """
 
     box: Box

@@ -27,9 +27,8 @@ KEPT_S: Final = 1.5
 """An answer about an older frame begins nothing, and no picture is kept for it; see `agent.track.carrying.NEWS_S`."""
 LONGEST_GAP_S: Final = 0.5
 """People who walk are twice their own width away by then, and flow finds somebody else."""
-STEP_S: Final = 0.45
-"""From one picture to the next by which what an answer found is carried, at most: from where its object should have
-gone, one step finds as much as two (ADR 53)."""
+STEP_S: Final = 0.25
+"""From one picture to the next by which what an answer found is carried, at most."""
 WINDOW_PX: Final = 8
 """One of 7 takes one and a half times as long: OpenCV does eight pixels of a row at once, or each by itself."""
 _WINDOW: Final = (WINDOW_PX, WINDOW_PX)
@@ -126,21 +125,15 @@ class Flow:
                 return {}
         return {number: box for number, box in zip(riding, there, strict=True) if box is not None}
 
-    def since(self, at: float, gone: Sequence[Rider]) -> list[Box | None]:
+    def since(self, at: float, boxes: Sequence[Box]) -> list[Box | None]:
         """The same from the picture of a frame that was asked about, captured at that time."""
         first = next((place for place, one in enumerate(self._kept) if one.asked and one.at == at), None)
         if first is None:
-            return [None] * len(gone)
-        there: list[Box | None] = [one.box for one in gone]
+            return [None] * len(boxes)
+        there: list[Box | None] = list(boxes)
         for before, after in pairwise(_stepping(self._kept[first:])):
-            share = (after.at - before.at) / (self._kept[-1].at - at)
             rows = [row for row, box in enumerate(there) if box is not None]
-            steps = _flow(
-                before.plane,
-                after.plane,
-                [box for box in there if box is not None],
-                [(share * gone[row].ahead[0], share * gone[row].ahead[1]) for row in rows],
-            )
+            steps = _flow(before.plane, after.plane, [box for box in there if box is not None])
             for row, step in zip(rows, steps, strict=True):
                 there[row] = step
         return there

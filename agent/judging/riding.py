@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from agent.boxes import shifted
-from agent.domain import Box, Frame, Report, Rider
+from agent.domain import Box, Frame, Report, Shift
 from agent.judging.lane import Lane
 from agent.track.carrying import Heard
 
@@ -25,16 +25,16 @@ def tell(lane: Lane, reports: Sequence[Report]) -> None:
     """Tell the tracker what the cloud found in earlier frames, and where that is in the latest, as far as it shows.
 
     What is an object's that has ridden since that frame goes as far as that. The rest of what was found in one frame
-    is followed at once, by however many answers it was told: that takes little longer than for one of them. It is
-    looked for where its object has gone by the tracker. What changes nothing, half of what is found, is not followed.
+    is followed at once, by however many answers it was told: that takes little longer than for one of them. What
+    changes nothing, half of what is found, is not followed.
     """
     sorted_out = [(report, lane.tracker.sort(report)) for report in reports]
     if lane.flow is not None:
         for at in dict.fromkeys(report.at for report in reports):
             of_frame = [place for place, report in enumerate(reports) if report.at == at]
-            placed = [one for place in of_frame for one in _placed(lane, *sorted_out[place])]
-            followed = iter(lane.flow.since(at, [one for one, rode in placed if not rode]))
-            gone = iter([shifted(one.box, one.ahead) if rode else next(followed) for one, rode in placed])
+            placed = [one for place in of_frame for one in _placed(lane, at, sorted_out[place][1])]
+            followed = iter(lane.flow.since(at, [box for box, rode in placed if rode is None]))
+            gone = iter([next(followed) if rode is None else shifted(box, rode) for box, rode in placed])
             for place in of_frame:
                 report, heard = sorted_out[place]
                 sorted_out[place] = report, heard.gone_to(gone)
@@ -42,12 +42,7 @@ def tell(lane: Lane, reports: Sequence[Report]) -> None:
         lane.tracker.hear(report, heard)
 
 
-def _placed(lane: Lane, report: Report, heard: Heard) -> list[tuple[Rider, bool]]:
-    """What was found, as in `Heard.placed`, with how far its object has gone since, and whether it rode so far."""
-    placed = []
-    for number, said in heard.words.items():
-        if said is not None:
-            rode = lane.tracker.rode(number, report.at)
-            gone = lane.tracker.went(number, report.known[number]) if rode is None else rode
-            placed.append((Rider(said.box, gone), rode is not None))
-    return [*placed, *((Rider(said.box, (0.0, 0.0)), False) for said in heard.news)]
+def _placed(lane: Lane, at: float, heard: Heard) -> list[tuple[Box, Shift | None]]:
+    """The boxes of what was found, as in `Heard.placed`, and how far the object of each has ridden since."""
+    words = [(said.box, lane.tracker.rode(number, at)) for number, said in heard.words.items() if said is not None]
+    return [*words, *((said.box, None) for said in heard.news)]

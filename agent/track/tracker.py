@@ -135,11 +135,6 @@ class Tracker:
         """How far an object rode since the picture of that time; None where it did not ride all along."""
         return next((one.rode(at) for ones in self._objects.values() for one in ones if one.id == number), None)
 
-    def went(self, number: int, box: Box) -> Shift:
-        """How far an object is by now from where it was in that box."""
-        now = next(one.motion.box for ones in self._objects.values() for one in ones if one.id == number)
-        return ((now[0] + now[2] - box[0] - box[2]) / 2, (now[1] + now[3] - box[1] - box[3]) / 2)
-
     def still(self, now: float) -> None:
         """Take note that nothing has moved: what was seen in the latest frame is still there, unseen.
 

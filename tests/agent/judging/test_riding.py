@@ -39,10 +39,10 @@ class CountedFlow(Flow):
     asked_since = 0
     boxes = ()
 
-    def since(self, at, gone):
+    def since(self, at, boxes):
         self.asked_since += 1
-        self.boxes = [one.box for one in gone]
-        return super().since(at, gone)
+        self.boxes = boxes
+        return super().since(at, boxes)
 
 
 def report(question, at, *boxes):
@@ -88,25 +88,6 @@ def test_what_is_an_objects_that_has_ridden_since_goes_as_far_as_that_and_is_not
     ((_, heard),) = tracker.heard
     assert heard.words[1].gone == pytest.approx(ridden)
     assert heard.words[2].gone[0] - OTHER[0] == pytest.approx(8 / 384, abs=0.003)
-
-
-def test_what_is_an_objects_that_did_not_ride_is_looked_for_where_the_tracker_has_it_by_now():
-    """Too far away by then to be found from where it was."""
-    flow = Flow()
-    flow.asked(WALL, 5.0)
-    fast = np.roll(WALL, 26, axis=1)
-    flow.see(fast, 5.4)
-    scene = lane(flow)
-    gone = tuple(side + step for side, step in zip(ONE, (26 / 384, 0, 26 / 384, 0), strict=True))
-    for k in range(9):
-        share = k / 8
-        at = tuple(before + share * (after - before) for before, after in zip(ONE, gone, strict=True))
-        scene.tracker.update(detections(at), 5.0 + 0.4 * share)
-    word = report("a", 5.0, ONE)
-    tell(scene, [word, replace(word, known={1: ONE})])
-    (_, news), (_, known) = scene.tracker.heard
-    assert news.news[0].gone is None
-    assert known.words[1].gone == pytest.approx(gone, abs=0.003)
 
 
 def test_what_changes_nothing_is_not_followed():
