@@ -123,7 +123,14 @@ def compare(report: Report, labels: Mapping[int, str]) -> Heard:
         labels: Of the objects that still exist, by number.
     """
     found = [one for one in report.found if _sound(one, report.looked)]
-    known = {number: box for number, box in report.known.items() if number in labels}
+    # What lies elsewhere has no part in it, apart from what was asked about; comparisons are quicker than calls.
+    left, top, right, bottom = report.looked
+    known = {
+        number: box
+        for number, box in report.known.items()
+        if number in labels
+        and (number == report.track or (box[0] < right and box[2] > left and box[1] < bottom and box[3] > top))
+    }
     pairs = sorted(
         [
             (-value, number, row)

@@ -51,6 +51,14 @@ def test_a_word_that_denies_makes_it_doubt_and_wanes():
     assert track.stands
 
 
+def test_what_was_asked_about_is_denied_wherever_the_cloud_looked():
+    tracker, _ = watching()
+    tracker.hear(report(0.4, known={1: WHERE, 77: WHERE}, looked=(0.6, 0.6, 0.9, 0.9), track=1))
+    (track,) = tracker.update(found(person(0.1)), 0.5)
+    assert track.word is not None
+    assert not track.word.vouches
+
+
 def test_what_the_picture_did_not_show_wholly_is_not_denied():
     tracker, _ = watching()
     tracker.hear(report(0.4, known={1: WHERE}, looked=(0.0, 0.0, 0.12, 1.0)))
