@@ -77,7 +77,8 @@ class Word:
         at: When the frame was captured that was asked about.
         label: As what it was seen; None where nothing was.
         score: How likely it is there, 0..1; from STANDS_FROM on the cloud stands behind it.
-        after_look: The device had looked closely there itself, and seen it.
+        after_look: The device goes by its own eyes: it had looked closely there and seen it, or it makes such looks,
+            and the cloud has doubts.
     """
 
     question_id: str

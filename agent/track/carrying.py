@@ -159,13 +159,21 @@ def moved(box: Box, before: Box, now: Box) -> Box:
     return (box[0] + dx, box[1] + dy, box[2] + dx, box[3] + dy)
 
 
-def spoken(report: Report, said: Found | None, *, after_look: bool) -> Word:
-    """The word on one object."""
-    if said is None:
-        return Word(report.question_id, report.at, None, 0.0, after_look)
+def spoken(report: Report, said: Found | None, *, seen_well: bool = False, looks_closely: bool = False) -> Word:
+    """The word on one object.
+
+    Args:
+        report: From the cloud.
+        said: As what the object was seen; None where it was not.
+        seen_well: The device saw it as well as it can.
+        looks_closely: The device makes second looks: where it does not see an object by itself, that is mostly
+            hidden, and the cloud does not see it either.
+    """
+    score = 0.0 if said is None else said.score
+    vouches = score >= STANDS_FROM
     # A name under which the cloud does not stand is none.
-    label = said.label if said.score >= STANDS_FROM else None
-    return Word(report.question_id, report.at, label, said.score, after_look)
+    label = said.label if said is not None and vouches else None
+    return Word(report.question_id, report.at, label, score, seen_well or (looks_closely and not vouches))
 
 
 def _share_inside(box: Box, place: Box) -> float:

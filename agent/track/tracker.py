@@ -182,8 +182,8 @@ class Tracker:
     def _take_word(self, one: Followed, report: Report, said: Found | None, now: float) -> None:
         if one.word is not None and one.word.at > report.at:
             return
-        after_look = self._sees_well(one, report.at) and one.last_at >= report.at
-        one.word = carrying.spoken(report, said, after_look=after_look)
+        seen_well = self._sees_well(one, report.at) and one.last_at >= report.at
+        one.word = carrying.spoken(report, said, seen_well=seen_well, looks_closely=self._looks_closely)
         if said is not None and carrying.carried(one.word, now):
             if said.gone is not None and carrying.rides(one.word, now) and self._shows(one, self._seen_boxes()):
                 one.motion.shift(said.gone, 1.0, 1.0)
@@ -218,7 +218,7 @@ class Tracker:
         if said.gone is not None and self._now is not None:
             one.motion.ride(said.gone, self._now - report.at)
             one.mount(self._now)
-        one.word = carrying.spoken(report, said, after_look=False)
+        one.word = carrying.spoken(report, said)
         one.seen = False
         self._objects.setdefault(said.label, []).append(one)
 

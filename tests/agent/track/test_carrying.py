@@ -165,6 +165,18 @@ def test_what_a_close_look_did_not_show_the_cloud_begins_nothing_of(box, looked,
     assert [track.id for track in tracks] == ([1, 2] if begins else [1])
 
 
+@pytest.mark.parametrize("closely", [True, False])
+def test_a_doubt_about_what_is_hidden_counts_only_where_the_device_does_not_look_closely(closely):
+    tracker, alone = watching(score=0.8, frames=10)[0], watching(score=0.8, frames=10)[0]
+    looked = ((0.5, 0.5, 0.9, 0.9),) if closely else ()
+    for one in (tracker, alone):
+        one.update(found(), 1.0, looked=looked)
+    tracker.hear(report(1.0, known={1: WHERE}, track=1))
+    (doubted,), (same,) = (one.update(found(), 1.1, looked=looked) for one in (tracker, alone))
+    assert (doubted.belief == same.belief) == closely
+    assert doubted.stands == closely
+
+
 def test_a_hidden_object_is_kept_by_the_clouds_word_though_the_device_looked_closely_and_saw_nothing():
     tracker, _ = watching(score=0.8, frames=10)
     for k in range(10, 14):
