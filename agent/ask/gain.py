@@ -174,12 +174,14 @@ def was_wrong(case: Case, label: str, found: Sequence[Found]) -> bool:
 
 
 def changed(box: Box, score: float, looks: Appearance | None, track: Track) -> bool:
-    """Whether an object is another picture by now than it was with this box, score and looks."""
+    """Whether an object is another picture by now than it was with this box, score and looks.
+
+    Of one that the device sees well by itself, an answer says the name alone: that may be another one for other
+    looks, or from nearer, and not for a few steps.
+    """
     before, now = area(box), area(track.box)
-    return (
-        abs(track.score - score) >= OTHER_SCORE
-        or before > OTHER_SIZE * now
-        or now > OTHER_SIZE * before
-        or distance(box, track.box) >= MOVED
-        or difference(looks, track.appearance) >= OTHER_LOOKS
-    )
+    if difference(looks, track.appearance) >= OTHER_LOOKS or before > OTHER_SIZE * now or now > OTHER_SIZE * before:
+        return True
+    if track.seen_well:
+        return False
+    return abs(track.score - score) >= OTHER_SCORE or distance(box, track.box) >= MOVED

@@ -22,7 +22,8 @@ class ObjectSettings(Settings):
         lost: Objects that the device stood behind, and that broke off in the middle of the scene.
         weak: Places where the model says something too weakly for an object, over several frames.
         motion: Places where something moves, and nothing is detected.
-        refresh_after_s: An object is asked about again after so long, or .09 s sooner; at once where it has changed.
+        refresh_after_s: An object is asked about again after so long, or up to .12 s sooner; at once where it
+            has changed.
         min_hits: In how many frames an object must be detected before it is asked about.
     """
 
