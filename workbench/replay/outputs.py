@@ -22,8 +22,10 @@ from workbench.replay.results import Run
 from workbench.replay.telling import (
     ABOUT_ALERTS,
     ALERTS,
+    CATCH,
     COLUMNS,
-    COST_AND_CATCH,
+    COST,
+    SETTING,
     WHERE_SETTINGS_GO,
     Told,
     advised,
@@ -73,13 +75,16 @@ class Outputs:
         if self.as_json:
             typer.echo(json.dumps(_document(runs, budgets, told)))
             return
-        wide = len(COST_AND_CATCH)
         output.print(facts(told), style="dim")
-        output.print(_drawn(COST_AND_CATCH, [row[:wide] for row in rows]))
+        tables: list[tuple[str, tuple[str, ...]]] = [(SETTING, COST), ("catch", CATCH)]
         if any(any(run.alertings) for run in runs):
+            tables.append(("alerts", ALERTS))
+        done = 1
+        for about, columns in tables:
+            of_them = slice(done, done := done + len(columns))
+            output.print(_drawn((about, *columns), [(row[0], *row[of_them]) for row in rows]))
             output.print()
-            output.print(_drawn(("alerts", *ALERTS), [(row[0], *row[wide:]) for row in rows]))
-        output.print(f"\n{lead(runs)}", style="bold")
+        output.print(lead(runs), style="bold")
         _print_advice(advised(runs), note(runs, advised(runs)), told, 2)
         if len(runs) > 1:
             for step in steps(runs, budgets, told.streamed_per_s):

@@ -15,7 +15,10 @@ from workbench.replay.policies import Policy
 from workbench.replay.results import Run
 
 DAY_S: Final = 86_400
-COST_AND_CATCH: Final = ("setting", "share", "sent", "a day", "asked", "F1", "precision", "recall", "AP50")
+SETTING: Final = "setting"
+COST: Final = ("share", "sent", "a day", "asked")
+CATCH: Final = ("F1", "precision", "recall", "AP50")
+COST_AND_CATCH: Final = (SETTING, *COST, *CATCH)
 ALERTS: Final = ("in time", "right", "twice", "delay", "verdicts")
 COLUMNS: Final = (*COST_AND_CATCH, *(f"alerts: {name}" for name in ALERTS[:-1]), "verdicts right/wrong")
 

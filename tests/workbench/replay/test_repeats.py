@@ -18,8 +18,9 @@ from workbench.replay.budget import Share
 from workbench.replay.clip import Clip
 from workbench.replay.events import AlertFigures
 from workbench.replay.outputs import Outputs
+from workbench.replay.policies import Policy
 from workbench.replay.scoring import Alerting, Catch, Verdicts
-from workbench.replay.telling import cells
+from workbench.replay.telling import ALERTS, CATCH, COST, cells
 
 WHOLE = (0.90, 0.86, 0.88)
 WITHOUT = (0.89, 0.84, 0.88)
@@ -63,6 +64,23 @@ def seen(values):
     alerting = {"person": Alerting(figures, figures, Verdicts(250, 250, 17, 16))}
     often = tuple(replace(one, ap50=ap50) for one, ap50 in zip(caught(values), (1.0, 1.0, 0.9999), strict=True))
     return replace(ran(catches=often), alertings=(alerting,) * len(values))
+
+
+def test_what_policies_came_to_fits_a_terminal(capsys, monkeypatch):
+    console = Console(width=80, highlight=False, soft_wrap=True, markup=False)
+    monkeypatch.setattr("workbench.replay.outputs.output", console)
+    often = seen(WHOLE)
+    runs = [replace(often, policy=Policy.SEDNA_THRESHOLD, budget=Share(0.1, "200MB/month")), often]
+    Outputs(None, None, None, None, as_json=False, ablating=False).runs(runs, [Share(0.1, "10%")], TOLD)
+    of_cost, of_catch, of_alerts = capsys.readouterr().out.split("\n\n")[:3]
+    _, *of_cost = of_cost.splitlines()
+    done = 1
+    for table, columns in ((of_cost, COST), (of_catch.splitlines(), CATCH), (of_alerts.splitlines(), ALERTS)):
+        assert max(map(len, table)) <= 80
+        for run, line in zip(runs, table[1:], strict=True):
+            row = cells(run)
+            assert line.split() == " ".join((row[0], *row[done : done + len(columns)])).split()
+        done += len(columns)
 
 
 def test_what_each_reason_is_worth_fits_a_terminal(capsys, monkeypatch):
