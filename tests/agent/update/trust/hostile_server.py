@@ -93,8 +93,9 @@ class Exchange:
             self.cut()
 
     def send(self, data: bytes) -> None:
-        self.handler.wfile.write(data)
+        # Counted first: whoever has received it may look before this thread goes on.
         self.server.sent[self.path] += len(data)
+        self.handler.wfile.write(data)
 
     def cut(self) -> None:
         self.handler.close_connection = True
