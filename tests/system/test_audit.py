@@ -1,4 +1,8 @@
-"""A device audits itself on the demo's clip, with each of the two models, and the cloud tells which is better."""
+"""A device audits itself on the demo's clip, with each of the two models, and the cloud tells which is better.
+
+By themselves they are too near each other to be told apart by so few frames: of the people that the cloud sees in the
+clip's beginning, they find .75 and .82. So the worse one passes over what it is not sure of.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +21,9 @@ BOUND_S = 240.0
 FRAMES = 40
 """Half a second each for the default cloud model on one core; enough for intervals of a tenth on this busy clip."""
 SECONDS = 24
-"""Of the clip's beginning, where one model misses a third and the other a tenth: seven standard errors of that
-difference with so many frames, whichever are drawn. Over the whole clip it is three."""
+"""Of the clip's beginning."""
 PROBABILITY = 0.4
+SURE = 0.6
 pytestmark = [pytest.mark.system, pytest.mark.timeout(3 * BOUND_S)]
 
 TOLD = """
@@ -35,6 +39,10 @@ model = "{model}"
 [[rules]]
 name = "anyone"
 labels = ["person"]
+
+[tracking]
+low_score = {least}
+new_score = {new}
 
 [asking]
 max_per_minute = 1
@@ -65,10 +73,11 @@ def concluded(system: System) -> dict[str, int]:
     return dict(system.store.rows("SELECT model, COUNT(*) FROM audits WHERE concluded GROUP BY model"))
 
 
-def audit_with(system: System, model: str) -> None:
+def audit_with(system: System, model: str, least: float) -> None:
     clip = system.folder / "clip.avi"
     beginning(need_clip(), clip, 10 * SECONDS)
-    agent = system.start_agent(TOLD.format(clip=clip, model=model, probability=PROBABILITY))
+    told = TOLD.format(clip=clip, model=model, least=least, new=max(least, 0.35), probability=PROBABILITY)
+    agent = system.start_agent(told)
     eventually(
         lambda: any(name.startswith(model) and count >= FRAMES for name, count in concluded(system).items()),
         f"{FRAMES} frames of {model} are audited",
@@ -78,13 +87,14 @@ def audit_with(system: System, model: str) -> None:
 
 
 def test_the_better_model_is_told_from_audits_alone(system: System) -> None:
-    for model in (DEFAULT_MODEL, UPGRADE_MODEL):
-        audit_with(system, model)
+    for model, least in ((DEFAULT_MODEL, SURE), (UPGRADE_MODEL, 0.2)):
+        audit_with(system, model, least)
     eventually(lambda: all_are_concluded(system), "what came last is looked at", BOUND_S)
     report: dict[str, Any] = json.loads(
         system.typed("audit", "--label", "person", "--device", System.DEVICE, "--json")
     )
     old, new = report["estimates"]
+    print("VALUES", [(o["recall"], o["precision"], o["f1"]) for o in (old, new)])
     assert old["model"].startswith(DEFAULT_MODEL)
     assert new["model"].startswith(UPGRADE_MODEL)
     for one in (old, new):
@@ -93,7 +103,6 @@ def test_the_better_model_is_told_from_audits_alone(system: System) -> None:
             found = one[figure]
             assert 0.3 < found["low"] < found["value"] < found["high"] < 1.0
             assert found["high"] - found["low"] < 0.3
-    # In F1 they are too near each other to be told apart by so few frames.
     assert new["recall"]["value"] > old["recall"]["value"]
 
     [sample] = report["cameras"]
