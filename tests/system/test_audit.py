@@ -94,7 +94,6 @@ def test_the_better_model_is_told_from_audits_alone(system: System) -> None:
         system.typed("audit", "--label", "person", "--device", System.DEVICE, "--json")
     )
     old, new = report["estimates"]
-    print("VALUES", [(o["recall"], o["precision"], o["f1"]) for o in (old, new)])
     assert old["model"].startswith(DEFAULT_MODEL)
     assert new["model"].startswith(UPGRADE_MODEL)
     for one in (old, new):
