@@ -59,7 +59,7 @@ class ProofNotStarted(ProofFailed):
 
 
 class ProofKilled(ProofFailed):
-    """SIGKILL ended the process, and not from here: the model alone does not explain that."""
+    """SIGKILL ended the process, and not from here; who sent it is not known."""
 
 
 class PictureUnreadable(VisionError):

@@ -14,7 +14,7 @@ HOLDS_S: Final = 10.0
 
 
 def vouched(track: Track, now: float) -> bool:
-    """Whether the cloud stands behind the object, and the device therefore too, seen or not."""
+    """Whether the cloud stands behind the object, and the device too, seen or not."""
     word = track.word
     return word is not None and word.vouches and track.stands and now - word.at <= HOLDS_S
 

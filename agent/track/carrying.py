@@ -166,8 +166,7 @@ def spoken(report: Report, said: Found | None, *, seen_well: bool = False, looks
         report: From the cloud.
         said: As what the object was seen; None where it was not.
         seen_well: The device saw it as well as it can.
-        looks_closely: The device makes second looks: where it does not see an object by itself, that is mostly
-            hidden, and the cloud does not see it either.
+        looks_closely: The device makes second looks; then it heeds no doubt, as measured in ADR 52.
     """
     score = 0.0 if said is None else said.score
     vouches = score >= STANDS_FROM

@@ -25,7 +25,8 @@ class TrackSettings(Settings):
         crowding: A detection that covers a seen object by this much (intersection over union) begins no new one:
             detectors often box one person twice.
         coast_s: An object not seen for this long is still reported, at its predicted place.
-        max_age_s: An object not seen for this long is forgotten; until then it can be found again under its id.
+        max_age_s: An object not seen for this long is forgotten; until then it can be found again under its id. One
+            that the picture's edge cuts off is forgotten after a second at the latest.
         tentative_s: The same for an object that was detected only once.
         belief_s: How slowly the scores of its detections become the belief in an object.
         stand_belief: From which belief on the device stands behind an object: it is shown, and may be alerted.

@@ -244,7 +244,7 @@ class Tracker:
         Of a device that looks closely, what it does not see is mostly hidden: with what it does not see carried as
         well, F1 fell from .902 to .886 (first half of PETS09-S2L1, 2.3 second looks, 2 % of the bytes). One that does
         not look closely misses what is in plain sight: there it rose from .778 to .790. At the picture's edge what
-        is not seen has mostly left, and the pictures show what was behind it.
+        is not seen may have left, and the pictures show what was behind it.
         """
         if one.seen:
             return True
