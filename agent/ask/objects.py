@@ -257,22 +257,19 @@ class ObjectQuestions:
     def may_ask(self, camera: str, now: float, *, urgent: bool, context: bool) -> bool:
         """See `agent.decide.inquiry.Questions`.
 
-        What is granted is asked after the whole frame was looked at: until then it is held, or one frame with many
-        alerts would spend the same bytes for each of them. A whole frame of a camera that none is known of is taken
-        for as large as any may be; one of which all but the object is painted over is not worth its bytes.
+        A whole frame of which all but the object is painted over is not worth its bytes.
         """
         if context and camera in self._shown.alone:
             return False
+        promised = self._promised if now == self._promised_at else 0.0
+        price = self._price_of_alerts(camera, context=context)
+        return self.budget.allows(camera, promised + price, now, urgent=urgent, alert=True)
+
+    def set_aside(self, camera: str, now: float, *, context: bool) -> None:
+        """See `agent.decide.inquiry.Questions`; else one frame's many alerts would each spend the same bytes."""
         if now != self._promised_at:
             self._promised, self._promised_at = 0.0, now
-        most = self._shown.context_px
-        price = self._price(
-            self._whole(self._sizes.get(camera, (most, most))) if context else float(self._shown.min_px**2)
-        )
-        if not self.budget.allows(camera, self._promised + price, now, urgent=urgent, alert=True):
-            return False
-        self._promised += price
-        return True
+        self._promised += self._price_of_alerts(camera, context=context)
 
     # --- answers --------------------------------------------------------------------------------------------------
 
@@ -325,6 +322,13 @@ class ObjectQuestions:
         """The gain for each byte."""
         beside = sum(other.gain for other in all_of_them if other is not one and _within(other.box, one.region))
         return (one.gain + OTHERS * beside) / self._price(one.pixels)
+
+    def _price_of_alerts(self, camera: str, *, context: bool) -> float:
+        """Before its object is looked at; a frame of a camera that none is known of may be as large as any."""
+        most = self._shown.context_px
+        return self._price(
+            self._whole(self._sizes.get(camera, (most, most))) if context else float(self._shown.min_px**2)
+        )
 
     def _price(self, pixels: float) -> float:
         return REQUEST_BYTES + PICTURE_BYTES + self._bytes_per_px * pixels

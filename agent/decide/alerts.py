@@ -10,7 +10,7 @@ overruled by the device; a reviewer's is never overruled by the cloud.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from agent.decide.alert import Alert, Sightings, likeness
@@ -87,10 +87,14 @@ class Alerts:
 
     # --- what changes them ----------------------------------------------------------------------------------------
 
-    def answer(self, answer: Answer, now: float, *, asks_again: bool = False) -> tuple[AlertChange, ...]:
+    def answer(self, answer: Answer, now: float, may_ask_again: Callable[[Alert], bool]) -> tuple[AlertChange, ...]:
         """Take in a verdict, in time or late; one that changes nothing or is about nothing known is only counted.
 
-        With `asks_again`, one that leaves a doubt is held in `Alert.doubt`, where it is in time and the first.
+        Args:
+            answer: The verdict.
+            now: The time.
+            may_ask_again: Asked of an alert whose first verdict came in time and leaves a doubt. Where it says so,
+                the verdict is held in `Alert.doubt`; else nothing could come of holding it.
         """
         alert = None if answer.alert_id is None else self._known(answer.alert_id)
         if alert is None:
@@ -101,7 +105,7 @@ class Alerts:
         if (foreign or alert.answered_by is DecidedBy.REVIEWER) and not reviewed:
             self.counts["answers_ignored"] += 1
             return ()
-        if asks_again and _in_doubt(alert, answer, now):
+        if _in_doubt(alert, answer, now) and may_ask_again(alert):
             alert.doubt = answer
             return ()
         alert.doubt = None
@@ -304,7 +308,7 @@ class Alerts:
 
 
 def _in_doubt(alert: Alert, answer: Answer, now: float) -> bool:
-    """Whether to ask about the alert again, with the whole frame, before this answer is taken for the last word."""
+    """Whether the whole frame may tell more, and in time, than this answer did."""
     if alert.asked_again or alert.asked is None or alert.waits_until is None or now >= alert.waits_until:
         return False
     return leaves_in_doubt(answer, alert.asked, alert.told.label)

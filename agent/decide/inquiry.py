@@ -22,6 +22,9 @@ class Questions(Protocol):
     def may_ask(self, camera: str, now: float, *, urgent: bool, context: bool) -> bool:
         """Whether the budget allows one more; an urgent one may borrow, one with context shows the whole frame."""
 
+    def set_aside(self, camera: str, now: float, *, context: bool) -> None:
+        """Hold what one takes until it is asked, once all of the frame was looked at."""
+
 
 class Look:
     """One track in one frame, as one rule sees it."""
@@ -73,7 +76,7 @@ class Inquiry:
         until it is answered, over an outage and a restart.
         """
         asking, rule = self._rules.asking, look.rule
-        if asking is None or not self._may_ask(look, context=rule.context):
+        if asking is None or not self._may_ask(rule, look.camera, look.now, context=rule.context):
             return None
         deadline_s = asking.deadline_s if rule.deadline_s is None else rule.deadline_s
         alert.waits_until = look.now + deadline_s
@@ -84,13 +87,26 @@ class Inquiry:
         """Ask with the whole frame about an alert that was left in doubt, once, in what is left of its time."""
         alert.asked_again = True
         left_s = 0.0 if alert.waits_until is None else alert.waits_until - look.now
-        if left_s <= 0.0 or not self._may_ask(look, context=True):
+        if left_s <= 0.0 or not self._may_ask(look.rule, look.camera, look.now, context=True):
             return None
         self._counts["asks_again"] += 1
         return self._question(alert, look, left_s, context=True)
 
+    def may_ask_again(self, alert: Alert, now: float) -> bool:
+        """Whether an alert in doubt may be asked about again as things stand; a refusal counts as one."""
+        asking, rule = self._rules.asking, alert.rule
+        if asking is None or not asking.again_with_context or rule is None:
+            return False
+        return self._may_ask(rule, alert.told.camera, now, context=True)
+
     def under_limit(self, now: float) -> bool:
         """Whether one more may be asked in this minute; if so, it counts as asked."""
+        if not self._has_room(now):
+            return False
+        self._asked_at.append(now)
+        return True
+
+    def _has_room(self, now: float) -> bool:
         asking = self._rules.asking
         if asking is None:
             return False
@@ -99,22 +115,23 @@ class Inquiry:
         if len(self._asked_at) >= asking.max_per_minute:
             self._counts["asks_over_limit"] += 1
             return False
-        self._asked_at.append(now)
         return True
 
-    def _may_ask(self, look: Look, *, context: bool) -> bool:
-        if look.rule.picture is PicturePolicy.NEVER:
+    def _may_ask(self, rule: RuleSettings, camera: str, now: float, *, context: bool) -> bool:
+        """Whether the rule may ask just now; nothing but a refusal is noted."""
+        if rule.picture is PicturePolicy.NEVER:
             return False
-        questions, rule = self._questions, look.rule
-        if questions is not None and not questions.may_ask(
-            look.camera, look.now, urgent=rule.urgent, context=context
-        ):
+        questions = self._questions
+        if questions is not None and not questions.may_ask(camera, now, urgent=rule.urgent, context=context):
             self._counts["asks_over_budget"] += 1
             return False
-        return self.under_limit(look.now)
+        return self._has_room(now)
 
     def _question(self, alert: Alert, look: Look, deadline_s: float, *, context: bool) -> Ask:
         track = look.track
+        self._asked_at.append(look.now)
+        if self._questions is not None:
+            self._questions.set_aside(look.camera, look.now, context=context)
         alert.question = self._new_id()
         return Ask(
             id=alert.question,

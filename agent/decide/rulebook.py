@@ -118,8 +118,7 @@ class RuleBook:
 
     def answer(self, answer: Answer, now: float) -> tuple[AlertChange, ...]:
         """Take in a verdict, in time or late; one that changes nothing or is about nothing known is only counted."""
-        asking = self._rules.asking
-        return self._alerts.answer(answer, now, asks_again=asking is not None and asking.again_with_context)
+        return self._alerts.answer(answer, now, lambda alert: self._inquiry.may_ask_again(alert, now))
 
     def tick(self, now: float) -> tuple[AlertChange, ...]:
         """Apply the fallback to questions whose deadline is over, and end alerts whose object is gone."""

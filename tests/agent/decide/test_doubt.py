@@ -46,7 +46,7 @@ def test_the_answer_about_the_whole_frame_decides(decision, outcome):
     first, again = scene.asks
     assert (again.context, again.alert_id, again.box) == (True, first.alert_id, BOX)
     assert again.deadline_s == pytest.approx(first.deadline_s - 0.1), "what is left of the first one's time"
-    assert scene.questions.context == [False, True]
+    assert scene.questions.aside == [False, True], "the budget holds each once"
     assert scene.book.counts["asks_again"] == 1
     assert scene.answer(said(first)) == [], "a second copy of the first answer"
     assert scene.answer(verdict(again, decision)) == [outcome]
@@ -69,17 +69,44 @@ def test_without_a_second_answer_in_time_the_first_stands_and_a_late_one_amends(
     assert scene.answer(verdict(scene.asks[1])) == [CONFIRMED]
 
 
-def test_what_the_budget_does_not_hold_lets_the_first_answer_stand_at_once():
+def test_what_the_budget_does_not_hold_any_more_in_the_next_frame_lets_the_first_answer_stand():
     scene = in_doubt()
     scene.questions.allowed = False
     assert scene.frames(1, person(score=UNSURE)) == [RETRACTED]
     assert len(scene.asks) == 1
+    assert scene.book.counts["asks_over_budget"] == 1
+
+
+def test_what_the_budget_does_not_hold_is_not_held_for():
+    scene = in_question()
+    scene.questions.allowed = False
+    assert scene.answer(said(scene.asks[0])) == [RETRACTED]
     assert scene.answer(said(scene.asks[0])) == [], "a second copy of it is harmless"
+    scene.questions.allowed = True
+    assert scene.frames(30, person(score=UNSURE)) == []
+    assert len(scene.asks) == 1
+    assert (scene.book.counts["asks_over_budget"], scene.questions.aside) == (1, [False])
 
 
-def test_what_the_limit_a_minute_does_not_allow_lets_it_stand_as_well():
-    scene = in_doubt(asking=AskPolicySettings(min_hits=3, max_per_minute=1))
-    assert scene.frames(1, person(score=UNSURE)) == [RETRACTED]
+def test_what_the_limit_a_minute_does_not_allow_is_not_held_for_either():
+    scene = in_question(asking=AskPolicySettings(min_hits=3, max_per_minute=1))
+    assert scene.answer(said(scene.asks[0])) == [RETRACTED]
+    assert scene.book.counts["asks_over_limit"] == 1
+
+
+def test_to_find_that_it_may_be_asked_again_uses_up_nothing_of_a_minute():
+    scene = in_doubt(asking=AskPolicySettings(min_hits=3, max_per_minute=2))
+    scene.frames(1, person(score=UNSURE))
+    assert [ask.context for ask in scene.asks] == [False, True]
+    assert scene.book.counts["asks_over_limit"] == 0
+    assert scene.answer(verdict(scene.asks[1])) == [CONFIRMED]
+
+
+@pytest.mark.parametrize(("picture", "told"), [("asked", []), ("never", [RETRACTED])])
+def test_a_rule_that_shows_no_pictures_any_more_holds_no_answer(picture, told):
+    scene = in_question()
+    scene.book.replace_rules((rule(picture=picture),), (), AGAIN, scene.now)
+    assert scene.answer(said(scene.asks[0])) == told
 
 
 def test_an_object_that_is_gone_is_not_asked_about_again():

@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from agent.decide.inquiry import MINUTE_S
 from agent.decide.lifecycle import MOVES, Phase
 from agent.decide.settings import AskPolicySettings
 from agent.domain import Found
@@ -44,6 +45,7 @@ class AnyStory(RuleBasedStateMachine):
                 None,
                 AskPolicySettings(min_hits=2, max_per_minute=4, again_with_context=False),
                 AskPolicySettings(min_hits=2, max_per_minute=8),
+                AskPolicySettings(min_hits=2, max_per_minute=2),
             )
         ),
         update_every_s=st.sampled_from((0, 1)),
@@ -179,6 +181,14 @@ class AnyStory(RuleBasedStateMachine):
         assert len(asked) == len(set(asked))
         for number, (alert_id, context) in enumerate(asked):
             assert not context or (alert_id, False) in asked[:number]
+
+    @invariant()
+    def no_more_is_asked_in_a_minute_than_may_be(self):
+        if self.asking is None or self.past:
+            return
+        at = [ask.asked_at for ask in self.scene.asks]
+        most = self.asking.max_per_minute
+        assert all(later - earlier >= MINUTE_S for earlier, later in zip(at, at[most:], strict=False))
 
 
 AnyStory.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -25,11 +25,15 @@ class ScriptedQuestions:
         self.allowed = True
         self.urgent = []
         self.context = []
+        self.aside = []
 
     def may_ask(self, camera, now, *, urgent, context):
         self.urgent.append(urgent)
         self.context.append(context)
         return self.allowed
+
+    def set_aside(self, camera, now, *, context):
+        self.aside.append(context)
 
 
 class Asked(Scene):
