@@ -132,10 +132,16 @@ def _asks_again(config: Config, camera: CameraConfig) -> bool:
     return config.asking.again_with_context and not hides_all and not all(rule.context for rule in asking)
 
 
-def _never_held(config: Config, ask: AskSettings, camera: CameraConfig, image: Image) -> Iterator[Finding]:
-    """Whether a whole frame of this camera, as it is now, is more than the budget ever holds.
+def whole_frames_held(config: Config, ask: AskSettings, camera: CameraConfig, image: Image) -> Iterator[Finding]:
+    """Where the budget never holds a whole frame of this camera.
 
     The device reckons before it has learnt, and then by what its pictures came to: where either is held, it is asked.
+
+    Args:
+        config: Names the rules and the budget.
+        ask: How the frame would be sent.
+        camera: Whose it is.
+        image: The frame as it is now: uint8 (height, width, 3), BGR.
     """
     size = scaled(image.shape[1], image.shape[0], ask.context_px)
     shown = cast("Image", cv2.resize(image, size, interpolation=cv2.INTER_AREA))
@@ -217,7 +223,7 @@ def _camera(config: Config, camera: CameraConfig) -> Iterator[Finding]:
         return
     yield Finding(what, f"{shot.image.shape[1]}×{shot.image.shape[0]} from {camera.redacted_source}")
     if config.ask is not None:
-        yield from _never_held(config, config.ask, camera, shot.image)
+        yield from whole_frames_held(config, config.ask, camera, shot.image)
 
 
 def _data_dir(config: Config) -> Finding:

@@ -14,7 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from agent.ask.budget import Limits
 from agent.ask.prices import question_bytes
-from agent.config import load_config
 from agent.decide.settings import RuleSettings
 from agent.detect.settings import GOOD_LOOKS, DetectSettings, LookSettings
 from cloud.cli.telling import errors, exit_code
@@ -23,6 +22,7 @@ from wire.errors import VedetteError
 from workbench.clip import cache_folder
 from workbench.errors import ReplayRefused
 from workbench.replay.ablation import ablated
+from workbench.replay.agent_file import Acceptance, AgentFile
 from workbench.replay.choices import (
     ALL,
     BUDGETS,
@@ -138,7 +138,8 @@ def replay(
         judges = chosen_cloud(cloud_model or ())
         if answers is not None and (policies != [Policy.OURS] or len(budgets) > 1):
             raise ReplayRefused("--answers is of one run of ours", "Name one --budget, and no other --policy.")
-        setup = _setup(config, camera, model, label, looks)
+        file = None if config is None else AgentFile.read(config)
+        setup = _setup(file, camera, model, label, looks)
         if gain is not None:
             setup = replace(setup, gain=load_gain(gain))
         clip = survey(source, half=half, fps=fps, camera=setup.camera, show=partial(show, "reading the clip"))
@@ -155,7 +156,7 @@ def replay(
             closing(Workbench(setup, clip, cloud, memory, latency_s=latency_ms / 1000, seed=seed)) as bench,
         ):
             measure = _measure(truth, bench, cloud, show)
-            told = _facts(bench, cloud, measure, latency_ms, repeats)
+            told = _facts(bench, cloud, measure, latency_ms, repeats, file)
             if ablate:
                 frames = len(clip.frames)
                 rows = ablated(bench, budgets, measure, lambda what, done: show(what, done, frames), repeats)
@@ -168,15 +169,15 @@ def replay(
 
 
 def _setup(
-    config: Path | None, camera: str | None, model: str | None, label: list[str] | None, looks: float | None
+    file: AgentFile | None, camera: str | None, model: str | None, label: list[str] | None, looks: float | None
 ) -> Setup:
-    if config is None:
+    if file is None:
         if camera is not None:
             raise ReplayRefused("--camera is of a --config", "Give the agent's file with --config.")
         rule = RuleSettings(name="anything", labels=chosen_labels(label or [USUAL_LABEL]))
         setup = Setup(DetectSettings(), (rule,))
     else:
-        setup = setup_of(load_config(config), camera)
+        setup = setup_of(file.config, camera)
         if label is not None:
             raise ReplayRefused("--label and --config both say what to look for", "Leave one of them out.")
     return setup.changed(model=model, looks=None if looks is None else LookSettings(per_frame=looks))
@@ -195,7 +196,9 @@ def _runs(bench: Workbench, plans: Sequence[Planned], measure: Measure, show: Sh
     return sweep(bench, plans, measure, lambda plan, done: show(plan.name, done, frames), repeats)
 
 
-def _facts(bench: Workbench, cloud: ReplayCloud, measure: Measure, latency_ms: float, repeats: int) -> Told:
+def _facts(
+    bench: Workbench, cloud: ReplayCloud, measure: Measure, latency_ms: float, repeats: int, file: AgentFile | None
+) -> Told:
     clip: Clip = bench.clip
     return Told(
         source=clip.source.name,
@@ -212,6 +215,7 @@ def _facts(bench: Workbench, cloud: ReplayCloud, measure: Measure, latency_ms: f
         question_bytes=question_bytes(bench.setup.ask, about_objects=bench.setup.asking.objects.enabled),
         camera_limits=_limits(bench.setup.camera_limits),
         repeats=repeats,
+        checks=None if file is None else Acceptance(file, bench.setup.camera, lambda: next(clip.pictures()).image),
     )
 
 

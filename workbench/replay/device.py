@@ -122,7 +122,7 @@ def setup_of(config: Config, camera: str | None) -> Setup:
     Raises:
         ReplayRefused: There is no such camera.
     """
-    chosen = _camera(config, camera)
+    chosen = camera_of(config, camera)
     return Setup(
         model=config.model,
         rules=tuple(rule for rule in config.rules if not rule.cameras or chosen.name in rule.cameras),
@@ -138,7 +138,12 @@ def setup_of(config: Config, camera: str | None) -> Setup:
     )
 
 
-def _camera(config: Config, name: str | None) -> CameraConfig:
+def camera_of(config: Config, name: str | None) -> CameraConfig:
+    """The camera of that name; the first, where None is named.
+
+    Raises:
+        ReplayRefused: There is no such camera.
+    """
     for camera in config.cameras:
         if name is None or camera.name == name:
             return camera

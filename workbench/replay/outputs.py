@@ -27,6 +27,7 @@ from workbench.replay.telling import (
     COST,
     SETTING,
     WHERE_SETTINGS_GO,
+    Advised,
     Told,
     advised,
     cells,
@@ -34,7 +35,6 @@ from workbench.replay.telling import (
     facts,
     in_lines,
     lead,
-    note,
     own_cost,
     settings,
     steps,
@@ -84,13 +84,13 @@ class Outputs:
             of_them = slice(done, done := done + len(columns))
             output.print(_drawn((about, *columns), [(row[0], *row[of_them]) for row in rows]))
             output.print()
-        output.print(lead(runs), style="bold")
-        _print_advice(advised(runs), note(runs, advised(runs)), told, 2)
+        output.print(lead(runs, told), style="bold")
+        to_copy = _print_advice(advised(runs, told), told, 2)
         if len(runs) > 1:
-            for step in steps(runs, budgets, told.streamed_per_s):
+            for step in steps(runs, budgets, told):
                 output.print(f"  within {step.heading}: {step.use}")
-                _print_advice(step.run, step.note, told, 4)
-        if advised(runs) is not None:
+                to_copy |= _print_advice(step, told, 4)
+        if to_copy:
             output.print(WHERE_SETTINGS_GO, style="dim")
         if said := own_cost(runs):
             output.print(said, style="dim")
@@ -126,12 +126,16 @@ class Outputs:
             output.print()
 
 
-def _print_advice(run: Run | None, caution: str | None, told: Told, indent: int) -> None:
-    """The settings to be copied, each on one line however narrow the terminal is."""
-    if caution is not None:
-        output.print(f"{' ' * indent}{caution}", style="yellow", markup=False, highlight=False)
-    for line in () if run is None else in_lines(settings(run, told)):
+def _print_advice(advice: Advised, told: Told, indent: int) -> bool:
+    """The settings to be copied, each on one line however narrow the terminal is; False where there are none."""
+    if advice.note is not None:
+        output.print(f"{' ' * indent}{advice.note}", style="yellow", markup=False, highlight=False)
+    if advice.run is None:
+        return False
+    chosen = settings(advice.run, told)
+    for line in in_lines(chosen):
         output.print(f"{' ' * indent}{line}", style="cyan", markup=False, highlight=False, soft_wrap=True)
+    return chosen is not None and bool(chosen.tables)
 
 
 def _programs(run: Run | None, told: Told) -> dict[str, object] | None:
@@ -140,7 +144,7 @@ def _programs(run: Run | None, told: Told) -> dict[str, object] | None:
 
 
 def _document(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dict[str, object]:
-    advice = steps(runs, budgets, told.streamed_per_s)
+    advice = steps(runs, budgets, told)
     return {
         "source": told.source,
         "frames": len(told.frames),

@@ -23,7 +23,6 @@ from workbench.replay.telling import (
     fine_print,
     lead,
     meanings,
-    note,
     own_cost,
     settings,
     steps,
@@ -53,17 +52,18 @@ def page(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> str:
 def _data(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dict[str, Any]:
     against = "agreement with the cloud" if told.by_cloud else "against labels"
     policies = list(dict.fromkeys(run.policy for run in runs))
+    best = advised(runs, told)
     return {
         "title": f"vedette replay: {told.source}",
-        "lead": lead(runs),
-        "set": _set(advised(runs), told),
-        "note": note(runs, advised(runs)),
+        "lead": lead(runs, told),
+        "set": _set(best.run, told),
+        "note": best.note,
         "where": WHERE_SETTINGS_GO,
         "facts": facts(told),
         "fine_print": f"{fine_print(told)} {own_cost(runs)}".strip(),
         "steps": [
             {"heading": step.heading, "use": step.use, "note": step.note, "set": _set(step.run, told)}
-            for step in steps(runs, budgets, told.streamed_per_s)
+            for step in steps(runs, budgets, told)
         ],
         "meanings": meanings(policies),
         "columns": COST_AND_CATCH,

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Final
 
 from workbench.demo.screen import size
-from workbench.replay.advice import OnDevice, Point, best_within, on_device
+from workbench.replay.advice import AS_GOOD, Checks, OnDevice, Point, best_within, on_device
 from workbench.replay.budget import Budget
 from workbench.replay.caution import caution
 from workbench.replay.policies import Policy
@@ -47,6 +47,7 @@ class Told:
         question_bytes: What the agent takes a question to cost.
         camera_limits: What the camera's own budget says, in words; nothing where it has none.
         repeats: How often each run was made.
+        checks: The agent's file; None where none was replayed.
     """
 
     source: str
@@ -63,25 +64,36 @@ class Told:
     question_bytes: float
     camera_limits: str = ""
     repeats: int = 1
+    checks: Checks | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Advised:
+    """Which setting to use.
+
+    Attributes:
+        run: None where none could be measured, or every one takes more than there is.
+        note: What is to be said beside it: that its alerts are worse than those of the device alone, or that the
+            agent does not start with what is better, or with this.
+    """
+
+    run: Run | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Advised):
     """Which setting to use for a budget.
 
     Attributes:
         budget: As the person wrote it.
         heading: The budget, and what it comes to.
         use: In a sentence.
-        run: Which that is; None where every one takes more.
-        note: Where its alerts are worth less than those of the device alone; None where they are not.
     """
 
     budget: str
     heading: str
     use: str
-    run: Run | None
-    note: str | None
 
 
 def cells(run: Run) -> tuple[str, ...]:
@@ -144,13 +156,18 @@ def share(value: float) -> str:
 
 def points(runs: Sequence[Run]) -> list[Point]:
     """The runs that could be measured, as settings to choose among."""
-    return [Point(run.name, run.share, run.catch.f1) for run in runs if run.catch is not None]
+    return [point for run in runs if (point := _point(run)) is not None]
 
 
-def lead(runs: Sequence[Run]) -> str:
+def _point(run: Run) -> Point | None:
+    return None if run.catch is None else Point(run.name, run.share, run.catch.f1)
+
+
+def lead(runs: Sequence[Run], told: Told) -> str:
     """The one sentence to take away."""
     known = points(runs)
-    best = best_within(known, 1.0)
+    run = advised(runs, told).run
+    best = None if run is None else _point(run)
     if best is None:
         return "Nothing could be measured: the clip has no labels, and the cloud sees nothing in it."
     if len(known) == 1:
@@ -164,13 +181,41 @@ def lead(runs: Sequence[Run]) -> str:
     return f"Use {best.name}: F1 {figure(best.f1)} for {_cost(best)}{before}.{beside}"
 
 
-def advised(runs: Sequence[Run]) -> Run | None:
-    """The run of which `lead` speaks; None where nothing could be measured."""
-    return _named(runs, best_within(points(runs), 1.0))
+def advised(runs: Sequence[Run], told: Told, limit: float = 1.0) -> Advised:
+    """The best run within a share of the bytes that the agent can be set to, or that is here to compare.
+
+    Where it refuses all there are, the best of those.
+    """
+    best = _best(runs, limit)
+    usable = _best([run for run in runs if _refused(run, told) is None], limit)
+    chosen = usable or best
+    if chosen is None or best is None:
+        return Advised(None, None)
+    said = [_worse_alerts(runs, chosen), None if usable is best else _better(best, chosen, told)]
+    return Advised(chosen, " ".join(one for one in said if one is not None) or None)
 
 
-def _named(runs: Sequence[Run], point: Point | None) -> Run | None:
+def _best(runs: Sequence[Run], limit: float) -> Run | None:
+    point = best_within(points(runs), limit)
     return next((run for run in runs if point is not None and run.name == point.name), None)
+
+
+def _refused(run: Run, told: Told) -> str | None:
+    chosen = settings(run, told)
+    return None if chosen is None else chosen.refused
+
+
+def _better(best: Run, chosen: Run, told: Told) -> str | None:
+    """What the agent says against the best run, where nothing nearly as good is left."""
+    there, here = (0.0 if run.catch is None else run.catch.f1 for run in (best, chosen))
+    if best is not chosen and there <= here + AS_GOOD:
+        return None
+    return f"With the settings of {best.name} (F1 {figure(there)}) {_refused(best, told)}"
+
+
+def _worse_alerts(runs: Sequence[Run], chosen: Run) -> str | None:
+    alone = next((run for run in runs if run.policy is Policy.NEVER), None)
+    return None if alone is None or chosen is alone else caution(chosen.alertings, alone.alertings)
 
 
 def settings(run: Run, told: Told) -> OnDevice | None:
@@ -181,14 +226,13 @@ def settings(run: Run, told: Told) -> OnDevice | None:
         streamed_per_s=told.streamed_per_s,
         looks=told.looks,
         question_bytes=told.question_bytes,
+        checks=told.checks,
     )
 
 
 def beside(chosen: OnDevice | None) -> str:
     """What to say with the settings' lines, or instead of them."""
-    if chosen is None:
-        return "No device can be set to this: it is here to compare."
-    return "" if chosen.budget is not None else "And no table [ask]."
+    return "No device can be set to this: it is here to compare." if chosen is None else chosen.beside
 
 
 def in_lines(chosen: OnDevice | None) -> list[str]:
@@ -197,29 +241,19 @@ def in_lines(chosen: OnDevice | None) -> list[str]:
     return [line for part in (*tables, beside(chosen)) for line in part.splitlines()]
 
 
-def note(runs: Sequence[Run], chosen: Run | None) -> str | None:
-    """What to say of the alerts of the run that is advised; None where nothing is."""
-    alone = next((run for run in runs if run.policy is Policy.NEVER), None)
-    if chosen is None or alone is None or chosen is alone:
-        return None
-    return caution(chosen.alertings, alone.alertings)
-
-
-def steps(runs: Sequence[Run], budgets: Sequence[Budget], streamed_per_s: float) -> list[Step]:
+def steps(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> list[Step]:
     """For each budget, which setting to use."""
-    known = points(runs)
     found = []
     for budget in budgets:
-        limit = budget.per_s(streamed_per_s) / streamed_per_s
-        best = best_within(known, limit)
-        a_day = size(round(budget.per_s(streamed_per_s) * DAY_S))
-        heading = f"{budget.text} ({a_day} a day)"
+        per_s = budget.per_s(told.streamed_per_s)
+        choice = advised(runs, told, per_s / told.streamed_per_s)
+        best = None if choice.run is None else _point(choice.run)
         if best is None:
             use = "no setting that was tried stays within it"
         else:
             use = f"{best.name}: F1 {figure(best.f1)} for {_cost(best)}"
-        run = _named(runs, best)
-        found.append(Step(budget.text, heading, use, run, note(runs, run)))
+        heading = f"{budget.text} ({size(round(per_s * DAY_S))} a day)"
+        found.append(Step(choice.run, choice.note, budget.text, heading, use))
     return found
 
 

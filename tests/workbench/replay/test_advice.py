@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from agent.ask.budget import BudgetSettings, allowance_of, least_amount
 from agent.detect.settings import LookSettings
+from tests.workbench.replay.pasting import pasted
 from workbench.replay.advice import AS_GOOD, OnDevice, Point, best_within, on_device
 from workbench.replay.budget import MOST_AN_HOUR, Rate, Share, amount_of, parse_budget
 from workbench.replay.policies import Policy
@@ -117,16 +118,6 @@ per_frame = "auto"
 def test_the_tables_go_into_a_file_as_is_said_of_them(file):
     """Each line under the table of its name, in place of the same key; a table that is not there yet is added."""
     chosen = set_for(Policy.OURS, parse_budget("200MB/month"))
-    for table in chosen.tables:
-        heading, *lines = table.splitlines()
-        if heading not in file:
-            file += f"\n{table}\n"
-            continue
-        for line in lines:
-            key = line.partition(" = ")[0]
-            before, found, after = file.partition(f"{heading}\n")
-            kept = "\n".join(one for one in after.split("\n") if not one.startswith(f"{key} = "))
-            file = f"{before}{found}{line}\n{kept}"
-    read = tomllib.loads(file)
+    read = tomllib.loads(pasted(file, chosen.tables))
     assert read["asking"]["budget"] == {"bytes": "200MB/month", "questions_per_minute": 6000}
     assert read["looks"] == {"per_frame": 2.3}

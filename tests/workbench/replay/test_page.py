@@ -19,13 +19,13 @@ from workbench.replay.scoring import Alerting, Catch, Verdicts
 from workbench.replay.telling import (
     MEANINGS,
     WHERE_SETTINGS_GO,
+    Advised,
     Told,
     advised,
     facts,
     figure,
     in_lines,
     lead,
-    note,
     own_cost,
     settings,
     share,
@@ -68,15 +68,15 @@ def data_of(made):
 
 def test_the_sentence_names_what_to_use_and_what_it_is_held_against():
     said = "Use ours 5%: F1 .925 for 4.5 % of the bytes, where the device alone gets .800."
-    assert lead(RUNS) == f"{said} Sending every frame gets .920."
+    assert lead(RUNS, TOLD) == f"{said} Sending every frame gets .920."
 
 
 def test_nothing_is_sent_where_nothing_is_gained():
-    assert lead([RUNS[0], ran(Policy.OURS, FIVE, 45_000, 0.801)]).startswith("Send nothing: ")
+    assert lead([RUNS[0], ran(Policy.OURS, FIVE, 45_000, 0.801)], TOLD).startswith("Send nothing: ")
 
 
 def test_what_could_not_be_measured_is_not_advised():
-    assert "Nothing could be measured" in lead([ran(Policy.OURS, FIVE, 1000, None)])
+    assert "Nothing could be measured" in lead([ran(Policy.OURS, FIVE, 1000, None)], TOLD)
 
 
 def test_what_asking_takes_is_told_of_the_run_where_it_is_most():
@@ -90,7 +90,7 @@ def test_what_asking_takes_is_told_of_the_run_where_it_is_most():
 
 
 def test_each_budget_has_its_setting():
-    found = steps(RUNS, [ONE, FIVE, Rate(10.0, "10B/s")], STREAM / 10)
+    found = steps(RUNS, [ONE, FIVE, Rate(10.0, "10B/s")], TOLD)
     assert {step.heading: step.use for step in found} == {
         "1% (86.4 MB a day)": "ours 1%: F1 .880 for 0.8 % of the bytes",
         "5% (432.0 MB a day)": "ours 5%: F1 .925 for 4.5 % of the bytes",
@@ -107,15 +107,15 @@ def test_each_budget_has_its_setting():
 
 
 def test_what_is_best_but_no_setting_of_a_device_is_said_to_be_none():
-    best = advised([RUNS[0], RUNS[3]])
+    best = advised([RUNS[0], RUNS[3]], TOLD).run
     assert best.name == "random 5%"
     assert in_lines(settings(best, TOLD)) == ["No device can be set to this: it is here to compare."]
 
 
 def test_no_setting_is_named_where_none_is_advised():
     unmeasured = [ran(Policy.OURS, FIVE, 1000, None)]
-    assert advised(unmeasured) is None
-    assert steps(unmeasured, [FIVE], STREAM / 10)[0].run is None
+    assert advised(unmeasured, TOLD).run is None
+    assert steps(unmeasured, [FIVE], TOLD)[0].run is None
     assert data_of(page(unmeasured, [FIVE], TOLD))["set"] == {"tables": [], "beside": ""}
 
 
@@ -130,11 +130,56 @@ def test_what_is_advised_for_its_f1_is_said_to_lose_alerts():
         "Than the device alone it finds fewer in time: .80 instead of .90, and it raises more false alerts: 1.0"
         " instead of 0.0 a run. Of one run each this may be chance: --repeats tells."
     )
-    assert note([never, ours], ours) == said
-    assert [step.note for step in steps([never, ours], [ONE, FIVE], STREAM / 10)] == [None, said]
+    assert advised([never, ours], TOLD) == Advised(ours, said)
+    assert [step.note for step in steps([never, ours], [ONE, FIVE], TOLD)] == [None, said]
     made = data_of(page([never, ours], [FIVE], TOLD))
     assert (made["note"], made["steps"][0]["note"]) == (said, said)
-    assert note([never, ours], never) is note([never, ours], None) is note([ours], ours) is None
+    assert advised([never], TOLD).note is advised([ours], TOLD).note is None
+
+
+class Refusing:
+    """An agent's file beside which some amounts are refused."""
+
+    name, asks = "agent.toml", True
+
+    def __init__(self, *amounts):
+        self.amounts = amounts
+
+    def complaint(self, chosen):
+        return "too little" if chosen.budget in self.amounts else None
+
+
+def test_what_the_agent_refuses_is_no_advice_where_something_else_is_as_good():
+    told = replace(TOLD, checks=Refusing("3.6MB/hour"))
+    never, one, five = RUNS[0], RUNS[4], ran(Policy.OURS, FIVE, 45_000, 0.879)
+    assert advised([never, one, five], TOLD).run is one
+    assert advised([never, one, five], told) == Advised(five, None)
+    assert lead([never, one, five], told).startswith("Use ours 5%: ")
+
+
+def test_where_the_agent_refuses_what_is_better_that_is_said_and_with_what_to_try():
+    said = "With the settings of ours 1% (F1 .880) `vedette-agent check` refuses agent.toml: too little."
+    longer = f"{said} It takes as much over a longer time: replay 604.8MB/week."
+    some, all_of_them = (
+        Refusing("3.6MB/hour", "86.4MB/day"),
+        Refusing("3.6MB/hour", "86.4MB/day", "604.8MB/week", "2.592GB/month"),
+    )
+    told = replace(TOLD, checks=some)
+    assert advised([RUNS[0], RUNS[4]], told) == Advised(RUNS[0], longer)
+    assert advised([RUNS[4]], replace(TOLD, checks=all_of_them)) == Advised(RUNS[4], said)
+    (step,) = steps([RUNS[4]], [ONE], told)
+    assert (step.run, step.note, in_lines(settings(step.run, told))) == (RUNS[4], longer, [])
+    assert settings(step.run, told).for_programs() is None
+    made = data_of(page([RUNS[4]], [ONE], told))
+    assert (made["note"], made["set"]) == (longer, {"tables": [], "beside": ""})
+    assert (made["steps"][0]["note"], made["steps"][0]["set"]) == (longer, {"tables": [], "beside": ""})
+
+
+def test_a_file_without_the_table_for_asking_is_said_to_need_it():
+    told = replace(TOLD, checks=Refusing())
+    told.checks.asks = False
+    assert in_lines(settings(RUNS[4], told))[-1] == "And a table [ask], which the file does not have yet."
+    assert in_lines(settings(RUNS[0], told))[-1] == "And no table [ask]."
 
 
 def test_the_camera_s_own_budget_is_named():
@@ -177,7 +222,7 @@ def test_the_page_in_a_browser(browser, tmp_path):
     view.on("request", lambda request: requests.append(request.url))
     view.goto(file.as_uri())
 
-    assert view.locator("#lead").inner_text().replace("\N{NO-BREAK SPACE}", " ") == lead(RUNS)
+    assert view.locator("#lead").inner_text().replace("\N{NO-BREAK SPACE}", " ") == lead(RUNS, TOLD)
     assert view.locator("#set code").all_text_contents() == list(settings(RUNS[-1], TOLD).tables)
     assert view.locator("#where").inner_text() == WHERE_SETTINGS_GO
     assert view.locator("#steps li").count() == 2

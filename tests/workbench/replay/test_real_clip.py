@@ -3,6 +3,7 @@
 import csv
 import json
 import statistics
+import tomllib
 
 import cv2
 import jsonschema
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from agent.ask.budget import BudgetSettings, allowance_of
 from agent.ask.gain import FORM, NAMES
+from agent.config import check_config
 from bench.labelled import LABELLED, labels_file
 from tests.system.engines import need_clip, need_models
 from tests.workbench.replay.test_results import LINE, SUMMARY
@@ -93,6 +95,25 @@ def test_policies_on_a_real_clip(clip, tmp_path):
         jsonschema.validate(rows[-1]["summary"], SUMMARY)
         asked = sum(ask["bytes"] for row in rows[:-1] for ask in row["asks"])
         assert asked == rows[-1]["summary"]["bytes"] == sum(rows[-1]["summary"]["bytes_by_reason"].values())
+
+
+@pytest.mark.parts
+@pytest.mark.timeout(180)
+def test_what_is_advised_for_an_agent_s_file_is_what_the_agent_takes_in_it(clip, tmp_path):
+    file = tmp_path / "agent.toml"
+    file.write_text(
+        'device = "gate-1"\ndata_dir = "data"\nlooks = { per_frame = 0 }\n'
+        f'[[cameras]]\nname = "gate"\nsource = "{clip}/pictures"\n'
+        '[[rules]]\nname = "yard"\nlabels = ["person"]\ncontext = true\n[ask]\nurl = "http://127.0.0.1:9"\n'
+    )
+    found = replayed(clip, "--config", file, "--budget", "80kB/hour,80kB/day,80kB/month,40%")
+    taken = [one for one in found["use"] if one["settings"] is not None]
+    assert [one["budget"] for one in found["use"] if one not in taken] == ["80kB/hour", "80kB/day", "80kB/month"]
+    for one in found["use"][:3]:
+        assert "`vedette-agent check` refuses agent.toml: " in one["note"]
+    assert "replay 1.92MB/day." in found["use"][0]["note"]
+    (one,) = taken
+    check_config(tomllib.loads(file.read_text()) | one["settings"], "agent.toml")
 
 
 @pytest.mark.parts
