@@ -87,7 +87,8 @@ class Asking:
         for ask in asks:
             ids = {"alert_id": ask.alert_id, "question_id": ask.id}
             shown = " with the whole frame" if ask.context else ""
-            log.info("asking about a %s %.2f on %s%s", ask.label, ask.score, ask.camera, shown, extra=ids)
+            about = (ask.label, ask.score, ask.camera, shown, ask.reason)
+            log.info("asking about a %s %.2f on %s%s: %s", *about, extra=ids)
             self._asker.submit(ask, frame)
 
     def ask_aside(self, aside: Aside, now: float) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -297,11 +298,13 @@ def test_a_still_frame_is_skipped_and_keeps_what_stands_there() -> None:
     assert [change.reason for change in scene.outbox.changes] == ["seen with certainty", "the agent stopped"]
 
 
-def test_an_uncertain_object_is_asked_about_with_its_frame() -> None:
+def test_an_uncertain_object_is_asked_about_with_its_frame(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     scene = Scene()
     scene.detector.score = UNSURE
     frames = scene.several(2)
     scene.run(*frames)
+    assert "asking about a person 0.50 on front: uncertain" in caplog.messages
     ((ask, frame),) = scene.asker.asks
     assert frame is frames[-1]
     assert ask.alert_id == scene.outbox.changes[0].id

@@ -94,10 +94,12 @@ class Checks(Protocol):
     Attributes:
         name: The file's.
         asks: It has the table `[ask]`.
+        cameras: How many it has.
     """
 
     name: str
     asks: bool
+    cameras: int
 
     def complaint(self, chosen: OnDevice) -> str | None:
         """What the agent says against them in that file; None where it takes them."""

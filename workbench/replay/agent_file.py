@@ -53,11 +53,13 @@ class Acceptance:
     Attributes:
         name: The file's.
         asks: It has the table `[ask]`.
+        cameras: How many it has.
     """
 
     def __init__(self, file: AgentFile, camera: str, picture: Callable[[], Image]) -> None:
         self.name = file.name
         self.asks = file.config.ask is not None
+        self.cameras = len(file.config.cameras)
         self._file = file
         self._camera: CameraConfig = camera_of(file.config, camera)
         self._picture = cache(picture)

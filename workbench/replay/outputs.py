@@ -26,7 +26,6 @@ from workbench.replay.telling import (
     COLUMNS,
     COST,
     SETTING,
-    WHERE_SETTINGS_GO,
     Advised,
     Told,
     advised,
@@ -38,6 +37,7 @@ from workbench.replay.telling import (
     own_cost,
     settings,
     steps,
+    where,
 )
 
 
@@ -91,7 +91,7 @@ class Outputs:
                 output.print(f"  within {step.heading}: {step.use}")
                 to_copy |= _print_advice(step, told, 4)
         if to_copy:
-            output.print(WHERE_SETTINGS_GO, style="dim")
+            output.print(where(told), style="dim")
         if said := own_cost(runs):
             output.print(said, style="dim")
         if self.plot is not None:

@@ -14,7 +14,6 @@ from workbench.replay.telling import (
     ABOUT_ALERTS,
     ALERTS,
     COST_AND_CATCH,
-    WHERE_SETTINGS_GO,
     Told,
     advised,
     beside,
@@ -26,6 +25,7 @@ from workbench.replay.telling import (
     own_cost,
     settings,
     steps,
+    where,
 )
 
 TEMPLATE: Final = "page.html"
@@ -58,7 +58,7 @@ def _data(runs: Sequence[Run], budgets: Sequence[Budget], told: Told) -> dict[st
         "lead": lead(runs, told),
         "set": _set(best.run, told),
         "note": best.note,
-        "where": WHERE_SETTINGS_GO,
+        "where": where(told),
         "facts": facts(told),
         "fine_print": f"{fine_print(told)} {own_cost(runs)}".strip(),
         "steps": [

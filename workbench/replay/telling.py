@@ -22,10 +22,6 @@ COST_AND_CATCH: Final = (SETTING, *COST, *CATCH)
 ALERTS: Final = ("in time", "right", "twice", "delay", "verdicts")
 COLUMNS: Final = (*COST_AND_CATCH, *(f"alerts: {name}" for name in ALERTS[:-1]), "verdicts right/wrong")
 
-WHERE_SETTINGS_GO: Final = (
-    "In agent.toml, each line goes under the table of its name, in place of the same key there; a table that is not"
-    " there yet is added."
-)
 ABOUT_ALERTS: Final = (
     "A person who is labelled for a second or longer is one event. In time: the share of them found within 2 s."
     " Right: the share of alerts that are about somebody. Twice: alerts too many for each event. Delay: the median."
@@ -227,6 +223,16 @@ def settings(run: Run, told: Told) -> OnDevice | None:
         looks=told.looks,
         question_bytes=told.question_bytes,
         checks=told.checks,
+    )
+
+
+def where(told: Told) -> str:
+    """How to copy settings."""
+    cameras = 1 if told.checks is None else told.checks.cameras
+    shared = f" The amount is the whole device's; of its {cameras} cameras one was replayed." if cameras > 1 else ""
+    return (
+        "In agent.toml, each line goes under the table of its name, in place of the same key there; a table that is"
+        f" not there yet is added.{shared}"
     )
 
 

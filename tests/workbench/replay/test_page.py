@@ -18,7 +18,6 @@ from workbench.replay.results import Run
 from workbench.replay.scoring import Alerting, Catch, Verdicts
 from workbench.replay.telling import (
     MEANINGS,
-    WHERE_SETTINGS_GO,
     Advised,
     Told,
     advised,
@@ -30,6 +29,7 @@ from workbench.replay.telling import (
     settings,
     share,
     steps,
+    where,
 )
 from workbench.replay.walk import Outcome, Seen, Sent
 
@@ -140,7 +140,7 @@ def test_what_is_advised_for_its_f1_is_said_to_lose_alerts():
 class Refusing:
     """An agent's file beside which some amounts are refused."""
 
-    name, asks = "agent.toml", True
+    name, asks, cameras = "agent.toml", True, 1
 
     def __init__(self, *amounts):
         self.amounts = amounts
@@ -180,6 +180,14 @@ def test_a_file_without_the_table_for_asking_is_said_to_need_it():
     told.checks.asks = False
     assert in_lines(settings(RUNS[4], told))[-1] == "And a table [ask], which the file does not have yet."
     assert in_lines(settings(RUNS[0], told))[-1] == "And no table [ask]."
+
+
+def test_of_a_device_with_several_cameras_the_amount_is_said_to_be_of_all():
+    told = replace(TOLD, checks=Refusing())
+    assert where(told) == where(TOLD)
+    told.checks.cameras = 10
+    assert where(told) == f"{where(TOLD)} The amount is the whole device's; of its 10 cameras one was replayed."
+    assert data_of(page(RUNS, [ONE], told))["where"] == where(told)
 
 
 def test_the_camera_s_own_budget_is_named():
@@ -224,7 +232,7 @@ def test_the_page_in_a_browser(browser, tmp_path):
 
     assert view.locator("#lead").inner_text().replace("\N{NO-BREAK SPACE}", " ") == lead(RUNS, TOLD)
     assert view.locator("#set code").all_text_contents() == list(settings(RUNS[-1], TOLD).tables)
-    assert view.locator("#where").inner_text() == WHERE_SETTINGS_GO
+    assert view.locator("#where").inner_text() == where(TOLD)
     assert view.locator("#steps li").count() == 2
     assert view.locator("#steps code").first.inner_text().splitlines()[:2] == [
         "[asking.budget]",
