@@ -271,7 +271,14 @@ def test_what_the_page_on_hardware_says(person: Person) -> None:
 def test_what_is_learnt_from_answers(person: Person) -> None:
     beginning(need_clip(), person.folder / "clip.mp4", LEARNT_FROM)
     beginning(need_clip(), person.folder / "other.mp4", SHORT)
-    person.follows("docs/asking.md")
+    person.follows(
+        "docs/asking.md",
+        shows={
+            "vedette device show gate-1": r"(?m)^budget +200MB/month, .+ spent",
+            "vedette cost --by reason": r"(?m)^questions +\d",
+            "vedette-agent egress --config agent.toml --since 7d --by camera": r"camera-1 .+\n(.*\n)*camera +uploads",
+        },
+    )
 
 
 def test_what_replay_s_page_says(person: Person) -> None:
