@@ -109,6 +109,9 @@ root_file = {_text(root_file)}
 [audit]
 probability = {AUDITED}
 
+[looks]
+per_frame = "auto"
+
 [telemetry]
 every_s = {TELEMETRY_EVERY_S}
 first_after_s = 1

@@ -49,6 +49,7 @@ def test_the_agents_understand_what_they_are_told(device, source, recorded, tmp_
     assert config.link.cert_file == config.ask.cert_file == tmp_path / "identity" / "device.pem"
     assert config.trust.root_file == tmp_path / "root.json"
     assert config.cameras[0].fps_limit is None
+    assert config.looks.per_frame == "auto", "as enrolment's settings say"
 
 
 def test_a_larger_fleet_shares_the_machine(tmp_path):
