@@ -49,7 +49,11 @@ MAX_INSTALLED_MIB = 350
 WATCHDOG_S = 20.0
 RESTART_S = 5.0
 MAX_EXPOSURE = 20
-GATES = ("--shadow-frames", "5", "--probation-frames", "10", "--probation", "3s", "--max-latency-ratio", "100")
+GATES = (
+    *("--shadow-frames", "5", "--probation-frames", "10", "--probation", "3s"),
+    *("--max-latency-ratio", "100", "--max-load-s", "120"),
+)
+"""How fast a machine is that does other things besides is no fault of the model's."""
 
 
 @pytest.fixture(scope="module")
