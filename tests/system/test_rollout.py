@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -376,6 +378,13 @@ def test_bad_updates_stop_at_the_canary(fleet: Fleet, bad_updates: Path) -> None
     fleet.children.check()
 
 
+def held_in(process: subprocess.Popen[bytes], state: Callable[[], str]) -> str:
+    """Its state, at which it stands still from here on: some last for no longer than a signal is under way."""
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    return state()
+
+
 @pytest.mark.parametrize("fleet", [1], indirect=True)
 def test_killed_in_the_midst_and_commanded(fleet: Fleet) -> None:
     (device,) = fleet.devices
@@ -387,13 +396,16 @@ def test_killed_in_the_midst_and_commanded(fleet: Fleet) -> None:
     while (state := fleet.record(device)) != "committed":
         assert time.monotonic() < until, f"{state} after kills in {killed}"
         assert state not in {"failed", "rejected", "rolled_back", "rollback_failed"}, fleet.reported(device)
-        if state in KILLED_IN and state not in killed and len(killed) < len(KILLED_IN):
+        if state in KILLED_IN and state not in killed:
             agent = fleet.agents[device].process
-            agent.kill()
-            agent.wait()
-            killed.append(fleet.record(device))
-            fleet.children.stop(fleet.agents[device])
-            fleet.start_again(device)
+            if (state := held_in(agent, lambda: fleet.record(device))) in KILLED_IN and state not in killed:
+                agent.kill()
+                agent.wait()
+                killed.append(state)
+                fleet.children.stop(fleet.agents[device])
+                fleet.start_again(device)
+            else:
+                agent.send_signal(signal.SIGCONT)
         threading.Event().wait(0.002)
     assert {"proving", "probation"} <= set(killed)
     fleet.until(begun, "finished")
