@@ -314,7 +314,8 @@ def test_dashboard_shows_what_watch_shows(fleet: Fleet, tmp_path: Path) -> None:
     def look(page: Page) -> None:
         page.goto(f"{fleet.addresses.dashboard}#/rollouts")
         expect(page.get_by_test_id("no-rollout")).to_be_visible()
-        begun = fleet.roll_out(UPGRADE_MODEL, "--stages", "100")
+        # A browser looks once a second, and has to share the processors: a probation of 3 s could go by unseen.
+        begun = fleet.roll_out(UPGRADE_MODEL, "--stages", "100", "--probation", "12s")
         # Live from here on: nothing is loaded again.
         row = page.get_by_test_id("rollout-device")
         expect(row).to_contain_text("at work")
