@@ -7,6 +7,7 @@ any: one that was free there a moment ago need not be any more. These lie below;
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import socket
 from itertools import count
@@ -15,13 +16,12 @@ from typing import Final
 FIRST: Final = 12_000
 EACH: Final = 90
 PROCESSES: Final = 200
-"""Workers of one run are started one after the other, so that their numbers are near each other."""
 _next = count()
 
 
 def free_port() -> int:
     """Another one each time, until a process has had all of its own."""
-    own = FIRST + os.getpid() % PROCESSES * EACH
+    own = _own_ports(os.getpid())[0]
     for _ in range(EACH):
         port = own + next(_next) % EACH
         with socket.socket() as probe:
@@ -33,3 +33,23 @@ def free_port() -> int:
             else:
                 return port
     raise AssertionError(f"no port is free from {own} on")
+
+
+@functools.cache
+def _own_ports(pid: int) -> tuple[int, socket.socket]:
+    """The first of this process's own, and what nobody else can have meanwhile: a name that ends with the process.
+
+    By their numbers alone two would have the same, one in `PROCESSES`; and what one of them was given is free until
+    a program has come as far as to listen there.
+    """
+    for block in range(pid, pid + PROCESSES):
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            claim.bind(f"\0vedette-ports-{block % PROCESSES}")
+        except OSError as taken:
+            claim.close()
+            if taken.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return FIRST + block % PROCESSES * EACH, claim
+    raise AssertionError(f"{PROCESSES} processes have ports of their own already")

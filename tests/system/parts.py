@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from tests.agent.deliver.network import Proxy
+from tests.ports import free_port
 from tests.system.preloaded import programs
 from wire.messages import Alert, Question, Verdict
 from workbench.demo.parts import agent_folder, cloud_folder, enrol, start_agent, start_service, token_file
@@ -99,7 +100,9 @@ class System:
         self.folder = folder
         self.children = Children(folder)
         enrol(folder, [self.DEVICE])
-        self.service, self.addresses = start_service(self.children, folder, self.SERVICE_OPTIONS)
+        # Not any that the kernel gives: they have to be free still when broker or service is started again.
+        ports = ["--http-port", str(free_port()), "--mqtt-port", str(free_port())]
+        self.service, self.addresses = start_service(self.children, folder, [*ports, *self.SERVICE_OPTIONS])
         self.uplink = Uplink(self.addresses.mqtt, self.addresses.http)
         self.outbox = Kept(agent_folder(folder, self.DEVICE) / "data" / "outbox.db")
         self.store = Kept(cloud_folder(folder).root / "vedette.db")

@@ -12,7 +12,7 @@ import cv2
 import httpx
 import pytest
 
-from agent.adapters.receipt_log import FOLDER
+from agent.adapters.receipt_log import FILES, FOLDER
 from agent.app.egress import UNKNOWN, UploadLine, egress
 from agent.decide.doubt import DOUBT
 from tests.ports import free_port
@@ -51,10 +51,12 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 def vouched(system: System) -> list[Alert]:
     """Alerts that the cloud confirmed without having been asked for their sake."""
+    # In this order: an alert that its own question confirms may be stored in between.
+    standing = system.standing()
     asked_for = {question.alert_id for _, question in system.verdicts()}
     return [
         alert
-        for alert in system.standing().values()
+        for alert in standing.values()
         if (alert.state, alert.decided_by) == (AlertState.CONFIRMED, DecidedBy.CLOUD) and alert.id not in asked_for
     ]
 
@@ -179,6 +181,7 @@ def left(system: System) -> float:
 def tries(system: System) -> list[UploadLine]:
     """Questions that were sent, or were to be, and came to an end."""
     data = agent_folder(system.folder, System.DEVICE) / "data"
-    if not (data / FOLDER).is_dir():
+    # The folder is there before the log in it is.
+    if not any((data / FOLDER).glob(FILES)):
         return []
     return [one for one in egress(data).uploads if one.reason == "questions" and one.outcome != UNKNOWN]

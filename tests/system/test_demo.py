@@ -34,6 +34,7 @@ KEYS = {
     "bytes_if_streamed", "frames", "agent_rss_mib", "updated", "rollout",
 }  # fmt: skip
 AGENT_RSS_MIB = 120
+DEMO = (sys.executable, "-m", "workbench", "demo", "--json", "--no-browser")
 SEEN = 75
 BOUND_S = 90
 ROLLOUT_S = 300
@@ -53,7 +54,8 @@ class Demo:
         self.scratch = scratch
         scratch.mkdir(exist_ok=True)
         self.process = subprocess.Popen(
-            command or [sys.executable, "-m", "workbench", "demo", "--json", "--no-browser", *options],
+            # Tests that run in the background of a shell ignore Ctrl-C, and so would what they start.
+            ["/usr/bin/env", "--default-signal=INT", *(command or [*DEMO, *options])],
             cwd=ROOT if command else None,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -73,7 +73,9 @@ class Served:
             database.commit()
 
     def logged(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        """Whole lines: the service may be writing the last one."""
+        whole, _, _ = self.log.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from agent.capture.camera import Camera
 from agent.capture.cameras import Cameras
 from agent.capture.settings import CameraSettings
 from agent.capture.slots import FrameSlots
+from tests.ports import free_port
 from wire.messages import CameraState
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(5 * 60)]
@@ -36,9 +37,12 @@ BOUND_S = 60.0
 class RtspCamera:
     """The server's process."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int | None = None) -> None:
         self._process = subprocess.Popen(
-            [SYSTEM_PYTHON, str(SERVER), str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [SYSTEM_PYTHON, str(SERVER), str(port or free_port())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())

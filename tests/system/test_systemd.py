@@ -49,7 +49,11 @@ MAX_INSTALLED_MIB = 350
 WATCHDOG_S = 20.0
 RESTART_S = 5.0
 MAX_EXPOSURE = 20
-GATES = ("--shadow-frames", "5", "--probation-frames", "10", "--probation", "3s", "--max-latency-ratio", "100")
+GATES = (
+    *("--shadow-frames", "5", "--probation-frames", "10", "--probation", "3s"),
+    *("--max-latency-ratio", "100", "--max-load-s", "120"),
+)
+"""How fast a machine is that does other things besides is no fault of the model's."""
 
 
 @pytest.fixture(scope="module")
@@ -253,11 +257,13 @@ def test_two_nodes_and_a_model_that_comes_while_one_has_no_line_and_then_no_powe
     eventually(lambda: not still_open(), "what was under way is aborted")
     device.vedette("rollout", "start", UPGRADE_MODEL, "--canary", neighbour.name, "--stages", "100", *GATES)
     neighbour.line.mend()
-    eventually(lambda: waiting <= {alert.message_id for alert in neighbour.stored()}, "what waited arrives")
+    # Looked for at once, as it may take no longer than what waited does to arrive; that is on the disk, and arrives
+    # before the plug is pulled or after.
     eventually(lambda: neighbour.update_state() not in {"idle", "committed"}, "the update begins", 2 * BOUND_S)
     neighbour.node.pull_the_plug()
     device.goes_on()
     neighbour.node.boot()
+    eventually(lambda: waiting <= {alert.message_id for alert in neighbour.stored()}, "what waited arrives")
     eventually(lambda: f"; {UPGRADE_MODEL} 1.0.0 on " in neighbour.status(), neighbour.status(), 2 * BOUND_S)
     eventually(lambda: neighbour.update_state() == "committed", "it is committed", 2 * BOUND_S)
     neighbour.goes_on()
@@ -288,8 +294,9 @@ def test_a_camera_of_the_machine_may_be_opened(device: Device) -> None:
     text = file.read_text()
     file.write_text(f'{text}\n[[cameras]]\nname = "usb"\nsource = "/dev/video7"\n')
     device.node.run("systemctl", "restart", UNIT)
-    eventually(lambda: "usb lost: /dev/video7 could not be opened as a camera" in device.status(), device.status())
-    assert "1 of 2 cameras live" in device.status()
+    # In one status: that the one is lost may be known before the other one has given its first frame.
+    one_lost = "1 of 2 cameras live (usb lost: /dev/video7 could not be opened as a camera"
+    eventually(lambda: one_lost in device.status(), device.status())
 
     closing, edgetpu = section(GUIDE, "Cameras and accelerators")
     assert "char-video4linux" in device.node.property(UNIT, "DeviceAllow")

@@ -144,11 +144,11 @@ class Proxy:
         self._open: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
         self._swallow = False
-        self.port = 0
+        # Its own while it is cut as well: what the kernel gives may be somebody else's by the time that it is mended.
+        self.port = free_port()
 
     async def mend(self) -> None:
         self._server = await asyncio.start_server(self._join, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
         """Close all connections and take no new ones."""
