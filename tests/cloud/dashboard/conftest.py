@@ -50,7 +50,7 @@ def service() -> Iterator[FakeService]:
     fake = FakeService(STATIC)
     fake.start()
     yield fake
-    fake.stop()
+    fake.end()
 
 
 class Complaints:
