@@ -79,7 +79,7 @@ class Nats(Broker):
             listen: "127.0.0.1:-1"
             jetstream {{ store_dir: "{self.folder}" }}
             mqtt {{ listen: "127.0.0.1:{self.port}", ack_wait: "4s" }}
-            authorization {{ users = [ {users} ] }}
+            authorization {{ timeout: {BOUND_S:g}, users = [ {users} ] }}
             """
         )
         return [str(program), "-c", str(config)]
