@@ -2,6 +2,8 @@
 
 The kernel gives away ports from the upper half, for each connection that goes out and to each server that asks for
 any: one that was free there a moment ago need not be any more. These lie below; each process has its own.
+
+A server that goes away and comes back under the same port keeps it meanwhile (`kept_port`).
 """
 
 from __future__ import annotations
@@ -53,3 +55,15 @@ def _own_ports(pid: int) -> tuple[int, socket.socket]:
         else:
             return FIRST + block % PROCESSES * EACH, claim
     raise AssertionError(f"{PROCESSES} processes have ports of their own already")
+
+
+def kept_port() -> socket.socket:
+    """A socket whose port is nobody else's until it is closed: listened on by whoever of us wants to, under
+    `SO_REUSEADDR`, and while nobody does, a connection is refused.
+
+    Without it the kernel may lend the port to a connection that goes out, even to one to this very port.
+    """
+    keeping = socket.socket()
+    keeping.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeping.bind(("127.0.0.1", 0))
+    return keeping

@@ -303,12 +303,12 @@ class MqttLink:
         messages = connection.client.messages
         received: list[Received] = []
         self._sort(connection, await anext(messages), received)
-        wait_s = self._gather_until - asyncio.get_running_loop().time()
+        wait_s = self._gather_until - self._clock.monotonic()
         if wait_s > 0 and len(messages) + 1 < limit:
-            await asyncio.sleep(wait_s)
+            await self._clock.sleep(wait_s)
         while not received or (len(received) < limit and len(messages) > 0):
             self._sort(connection, await anext(messages), received)
-        self._gather_until = asyncio.get_running_loop().time() + GATHER_S
+        self._gather_until = self._clock.monotonic() + GATHER_S
         return received
 
     def _sort(self, connection: _Connection, message: aiomqtt.Message, received: list[Received]) -> None:

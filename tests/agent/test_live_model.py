@@ -173,6 +173,27 @@ class HeldAsker:
         return None
 
 
+class Looks:
+    """Nobody cancels; says when whoever asks looks again."""
+
+    def __init__(self) -> None:
+        self._looked = threading.Event()
+
+    def __call__(self) -> bool:
+        self._looked.set()
+        return False
+
+    def show(self, stage: Stage, done: Future[None]) -> None:
+        """A frame after each look: the clock, which each frame turns, must not run away from whoever looks on."""
+        done.add_done_callback(lambda _: self._looked.set())
+        while True:
+            self._looked.clear()
+            if done.done():
+                return
+            stage.show()
+            assert self._looked.wait(BOUND_S)
+
+
 class Stage:
     """A camera, a pipeline with its thread, and the live model that looks on."""
 
@@ -397,8 +418,9 @@ def probation_of(stage: Stage, frames_before: int = 60, **traits: object) -> Fut
     with stage.running() as worker:
         settled(stage, frames_before)
         worker.submit(stage.live.switch, stage.offers(**traits), None).result(BOUND_S)
-        done = worker.submit(stage.live.watch, GATES, NEVER)
-        stage.show_until(done)
+        looks = Looks()
+        done = worker.submit(stage.live.watch, GATES, looks)
+        looks.show(stage, done)
     return done
 
 

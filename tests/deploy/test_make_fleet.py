@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import kept_port
+
 SCRIPT = Path(__file__).parents[2] / "deploy" / "setup" / "fleet.sh"
 DOCKER = """#!/bin/bash
 case "$*" in
@@ -25,14 +27,13 @@ def fleet(folder: Path, *words: str, there: int = 0, up: int = 0, port: int | No
     docker = folder / "docker"
     docker.write_text(DOCKER.format(there=there, up=up))
     docker.chmod(0o755)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        chosen = port or free.getsockname()[1]
-    done = subprocess.run(
-        [SCRIPT, *words],
-        env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "VEDETTE_PORT": str(chosen)},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=30,
-    )  # fmt: skip
+    with kept_port() as free:
+        done = subprocess.run(
+            [SCRIPT, *words],
+            env=os.environ
+            | {"PATH": f"{folder}:{os.environ['PATH']}", "VEDETTE_PORT": str(port or free.getsockname()[1])},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=60,
+        )  # fmt: skip
     return done.returncode, done.stdout
 
 

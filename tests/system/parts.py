@@ -75,7 +75,8 @@ class Uplink:
             self._run(proxy.mend())
 
     def close(self) -> None:
-        self.cut()
+        for proxy in self._proxies:
+            self._run(proxy.end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

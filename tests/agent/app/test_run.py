@@ -70,7 +70,8 @@ class Site:
         )
         self.path.write_text(
             f"device = '{self.device}'\ndata_dir = '{self.data_dir}'\n[model]\nmodel = '{self.model}'\n{cameras}"
-            f"[[rules]]\n{self.rule}\n[link]\n{self.link}\n{self.more}\n"
+            # Who stands there all the time is never taken for gone, however long a busy machine looks away.
+            f"[[rules]]\nend_after_s = 3600\n{self.rule}\n[link]\n{self.link}\n{self.more}\n"
         )
         return self.path
 

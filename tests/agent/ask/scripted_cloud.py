@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from tests.agent.ask.test_uploads import WALL
+from tests.ports import kept_port
 from wire.audits import Audit, AuditOutcome, LabelCounts
 from wire.codec import encode
 from wire.fields import Timestamp
@@ -97,14 +99,18 @@ class ScriptedCloud:
     otherwise: Reply = in_time
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
-    port: int = 0
     heard: Callable[[], None] = lambda: None
     tls: ssl.SSLContext | None = None
+    _kept: socket.socket = field(default_factory=kept_port)
+
+    @property
+    def port(self) -> int:
+        """The same after each `start`."""
+        return int(self._kept.getsockname()[1])
 
     async def start(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=1 << 20, ssl=self.tls)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         self._server.close()

@@ -75,6 +75,8 @@ class ScriptedSource:
         self.openings = 0
         self.is_open = False
         self.reading = threading.Event()
+        self.held = threading.Event()
+        """Set while a read waits for an event of the script."""
         self.remark = ""
 
     def open(self) -> None:
@@ -88,7 +90,9 @@ class ScriptedSource:
     def read(self) -> Shot | None:
         self.reading.set()
         while self._left and isinstance(self._left[0], threading.Event):
+            self.held.set()
             assert self._left[0].wait(BOUND_S), "the script was not let on"
+            self.held.clear()
             self._left.pop(0)
         if not self._left:
             return None

@@ -270,6 +270,7 @@ def test_a_stuck_read_is_reported_and_the_camera_is_live_again_when_it_returns(y
     camera = yard.camera(source, source="rtsp://cam/a", stall_timeout_s=10)
     yard.log.wait_for("yard", LIVE)
     assert yard.take().index == 0
+    assert source.held.wait(BOUND_S)
     yard.clock.advance(9.9)
     camera.check_stall()
     assert camera.state is LIVE

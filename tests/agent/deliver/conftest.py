@@ -131,7 +131,7 @@ async def proxy(broker: Broker) -> AsyncIterator[Proxy]:
     made = Proxy(broker.port)
     await made.mend()
     yield made
-    await made.cut()
+    await made.end()
 
 
 @pytest.fixture

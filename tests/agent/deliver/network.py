@@ -16,7 +16,7 @@ import aiomqtt
 import pytest
 
 from tests.mqtt import Client
-from tests.ports import free_port
+from tests.ports import free_port, kept_port
 from wire.codec import decode_on, encode
 from wire.messages import Acks, Alert, Message, Status, Telemetry
 from wire.topics import Channel, every_device, topic
@@ -79,7 +79,7 @@ class Nats(Broker):
             listen: "127.0.0.1:-1"
             jetstream {{ store_dir: "{self.folder}" }}
             mqtt {{ listen: "127.0.0.1:{self.port}", ack_wait: "4s" }}
-            authorization {{ users = [ {users} ] }}
+            authorization {{ timeout: {BOUND_S:g}, users = [ {users} ] }}
             """
         )
         return [str(program), "-c", str(config)]
@@ -144,8 +144,8 @@ class Proxy:
         self._open: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
         self._swallow = False
-        # Its own while it is cut as well: what the kernel gives may be somebody else's by the time that it is mended.
-        self.port = free_port()
+        self._kept = kept_port()
+        self.port: int = self._kept.getsockname()[1]
 
     async def mend(self) -> None:
         self._server = await asyncio.start_server(self._join, "127.0.0.1", self.port)
@@ -158,6 +158,11 @@ class Proxy:
             writer.transport.abort()
         if self._pumps:
             await asyncio.wait(self._pumps)
+
+    async def end(self) -> None:
+        """Cut it for good."""
+        await self.cut()
+        self._kept.close()
 
     def swallow(self, *, on: bool) -> None:
         """Take bytes and pass on none: a link that is dead, and does not say so."""

@@ -97,6 +97,7 @@ async def test_nothing_is_said_of_a_device_after_its_goodbye(cloud, device):
 
     device.link._figures = Changing()
     await device.end()
+    await cloud.until(lambda: cloud.statuses[-1].presence is Presence.OFFLINE)
     last = cloud.statuses[0].model_copy(update={"message_id": "e" * 32, "reason": "the test's own"})
     await cloud.say(topic("cam-1", Channel.STATUS), encode(last))
     await cloud.until(lambda: cloud.statuses[-1] == last)
@@ -175,7 +176,7 @@ async def test_stopping_without_acks_takes_no_longer_than_it_may(cloud, proxy, t
     await device.record(change(1))
     await cloud.until(lambda: len(cloud.alerts) == 1)
     await device.end()
-    await cloud.until(lambda: cloud.statuses[-1].reason == "stopped")
+    await cloud.until(lambda: cloud.statuses and cloud.statuses[-1].reason == "stopped")
 
 
 async def test_late_verdicts_become_answers(cloud, device):

@@ -39,6 +39,7 @@ def browser() -> Iterator[Browser]:
         _missing(f"{CHROMIUM} is not installed (Debian's package `chromium`)")
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        expect.set_options(timeout=WAIT_MS)
         yield found
         found.close()
 
@@ -50,7 +51,7 @@ def service() -> Iterator[FakeService]:
     fake = FakeService(STATIC)
     fake.start()
     yield fake
-    fake.stop()
+    fake.end()
 
 
 class Complaints:
@@ -77,7 +78,6 @@ def page(browser: Browser, service: FakeService, complaints: Complaints) -> Iter
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB", reduced_motion="reduce")
     opened = context.new_page()
     opened.set_default_timeout(WAIT_MS)
-    expect.set_options(timeout=WAIT_MS)
     opened.on("console", complaints.hear)
     opened.on("pageerror", lambda error: complaints.texts.append(str(error)))
     yield opened

@@ -31,6 +31,7 @@ from cloud.web.doorway import LOOPBACK_NAMES, Doorway
 from cloud.web.login import SessionView
 from cloud.web.rollouts import RolloutDetail, RolloutView
 from cloud.web.views import AlertDetail, AlertPage, AlertView, DeviceView, Summary
+from tests.ports import kept_port
 
 Json = dict[str, Any]
 
@@ -67,7 +68,7 @@ class FakeService:
         self.accuracy: Json | None = {"since": "2026-05-01T12:00:00Z", "level": 0.95, "estimates": [], "cameras": []}
         """None where the service can't say."""
         self.page_size = 50
-        self._port = 0
+        self._kept = kept_port()
         self._app = self._routes(static)
         self._streams: set[asyncio.Queue[str | None]] = set()
         self._someone_listens = threading.Condition()
@@ -77,14 +78,15 @@ class FakeService:
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self._kept.getsockname()[1]}"
 
     def start(self) -> None:
         """Listen; after a `stop`, on the same port as before."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self._port))
-        self._port = listener.getsockname()[1]
+        listener.bind(self._kept.getsockname())
+        # From here on: who comes before the server runs waits, and is not refused.
+        listener.listen()
         config = uvicorn.Config(Doorway(self._app, LOOPBACK_NAMES), log_level="warning", ws="none", lifespan="off")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, args=(self._server, listener), name="fake-service")
@@ -99,7 +101,7 @@ class FakeService:
         listener.close()
 
     def stop(self) -> None:
-        """End every stream and stop listening."""
+        """End every stream and stop listening; `start` begins again."""
         self.tells_history.set()
         if self._thread is None or self._server is None:
             return
@@ -108,6 +110,11 @@ class FakeService:
         self._thread.join(60)
         assert not self._thread.is_alive(), "the fake service did not stop"
         self._thread = self._server = self._loop = None
+
+    def end(self) -> None:
+        """Stop for good."""
+        self.stop()
+        self._kept.close()
 
     def wait_for_listener(self) -> None:
         with self._someone_listens:
@@ -160,6 +167,8 @@ class FakeService:
             self._someone_listens.notify_all()
         try:
             yield ": hello\n\n"
+            if self._server is None or self._server.should_exit:
+                return  # it came after the word that ends every stream
             while (text := await stream.get()) is not None:
                 yield text
         finally:

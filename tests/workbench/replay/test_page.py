@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from agent.adapters.http_asker import HTTP_BYTES
 from agent.domain import Track
+from tests.cloud.dashboard.conftest import WAIT_MS
 from wire.messages import AlertState
 from workbench.replay.budget import Rate, Share
 from workbench.replay.events import AlertFigures
@@ -225,6 +226,7 @@ def test_the_page_in_a_browser(browser, tmp_path):
     file.write_text(page(RUNS, [ONE, FIVE], TOLD), "utf-8")
     complaints, requests = [], []
     view = browser.new_page(viewport={"width": 1100, "height": 900})
+    view.set_default_timeout(WAIT_MS)
     view.on("pageerror", lambda error: complaints.append(str(error)))
     view.on("console", lambda message: complaints.append(message.text))
     view.on("request", lambda request: requests.append(request.url))
