@@ -67,11 +67,14 @@ class Waiting:
     """A message that the cloud has not acked.
 
     Attributes:
+        device, alert_id: Whose it is, and which alert it is about.
         raised_at: By the monotonic clock.
         cut: The connection broke since, or there was none: its delay is the link's.
     """
 
     queued: Queued
+    device: str
+    alert_id: str
     raised_at: float
     cut: bool
 
@@ -88,10 +91,11 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, message_id: str, payload: bytes, now: float, *, cut: bool) -> None:
+    def add(self, alert: Alert, payload: bytes, now: float, *, cut: bool) -> None:
         """A message that was raised now."""
         self._row += 1
-        self._waiting[message_id] = Waiting(Queued(self._row, message_id, payload), now, cut)
+        queued = Queued(self._row, alert.message_id, payload)
+        self._waiting[alert.message_id] = Waiting(queued, alert.device, alert.id, now, cut)
 
     def after(self, row: int, limit: int) -> list[Queued]:
         """At most `limit` messages beyond `row`."""

@@ -40,14 +40,14 @@ class Delivery:
 
     def add(self, alert: Alert) -> None:
         """Keep it until it is acked, and send it as soon as its turn comes."""
-        self._outbox.add(alert.message_id, encode(alert), self._clock.monotonic(), cut=not self._voice.online)
+        self._outbox.add(alert, encode(alert), self._clock.monotonic(), cut=not self._voice.online)
         self._drain()
 
     def acked(self, message_ids: tuple[str, ...]) -> None:
         """The cloud has these."""
         now = self._clock.monotonic()
         for one in self._outbox.acked(message_ids):
-            self._witness.acked(now - one.raised_at, cut=one.cut)
+            self._witness.acked(one.device, one.alert_id, now - one.raised_at, cut=one.cut)
         self._window.acked(message_ids, now)
         self._drain()
 

@@ -381,8 +381,8 @@ class Device:
         if self._calm or self.traits.lie_every_s is None:
             return
         lie = self._dice.choose(LIES)
-        victim, victims_alert = self._witness.someone()
-        if victim != self.name:
+        victim, victims_alert = self._witness.someone(self.name)
+        if victim != self.name and (victims_alert or lie is not Lie.OTHERS_ALERT):
             if lie is Lie.OTHERS_ID:
                 self._claims = victim
                 self.hangs_up = True

@@ -95,7 +95,7 @@ class Tally:
     def __init__(self, names: list[str], seed: int) -> None:
         self._names = names
         self._dice = Dice(seed, "victims")
-        self._latest_alert = ""
+        self._latest = self._before = ("", "")
         self.messages: set[bytes] = set()
         """Message ids of every alert message that was raised, 16 bytes each."""
         self.alert_ids: set[bytes] = set()
@@ -117,11 +117,13 @@ class Tally:
         if first:
             self.alerts += 1
             self.alert_ids.add(bytes.fromhex(alert_id))
-        self._latest_alert = alert_id
 
-    def acked(self, delay_s: float, *, cut: bool) -> None:
+    def acked(self, device: str, alert_id: str, delay_s: float, *, cut: bool) -> None:
         """See `Witness`."""
         (self.delays_cut if cut else self.delays).append(delay_s)
+        if device != self._latest[0]:
+            self._before = self._latest
+        self._latest = device, alert_id
 
     def lied(self, lie: Lie, message_id: str | None) -> None:
         """See `Witness`."""
@@ -152,9 +154,10 @@ class Tally:
         """See `Witness`."""
         self.refusals[why] += 1
 
-    def someone(self) -> tuple[str, str]:
+    def someone(self, liar: str) -> tuple[str, str]:
         """See `Witness`."""
-        return self._dice.choose(self._names), self._latest_alert or "0" * 32
+        _, alert = self._before if self._latest[0] == liar else self._latest
+        return self._dice.choose(self._names), alert
 
     def fill(self, figures: Figures) -> None:
         """Write what was counted into the figures."""

@@ -15,8 +15,11 @@ class Witness(Protocol):
     def raised(self, message_id: str, alert_id: str, *, first: bool) -> None:
         """An alert message went into the outbox."""
 
-    def acked(self, delay_s: float, *, cut: bool) -> None:
-        """The cloud has it, so long after it was raised; `cut` where the connection broke in between."""
+    def acked(self, device: str, alert_id: str, delay_s: float, *, cut: bool) -> None:
+        """The cloud has a message about the alert, so long after it was raised.
+
+        `cut`: the connection broke in between.
+        """
 
     def lied(self, lie: Lie, message_id: str | None) -> None:
         """A lie left the device."""
@@ -36,5 +39,9 @@ class Witness(Protocol):
     def refused(self, why: str) -> None:
         """The broker or a message was not as it should be."""
 
-    def someone(self) -> tuple[str, str]:
-        """A device and an alert of anybody's, for a liar to abuse."""
+    def someone(self, liar: str) -> tuple[str, str]:
+        """A device, and an alert that the cloud has of any but the liar, for a liar to abuse.
+
+        There may be no such alert yet: an empty id. About one that is still under way nothing could be a lie: whose
+        it is, the cloud learns from who speaks of it first.
+        """

@@ -72,6 +72,19 @@ def test_the_figures_hold_what_the_design_promises():
     assert set(Figures().for_programs()) >= DESIGNED
 
 
+def test_a_liar_abuses_an_alert_that_the_cloud_has_and_that_is_not_its_own():
+    tally = Tally(["a", "b"], 1)
+    tally.raised("1" * 32, "e" * 32, first=True)
+    assert tally.someone("a")[1] == "", "the cloud may not know yet whose it is"
+    tally.acked("b", "e" * 32, 0.1, cut=False)
+    assert tally.someone("a")[1] == "e" * 32
+    assert tally.someone("b")[1] == ""
+    for alert in ("f" * 32, "9" * 32):
+        tally.acked("a", alert, 0.1, cut=False)
+    assert tally.someone("a")[1] == "e" * 32
+    assert tally.someone("b")[1] == "9" * 32
+
+
 @pytest.mark.parametrize("wrong", ["messages_lost", "duplicates", "lies_stored"])
 def test_figures_with_a_fault_are_not_sound(wrong):
     assert Figures().sound
@@ -81,15 +94,15 @@ def test_figures_with_a_fault_are_not_sound(wrong):
 def test_delays_of_cut_connections_are_told_apart():
     tally = Tally(["a", "b"], 1)
     for number in range(100):
-        tally.acked(number / 100, cut=False)
-    tally.acked(50.0, cut=True)
+        tally.acked("a", "d" * 32, number / 100, cut=False)
+    tally.acked("a", "d" * 32, 50.0, cut=True)
     tally.lied(Lie.NO_JSON, None)
     figures = Figures()
     tally.fill(figures)
     assert figures.alert_p50_s == pytest.approx(0.5)
     assert figures.alert_p99_s == pytest.approx(0.99)
     assert figures.alert_p99_with_cuts_s == pytest.approx(0.99)
-    tally.acked(60.0, cut=True)
+    tally.acked("a", "d" * 32, 60.0, cut=True)
     tally.fill(figures)
     assert figures.alert_p99_with_cuts_s == pytest.approx(50.0)
     assert quantile(tally.delays[:0], 0.99) is None

@@ -67,6 +67,7 @@ def test_a_wrong_sequence_is_a_good_message_of_a_camera_with_a_gap():
 
 def test_a_liar_tells_all_kinds_and_its_honest_alerts_go_on():
     rig = Rig(Personality.LYING, alerts_every_s=1.0)
+    rig.tally.acked("sim-2", "d" * 32, 0.1, cut=False)
     stolen = 0
     for _ in range(60):
         if not rig.connected:
@@ -78,6 +79,7 @@ def test_a_liar_tells_all_kinds_and_its_honest_alerts_go_on():
         rig.turn(10.0, step=0.5)
     assert set(rig.tally.lies) == set(Lie)
     assert stolen > 0
+    assert sum(alert.id == "d" * 32 for alert in rig.alerts) == rig.tally.lies[Lie.OTHERS_ALERT]
     honest = [alert for alert in rig.stored.values() if alert.camera == "camera-1"]
     assert [alert.sequence for alert in honest] == list(range(1, len(honest) + 1))
     assert {bytes.fromhex(alert.message_id) for alert in honest} <= rig.tally.messages
