@@ -201,8 +201,12 @@ class Pipeline:
         # Ahead of whatever else the tracker is told or asked of this frame.
         ridden = self._ride(lane, frame, detected)
 
+        if lane.on_turn and lane.movement is not None:
+            lane.movement.passers.note(detections, self._rules.labels, self._rules.sure_from, frame.at)
+        noted = _spent(stages, "choose", ridden)
+
         seen = self._look_closer(lane, frame, lane.masks.keep(only(detections, self._rules.labels)))
-        looked = _spent(stages, "look", ridden)
+        looked = _spent(stages, "look", noted)
 
         looks_like = appearances(frame.image, seen.detections)
         tracks = lane.tracks = lane.tracker.update(seen.detections, frame.at, seen.looked, looks_like)
@@ -225,7 +229,7 @@ class Pipeline:
         ended = _spent(stages, "ask", chosen)
 
         if self._looks is not None:
-            self._looks.spent(ended - began - (looked - ridden), len(seen.looked), looked - ridden)
+            self._looks.spent(ended - began - (looked - noted), len(seen.looked), looked - noted)
         if self._audience is not None:
             self._audience.followed(frame, tracks, len(seen.looked))
 
@@ -262,7 +266,7 @@ class Pipeline:
         wanted = targets(whole, expected, frame.at)
         moving = [] if lane.movement is None else lane.movement.targets(frame.image, wanted, frame.at)
         # Until it is taken, what moved is kept: questions are not chosen in every frame.
-        lane.moving = [target.box for target in moving] or lane.moving
+        lane.moving = lane.signs(moving) or lane.moving
         regions = self._looks.choose(frame, wanted + moving)
         if not regions:
             return Seen(whole)

@@ -69,14 +69,14 @@ class Scene:
     Attributes:
         tracks: As the tracker reported them.
         signs: What the model said of the frame, the weakest included; what objects explain is passed over.
-        moving: Where something moves; None where that was not looked for in this frame.
+        moving: Where something moves, those who pass by included; None where that was not looked for in this frame.
         size: Width and height of the frame, in pixels.
     """
 
     camera: str
     tracks: Sequence[Track]
     signs: Sequence[Sign]
-    moving: Sequence[Box] | None
+    moving: Sequence[Sign] | None
     size: tuple[int, int]
     now: float
 
@@ -291,6 +291,11 @@ class ObjectQuestions:
                 looked, found = answer.box, (Found(answer.label, answer.score or 1.0, answer.box),)
         return asked.camera, Report(answer.question_id, asked.track, asked.at, looked, found, asked.known)
 
+    def told_of_passers(self, camera: str, at: float, places: Sequence[Box]) -> None:
+        """In the frame of that time, which was asked about, the cloud saw here what no rule looks for."""
+        if camera in self._moving:
+            self._moving[camera].known_to_pass(places, at)
+
     def paid(self, question_id: str, camera: str, size: int, now: float) -> None:
         """A question left with so many bytes; one that is sent again, again, and one of an earlier run as well."""
         asked = self._open.get(question_id)
@@ -368,7 +373,7 @@ class ObjectQuestions:
         if self._settings.weak:
             self._weak[scene.camera].note(scene.signs, scene.tracks, now)
         if self._settings.motion and scene.moving is not None:
-            self._moving[scene.camera].note(map(Sign, scene.moving), scene.tracks, now)
+            self._moving[scene.camera].note(scene.moving, scene.tracks, now)
 
     def _candidates(self, scene: Scene) -> list[_Candidate]:
         about = self._about.get(scene.camera, {})

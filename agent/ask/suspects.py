@@ -6,12 +6,13 @@ score too low to begin an object.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Final, NamedTuple
 
-from agent.boxes import area, covered_by_any, distance, overlap, shifted
+from agent.boxes import area, covered, covered_by_any, distance, overlap, shifted
 from agent.domain import Box, Shift, Track
 from vision.detections import Detections
 from wire.messages import AskReason
@@ -56,11 +57,16 @@ class Suspect:
 
 
 class Sign(NamedTuple):
-    """Something that points to an object in one frame; see `Suspect`."""
+    """Something that points to an object in one frame; see `Suspect`.
+
+    Attributes:
+        passing: It is of who passes by (`agent.detect.passing`): not worth a question just now, and followed.
+    """
 
     box: Box
     label: str | None = None
     score: float = 0.0
+    passing: bool = False
 
 
 def weak_signs(detections: Detections, below: float) -> list[Sign]:
@@ -82,17 +88,22 @@ class _Place:
     step: Shift = (0.0, 0.0)
     signs: int = 1
     asked_at: float | None = None
+    asked_in: Box | None = None
+    passes: bool = False
+
+    def rest(self, now: float) -> None:
+        """It was asked about, or need not be just now."""
+        self.asked_at, self.asked_in = now, self.box
 
 
-class Places:
-    """The places of one kind before one camera.
+class Suspects(ABC):
+    """What both kinds have in common: the places of one kind before one camera.
 
     Args:
         reason: Why they are asked about.
         least_signs: In how many frames one must give a sign.
         least_s: Over how long.
-        again_s: After a question, how long it is left alone; a place where the cloud saw something begins anew, and
-            is asked about again when it gives signs and no object is followed there any more.
+        again_s: After a question, how long it is left alone.
     """
 
     def __init__(self, reason: AskReason, *, least_signs: int, least_s: float, again_s: float) -> None:
@@ -104,11 +115,7 @@ class Places:
 
     def note(self, signs: Iterable[Sign], tracks: Sequence[Track], now: float) -> None:
         """Take in the signs of one frame; those of objects that are followed are passed over."""
-        places = self._places = [
-            place
-            for place in self._places
-            if now - self._kept_from(place) <= GONE_S and not self._was_right(place, tracks)
-        ]
+        places = self._places = [place for place in self._places if self._is_kept(place, now)]
         explained = [track.box for track in tracks]
         for sign in signs:
             if covered_by_any(sign.box, explained, EXPLAINED):
@@ -125,7 +132,10 @@ class Places:
                 place.signs += now > place.last
                 place.last = now
             elif len(places) < MOST:
-                places.append(_Place(sign.box, sign.label, sign.score, now, now, sign.box))
+                place = _Place(sign.box, sign.label, sign.score, now, now, sign.box)
+                places.append(place)
+            if place is not None and sign.passing:
+                place.rest(now)
 
     def suspects(self, tracks: Sequence[Track], now: float) -> list[Suspect]:
         """Those that are worth a question by now, and that no object explains."""
@@ -145,41 +155,70 @@ class Places:
         for place in self._places:
             x1, y1, x2, y2 = place.box
             if left <= (x1 + x2) / 2 <= right and top <= (y1 + y2) / 2 <= bottom:
-                place.asked_at = now
+                place.rest(now)
 
+    @abstractmethod
     def _likely(self, place: _Place, box: Box, now: float) -> float:
         """Above 0 where a sign may be of this place, the more the likelier."""
+
+    @abstractmethod
+    def _put(self, place: _Place, box: Box) -> None:
+        """Take in where the newest sign of it is."""
+
+    @abstractmethod
+    def _is_worth_it(self, place: _Place, now: float) -> bool:
+        """Whether a question about it is in order, as far as that does not depend on its signs."""
+
+    @abstractmethod
+    def _is_kept(self, place: _Place, now: float) -> bool:
+        """Whether it is remembered still."""
+
+
+class Places(Suspects):
+    """What keeps its place: one that was asked about rests, and then begins anew.
+
+    Where the cloud saw something it begins anew at once, and is asked about again when it gives signs and no object
+    is followed there any more.
+    """
+
+    def note(self, signs: Iterable[Sign], tracks: Sequence[Track], now: float) -> None:
+        """As ever, with what the cloud has said of the tracks until then."""
+        self._places = [place for place in self._places if not _was_right(place, tracks)]
+        super().note(signs, tracks, now)
+
+    def _likely(self, place: _Place, box: Box, now: float) -> float:
         del now
         shared = overlap(place.box, box)
         return shared if shared >= SAME else 0.0
 
     def _put(self, place: _Place, box: Box) -> None:
-        """Take in where the newest sign of it is."""
         place.box = _blended(place.box, box)
 
     def _is_worth_it(self, place: _Place, now: float) -> bool:
-        """Whether a question about it is in order, as far as that does not depend on its signs."""
         del now
         return place.asked_at is None
 
-    def _was_right(self, place: _Place, tracks: Sequence[Track]) -> bool:
-        """Whether the cloud saw something where a place was asked about: it rests only where there is nothing."""
-        asked_at = place.asked_at
-        return asked_at is not None and any(
-            track.word is not None
-            and track.word.vouches
-            and track.word.at >= asked_at
-            and overlap(track.box, place.box) >= FOUND
-            for track in tracks
-        )
-
-    def _kept_from(self, place: _Place) -> float:
-        """From when on a place may be forgotten; one that was asked about begins anew."""
-        return place.last if place.asked_at is None else place.asked_at + self._again_s - GONE_S
+    def _is_kept(self, place: _Place, now: float) -> bool:
+        kept_from = place.last if place.asked_at is None else place.asked_at + self._again_s - GONE_S
+        return now - kept_from <= GONE_S
 
 
-class Movers(Places):
-    """What moves before one camera: each is followed where it goes, and is worth a question when it went some way."""
+class Movers(Suspects):
+    """What moves: each is followed where it goes, and is worth a question when it went some way.
+
+    One that was asked about is so again after a rest, as long as it goes on. Who passes by rests likewise where the
+    device's own detector says so, and for as long as he is followed where the cloud does.
+    """
+
+    def known_to_pass(self, places: Sequence[Box], at: float) -> None:
+        """Those asked about at that time were who passes by, where the cloud saw such here.
+
+        What lies over where a mover began as well stands, and he goes past it.
+        """
+        for place in self._places:
+            asked_in = place.asked_in
+            if place.asked_at == at and asked_in is not None:
+                place.passes |= any(covered(asked_in, box) > EXPLAINED >= covered(place.began, box) for box in places)
 
     def _likely(self, place: _Place, box: Box, now: float) -> float:
         # Who walks leaves something behind that differs for a moment: the next sign is looked for where he goes.
@@ -192,15 +231,22 @@ class Movers(Places):
 
     def _is_worth_it(self, place: _Place, now: float) -> bool:
         rested = place.asked_at is None or now - place.asked_at >= self._again_s
-        return rested and distance(place.began, place.box) >= MOVED
+        return rested and not place.passes and distance(place.began, place.box) >= MOVED
 
-    def _was_right(self, place: _Place, tracks: Sequence[Track]) -> bool:
-        # It goes on, and has a rest of its own that is short.
-        del place, tracks
-        return False
+    def _is_kept(self, place: _Place, now: float) -> bool:
+        return now - place.last <= GONE_S
 
-    def _kept_from(self, place: _Place) -> float:
-        return place.last
+
+def _was_right(place: _Place, tracks: Sequence[Track]) -> bool:
+    """Whether the cloud saw something where a place was asked about: it rests only where there is nothing."""
+    asked_at = place.asked_at
+    return asked_at is not None and any(
+        track.word is not None
+        and track.word.vouches
+        and track.word.at >= asked_at
+        and overlap(track.box, place.box) >= FOUND
+        for track in tracks
+    )
 
 
 def _step(before: Box, now: Box) -> Shift:

@@ -79,6 +79,11 @@ class RuleBook:
         """What the rules look for."""
         return self._rules.labels
 
+    @property
+    def sure_from(self) -> float:
+        """The score from which on the model is sure of what it says, of any label."""
+        return self._rules.uncertain[1]
+
     def frames_to_confirm(self, camera: str, label: str) -> int:
         """In how many frames an object must be seen for the first of the rules that look for it."""
         return min((rule.frames_to_confirm for rule in self._rules.looking_for(camera, label)), default=1)

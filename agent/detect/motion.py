@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import cv2
@@ -23,6 +24,9 @@ GREY: Final = 2
 """Dimensions of a picture without colours."""
 DIAGONALLY: Final = 8
 """Cells that touch by a corner belong together."""
+AROUND: Final = 2
+"""Cells around a detector's box in which what it is of differs from the background, too: softening widens that by
+one, and a box lies beside its object by another."""
 LIGHT_SHARE: Final = 0.6
 """Where more of the picture changes at once, it was the light (or the camera moved), not an object."""
 
@@ -142,6 +146,15 @@ class Planes:
         cv2.absdiff(self._grey, self._background, dst=self._difference)
         cv2.threshold(self._difference, threshold, 255, cv2.THRESH_BINARY, dst=self._difference)
         return cv2.countNonZero(self._difference) / self._difference.size
+
+    def clear(self, places: Sequence[Box]) -> None:
+        """Let what was found to differ last count no more in and around these places, in shares of the frame."""
+        rows, columns = self._difference.shape
+        across, down = columns * self.shape[1] / self._width, rows * self.shape[0] / self._height
+        for x1, y1, x2, y2 in places:
+            top, bottom = max(math.floor(y1 * down) - AROUND, 0), math.ceil(y2 * down) + AROUND
+            left, right = max(math.floor(x1 * across) - AROUND, 0), math.ceil(x2 * across) + AROUND
+            self._difference[top : max(bottom, 0), left : max(right, 0)] = 0
 
     def blobs(self, smallest: float, joined: npt.NDArray[np.uint8]) -> list[Box]:
         """Boxes, in shares of the frame, around what was found to differ last.

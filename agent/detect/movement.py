@@ -12,6 +12,7 @@ import numpy as np
 
 from agent.boxes import covered_by_any
 from agent.detect.motion import LIGHT_SHARE, WIDTH, Planes
+from agent.detect.passing import PassersBy
 from agent.detect.regions import Target
 from agent.domain import Box
 from vision.detections import Image
@@ -36,6 +37,8 @@ EVERY_TURN: Final = 2
 FEWER_CELLS: Final = 96
 """Across, where movement only leads to questions, and is looked for in a picture that is small anyway: a person of 20
 by 60 pixels in a frame of 768 by 576 is still two and a half cells wide, for a quarter of the time."""
+STAYS: Final = 0.5
+"""Movement of which this much (of the smaller box) is left without those who pass by is not theirs alone."""
 PATCHES: Final = 12
 """A look is remembered for patches of the picture, so many across and down."""
 
@@ -46,6 +49,10 @@ class Movement:
     Args:
         cells: Into how many a picture is divided across, about.
         every: In so many pictures that it is shown, movement is looked for once.
+
+    Attributes:
+        passers: Who passes by: where they are, nothing moves that is worth anything. To be told of frames.
+        passed: Where movement was theirs alone, in shares of the frame; of the picture that `targets` was given last.
     """
 
     def __init__(self, cells: int = WIDTH, every: int = EVERY) -> None:
@@ -55,11 +62,13 @@ class Movement:
         self._seen_at = 0.0
         self._turn = 0
         self._looked_at: dict[tuple[int, int], float] = {}
+        self.passers: Final = PassersBy()
+        self.passed: Sequence[Box] = ()
         # Heads, trunks and legs of one person move apart from each other, above one another.
         self._joined = np.ones((5, 3), np.uint8)
 
     def targets(self, image: Image, known: Sequence[Target], now: float) -> list[Target]:
-        """Where something moves that no known target explains; to be asked once for each judged frame.
+        """Where something moves that neither a known target nor who passes by explains; once for each judged frame.
 
         Most frames get no answer, see EVERY.
 
@@ -68,6 +77,7 @@ class Movement:
             known: What is worth a look anyway.
             now: When it was captured, in seconds.
         """
+        self.passed = ()
         self._turn = (self._turn + 1) % self._every
         if self._turn:
             return []
@@ -96,10 +106,20 @@ class Movement:
         if planes.differing(THRESHOLD) > LIGHT_SHARE:
             planes.begin_anew()
         else:
-            boxes = planes.blobs(SMALLEST, self._joined)
+            boxes = self._unexplained(planes)
             planes.blend(1.0 - np.exp(-max(0.0, now - self._seen_at) / BACKGROUND_S))
         self._seen_at = now
         return boxes
+
+    def _unexplained(self, planes: Planes) -> list[Box]:
+        boxes = planes.blobs(SMALLEST, self._joined)
+        passers = self.passers.boxes() if boxes else []
+        if not passers:
+            return boxes
+        planes.clear(passers)
+        left = planes.blobs(SMALLEST, self._joined)
+        self.passed = [box for box in boxes if not covered_by_any(box, left, STAYS)]
+        return left
 
 
 def movement(*, looks_closer: bool, asks: bool) -> Movement | None:

@@ -14,10 +14,12 @@ from typing import Final
 
 from agent.ask.budget import Balance
 from agent.ask.objects import ObjectQuestions, Scene
-from agent.ask.suspects import weak_signs
+from agent.ask.suspects import Sign, weak_signs
+from agent.boxes import covered_by_any
 from agent.decide.rulebook import RuleBook
+from agent.detect.passing import DOUBTED
 from agent.detect.regions import Target
-from agent.domain import Answer, Ask, Box, Clock, Frame, Report
+from agent.domain import STANDS_FROM, Answer, Ask, Box, Clock, Frame, Report
 from agent.judging.inbox import Aside, NewRules, Paid, Unsent
 from agent.judging.lane import Lane, Tally
 from agent.judging.ports import Asker, BalanceKeeper
@@ -109,7 +111,9 @@ class Asking:
 
     def hear(self, answer: Answer) -> bool:
         """Keep for `settle` what the cloud saw that is neither masked nor of no interest; False if nobody asked."""
-        heard = None if self._objects is None else self._objects.heard(answer)
+        if self._objects is None:
+            return False
+        heard = self._objects.heard(answer)
         if heard is None:
             return False
         camera, report = heard
@@ -118,6 +122,7 @@ class Asking:
         found = tuple([one for one in report.found if one.label in labels and not lane.masks.hides(one.box)])
         told = report if len(found) == len(report.found) else replace(report, found=found)
         self._heard.setdefault(camera, []).append(told)
+        self._objects.told_of_passers(camera, report.at, _passers(report, labels))
         return True
 
     def settle(self, camera: str) -> None:
@@ -180,7 +185,7 @@ class Asking:
         """The label for which to ask about a place; None where nobody wants to know."""
         return None if lane.masks.hides(box) else self._rules.interest(camera, label, box, self._clock.wall())
 
-    def _moving(self, lane: Lane, frame: Frame) -> Sequence[Box] | None:
+    def _moving(self, lane: Lane, frame: Frame) -> Sequence[Sign] | None:
         """Where something moves; None where that was not looked for in this frame."""
         if lane.movement is None or self._looks_closer():
             moving, lane.moving = lane.moving, None
@@ -188,4 +193,11 @@ class Asking:
         followed = [Target(track.box, 1.0) for track in lane.tracks]
         image = frame.image if lane.flow is None else lane.flow.small(frame.image, frame.at)
         found = lane.movement.targets(image, followed, frame.at)
-        return [target.box for target in found] or None
+        return lane.signs(found) or None
+
+
+def _passers(report: Report, labels: frozenset[str]) -> list[Box]:
+    """Where the cloud saw what no rule looks for, and nothing over it that one does."""
+    there = [one for one in report.found if one.score >= STANDS_FROM]
+    wanted = [one.box for one in there if one.label in labels]
+    return [one.box for one in there if one.label not in labels and not covered_by_any(one.box, wanted, DOUBTED)]

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.ask.objects import CHOOSE_EVERY_S
+from agent.ask.suspects import Sign
 from agent.decide.masks import MaskFilter
 from agent.deliver.stream_cost import StreamCost
 from agent.detect.flow import Flow
 from agent.detect.motion import MotionGate
 from agent.detect.movement import Movement
-from agent.domain import AlertChange, Box, Track
+from agent.detect.regions import Target
+from agent.domain import AlertChange, Track
 from agent.track.tracker import Tracker
 from wire.messages import AlertEvent, AlertState
 
@@ -39,11 +41,16 @@ class Lane:
     """Second looks at all judged frames."""
     inference_s: float = 0.0
     """Sum over all judged frames."""
-    moving: Sequence[Box] | None = None
+    moving: Sequence[Sign] | None = None
     """Where something moved in the frame at hand; None where that was not looked for."""
     on_turn: bool = False
     """Whether it is the turn of the frame at hand to be made small, followed in, and chosen questions from."""
     _turned_at: float = -math.inf
+
+    def signs(self, moving: Sequence[Target]) -> list[Sign]:
+        """What moves in the picture at hand: what nothing explains, as `moving` has it, and who passes by."""
+        passed = () if self.movement is None else self.movement.passed
+        return [*(Sign(target.box) for target in moving), *(Sign(box, passing=True) for box in passed)]
 
     def turn(self, at: float) -> None:
         """Whether it is a frame's turn, captured at that time; see CHOOSE_EVERY_S."""

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -802,6 +803,53 @@ def test_what_the_cloud_finds_in_a_mask_or_of_no_interest_is_not_followed() -> N
     scene.run(*scene.several(3), lambda: survey(scene, masked, car, elsewhere), *scene.several(2))
     assert [track.id for track in scene.lanes["front"].tracks] == [1, 2]
     assert scene.lanes["front"].tracks[1].box == pytest.approx(elsewhere.box)
+
+
+def watch_a_walker(score: float, found: Callable[[Ask], tuple[Found, ...]] = lambda _: ()) -> list[AskReason]:
+    """Why is asked, where rules look for cars and somebody walks through whom the device takes for a person.
+
+    Args:
+        score: How surely it does.
+        found: What the cloud sees in a question's frame.
+    """
+    scene = Scene(objects=True, rule=people(labels=("car",)))
+    scene.detector.score = None
+    height, width = LARGE.shape[:2]
+
+    def stand_at(left: int) -> None:
+        scene.detector.score = score
+        scene.detector.box = (left / width, 60 / height, (left + 30) / width, 140 / height)
+
+    def answer() -> None:
+        for ask, _ in scene.asker.asks[:1]:
+            seen, whole = found(ask), (0.0, 0.0, 1.0, 1.0)
+            scene.inbox.put(
+                Answer(
+                    ask.id, None, Decision.RETRACTED, None, None, None, DecidedBy.CLOUD, "large 1", "", whole, seen
+                )
+            )
+
+    steps: list[Step] = [scene.frame(image=LARGE) for _ in range(12)]
+    for left in range(0, 255, 3):
+        image = LARGE.copy()
+        image[60:140, left : left + 30] = 60
+        steps += [partial(stand_at, left), scene.frame(image=image)]
+        if left == 96:
+            steps.append(answer)
+    scene.run(*steps)
+    return [ask.reason for ask, _ in scene.asker.asks]
+
+
+def test_who_walks_past_is_not_asked_about_where_the_device_is_sure_that_no_rule_looks_for_him() -> None:
+    assert watch_a_walker(CERTAIN) == []
+    assert watch_a_walker(UNSURE) == [AskReason.MOTION] * 2
+
+
+def test_whom_the_cloud_saw_to_be_of_no_interest_is_not_asked_about_again() -> None:
+    assert watch_a_walker(UNSURE, lambda ask: (Found("person", 0.9, ask.box),)) == [AskReason.MOTION]
+    assert watch_a_walker(UNSURE, lambda ask: (Found("person", 0.4, ask.box),)) == [AskReason.MOTION] * 2
+    behind = watch_a_walker(UNSURE, lambda ask: (Found("person", 0.9, ask.box), Found("car", 0.9, ask.box)))
+    assert behind == [AskReason.MOTION] * 2, "there is a car as well"
 
 
 def test_what_is_left_of_the_budget_is_kept_at_the_start_and_at_the_end() -> None:

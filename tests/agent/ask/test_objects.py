@@ -70,7 +70,7 @@ class Desk:
         """The same while something goes by that nobody follows, some of its own width in each frame."""
         before = len(self.asks)
         for k in range(count):
-            self.frames(1, *tracks, signs=signs, moving=[(0.6 + k / 100, 0.4, 0.63 + k / 100, 0.6)])
+            self.frames(1, *tracks, signs=signs, moving=[Sign((0.6 + k / 100, 0.4, 0.63 + k / 100, 0.6))])
         return self.asks[before:]
 
     def answer(self, ask, *found, looked=(0.0, 0.0, 1.0, 1.0)):
@@ -209,7 +209,7 @@ def test_movement_without_a_detection_is_suspected_unless_an_object_explains_it(
     assert (ask.reason, ask.label) == (AskReason.MOTION, "person")
     explained = Desk(new=False, refresh=False)
     assert explained.walking(20, track(1, (0.55, 0.35, 0.9, 0.65))) == []
-    assert Desk().frames(20, moving=[FAR]) == [], "it does not go anywhere"
+    assert Desk().frames(20, moving=[Sign(FAR)]) == [], "it does not go anywhere"
 
 
 @pytest.mark.parametrize("reason", ["new", "refresh", "lost", "weak", "motion"])

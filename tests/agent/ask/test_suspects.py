@@ -128,9 +128,42 @@ def test_who_was_asked_about_is_so_again_after_a_rest_as_long_as_he_goes_on():
     assert moving(seen, 10, start=20.0)[:2] == [[], []], "who went away is forgotten at once"
 
 
-def moving_on(seen, x, now):
-    seen.note([Sign((x, 0.4, x + 0.03, 0.48))], (), now)
+def moving_on(seen, x, now, **values):
+    seen.note([Sign((x, 0.4, x + 0.03, 0.48), **values)], (), now)
     return seen.suspects((), now)
+
+
+def test_who_passes_by_is_not_suspected_until_nothing_has_told_so_for_a_while():
+    seen = paths()
+    told = [moving_on(seen, 0.2 + k / 100, 0.3 * k, passing=True) for k in range(20)]
+    assert not any(told)
+    later = [moving_on(seen, 0.2 + k / 100, 0.3 * k) for k in range(20, 45)]
+    assert [k for k, found in enumerate(later, 20) if found] == list(range(36, 45))
+
+
+def walked_on_after(*places, at=1.5):
+    """After how many steps who was asked about at 1.5 s is suspected again, where the cloud saw others here."""
+    seen = paths()
+    moving(seen, 10, count=6)
+    seen.asked((0.2, 0.3, 0.3, 0.5), 1.5)
+    seen.known_to_pass(places, at)
+    later = [moving_on(seen, 0.25 + k / 100, 1.8 + 0.3 * k) for k in range(40)]
+    return next((k for k, found in enumerate(later) if found), None)
+
+
+THERE = (0.25, 0.4, 0.28, 0.48)
+"""Where he is when he is asked about."""
+
+
+def test_who_passes_by_for_the_cloud_is_not_suspected_again_for_as_long_as_he_is_followed():
+    assert walked_on_after((0.9, 0.9, 1.0, 1.0), THERE) is None
+    assert walked_on_after() == 16
+    assert walked_on_after((0.9, 0.9, 1.0, 1.0)) == 16, "that is elsewhere"
+    assert walked_on_after(THERE, at=1.2) == 16, "that is said of another frame"
+
+
+def test_what_stands_where_he_goes_past_is_not_taken_for_him():
+    assert walked_on_after((0.1, 0.3, 0.5, 0.5)) == 16
 
 
 def test_only_what_is_too_weak_for_an_object_is_a_sign():

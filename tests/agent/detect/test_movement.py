@@ -4,6 +4,7 @@ import pytest
 from agent.detect.flow import Flow
 from agent.detect.movement import AGAIN_S, EVERY, FEWER_CELLS, WORTH, Movement, movement
 from agent.detect.regions import Target
+from vision.detections import Detections
 
 SIZE = (576, 768)
 STEP_S = 0.1
@@ -81,6 +82,56 @@ def test_what_is_known_already_explains_its_own_movement(empty):
     assert scene.show(with_person(empty, 200), known=known) == [[]]
 
 
+PEOPLE = ("person",)
+
+
+def tell(movement, *boxes, now):
+    """Of people, surely seen, in pixels; no rule looks for them."""
+    found = np.array(boxes, np.float32).reshape(-1, 4) / (768, 576, 768, 576)
+    seen = Detections(
+        found.astype(np.float32), np.full(len(found), 0.9, np.float32), np.zeros(len(found), np.int32), PEOPLE
+    )
+    movement.passers.note(seen, frozenset({"car"}), 0.65, now)
+
+
+def passing(empty, picture, *boxes):
+    """What moves, and what of it passes by, where these boxes are of somebody who does."""
+    scene = Scene()
+    tell(scene.movement, now=scene.now)
+    scene.show(*[empty] * 5)
+    tell(scene.movement, *boxes, now=scene.now)
+    (moving,) = scene.show(picture)
+    return moving, scene.movement.passed
+
+
+def test_who_passes_by_explains_his_own_movement(empty):
+    moving, passed = passing(empty, with_person(empty, 200), (200, 300, 230, 380))
+    assert moving == []
+    assert np.array(passed) * (768, 576, 768, 576) == pytest.approx(np.array([[200, 300, 230, 380]]), abs=18)
+
+
+def test_but_neither_anybody_elses_nor_that_of_something_larger_behind_him(empty):
+    two = with_person(with_person(empty, 200), 400)
+    ((other,), passed) = passing(empty, two, (200, 300, 230, 380))
+    assert other.box[0] * 768 == pytest.approx(400, abs=18)
+    assert len(passed) == 1
+    car = with_person(empty, 150, width=150)
+    ((behind, *_), passed) = passing(empty, car, (200, 300, 230, 380))
+    assert behind.worth == WORTH
+    assert passed == []
+
+
+def test_who_passes_by_is_told_of_the_picture_at_hand_alone(empty):
+    scene = Scene()
+    tell(scene.movement, now=scene.now)
+    scene.show(*[empty] * 5)
+    tell(scene.movement, (200, 300, 230, 380), now=scene.now)
+    scene.show(with_person(empty, 200))
+    assert scene.movement.passed
+    scene.movement.targets(with_person(empty, 200), (), scene.now)
+    assert not scene.movement.passed, "movement was not looked for in it"
+
+
 def test_small_things_are_passed_over(empty):
     scene = Scene()
     scene.show(*[empty] * 5)
@@ -128,6 +179,8 @@ def test_any_size_of_picture_is_taken(size, colours):
     dark = np.zeros((*size, *colours), np.uint8)
     lit = dark.copy()
     lit[: size[0] // 2, : size[1] // 2] = 200
+    tell(scene.movement, now=98.0)
+    tell(scene.movement, (-90, -90, 0, 0), (700, 500, 900, 700), (100, 100, 101, 101), now=99.5)
     for (found,) in (scene.show(dark), scene.show(lit)):
         for target in found:
             assert all(0 <= side <= 1 for side in target.box)
