@@ -129,7 +129,7 @@ class Pipeline:
             rules=rules,
             clock=clock,
             tally=self.tally,
-            looks_closer=lambda: looks is not None and looks.are_made,
+            looks_closer=self._looks_closer,
         )
         self.turns = 0
         """How often the judging thread came round, with a frame or without; read by any thread."""
@@ -203,7 +203,8 @@ class Pipeline:
 
         if lane.on_turn and lane.movement is not None:
             lane.movement.passers.note(detections, self._rules.labels, self._rules.sure_from, frame.at)
-        noted = _spent(stages, "choose", ridden)
+        # A device that looks closer goes by it whether it asks or not.
+        noted = _spent(stages, "look" if self._looks_closer() else "choose", ridden)
 
         seen = self._look_closer(lane, frame, lane.masks.keep(only(detections, self._rules.labels)))
         looked = _spent(stages, "look", noted)
@@ -257,6 +258,9 @@ class Pipeline:
         tracked = _spent(self.stages, "track", followed)
         self._asking.settle(frame.camera)
         return _spent(self.stages, "hear", tracked)
+
+    def _looks_closer(self) -> bool:
+        return self._looks is not None and self._looks.are_made
 
     def _look_closer(self, lane: Lane, frame: Frame, whole: Detections) -> Seen:
         """What the frame shows after its second looks; where one of them fails, what it showed at the first."""
@@ -360,7 +364,7 @@ class Pipeline:
         self._detector = model.detector
         if self._looks is not None:
             self._looks.follow_model(model.input_size, model.looks)
-        closer = self._looks is not None and self._looks.are_made
+        closer = self._looks_closer()
         for lane in self._lanes.values():
             lane.movement = movement_with_model(lane.movement, looks_closer=closer, asks=self._asks_about_objects)
             lane.moving = None

@@ -329,7 +329,7 @@ class ObjectQuestions:
         return (one.gain + OTHERS * beside) / self._price(one.pixels)
 
     def _price_of_alerts(self, camera: str, *, context: bool) -> float:
-        """Before its object is looked at; a frame of a camera that none is known of may be as large as any."""
+        """What one is taken to cost before its picture is made; where no frame was seen yet, as large as any."""
         most = self._shown.context_px
         return self._price(
             self._whole(self._sizes.get(camera, (most, most))) if context else float(self._shown.min_px**2)
